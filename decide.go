@@ -1,0 +1,511 @@
+package tokenexchange
+
+import (
+	"slices"
+	"time"
+)
+
+// Decide is pure: the same facts, the same decision. One rule must grant the whole request (RFC 8693 §2.1.1); rules are
+// never merged, and the first in policy order that grants it decides. A refusal is an *Error from the rule that came
+// furthest: client, mode, types, subject, actor and binding (invalid_request), then targets (invalid_target), then scope
+// (invalid_scope). What no rule can lift is refused before any rule is asked.
+func (p *Policy) Decide(f Facts) (Decision, error) {
+	q := newQuestion(&f)
+	if err := q.incomplete(); err != nil {
+		return Decision{}, err
+	}
+	if p == nil {
+		p = &Policy{}
+	}
+	if f.Client.Public && !p.namesPublic(f.Client) {
+		return Decision{}, refuse(UnauthorizedClient, "R09: no rule names this public client")
+	}
+	if reason := q.unacceptable(); reason != "" {
+		return Decision{}, refuse(InvalidRequest, reason)
+	}
+	var granted *compiledRule
+	best := refusal{reason: "D02: no rule speaks of this client"}
+	p.each(f.Client, func(r *compiledRule) bool {
+		found := q.ask(r)
+		if found.stage == stageGranted {
+			granted = r
+			return false
+		}
+		if best.rule == nil || found.stage > best.stage {
+			best = found
+		}
+		return found.stage != stageFinal
+	})
+	if granted == nil {
+		return Decision{}, best.err()
+	}
+	return q.decision(granted), nil
+}
+
+func (p *Policy) namesPublic(c Client) bool {
+	found := false
+	p.each(c, func(*compiledRule) bool { found = true; return false })
+	return found
+}
+
+// stage is how far a rule came with a request, in the order in which its failures are reported (D03).
+type stage int
+
+const (
+	stageMode stage = iota
+	stageTypes
+	stageSubject
+	stageActor
+	stagePresenting
+	stageMayAct
+	stageChain
+	stageSelf
+	stageKeys
+	stageLifetime
+	stageTargets
+	stageScope
+	stageFinal   // the rule decides, and refuses for a reason that no later rule may mend
+	stageGranted // the rule decides
+)
+
+// refusal is why one rule does not grant.
+type refusal struct {
+	stage  stage
+	rule   *compiledRule
+	reason string
+}
+
+func (r refusal) err() error {
+	e := refuse(InvalidRequest, r.reason)
+	switch r.stage {
+	case stageTargets:
+		e = refuse(InvalidTarget, r.reason)
+	case stageScope:
+		e = refuse(InvalidScope, r.reason)
+	}
+	if r.rule != nil {
+		e.Rule = r.rule.Name
+	}
+	return e
+}
+
+// question is the facts together with what follows from them alone, worked out once for all rules.
+type question struct {
+	*Facts
+	now      time.Time // in whole seconds
+	token    *Token    // the subject token
+	chain    *Actor    // its chain, every member with its issuer
+	actor    *Token    // the actor token; nil: none
+	refresh  bool      // recorded facts: how the tokens were presented was asked when they were (D28)
+	own      bool      // the subject token is ours
+	byClient bool      // the client itself signed the subject token
+	asked    []string  // targets
+
+	scopesReady                     bool
+	tokenScope, userScope, clientOf set
+}
+
+func newQuestion(f *Facts) *question {
+	q := &question{Facts: f, now: f.Now.Truncate(time.Second).UTC(), token: &f.Subject.Token, refresh: f.Grant == grantRefresh}
+	if f.Actor != nil {
+		q.actor = &f.Actor.Token
+	}
+	q.own = q.token.Issuer == f.Issuer
+	q.byClient = !q.own && q.token.Issuer == f.Client.ID
+	return q
+}
+
+// incomplete refuses facts that say nothing. They come before everything else, so that zero values grant nothing (I01).
+func (q *question) incomplete() error {
+	switch {
+	case q.Client.ID == "":
+		return refuse(InvalidClient, "R09: no client")
+	case q.Issuer == "" || q.Grant == "" || q.Now.IsZero():
+		return refuse(ServerError, "I01: facts without issuer, grant or time")
+	case !q.Subject.isSomebody():
+		return refuse(InvalidRequest, "D07: nobody says who the subject is")
+	case q.actor != nil && !q.Actor.isSomebody():
+		return refuse(InvalidRequest, "D07: nobody says who the actor is")
+	}
+	return nil
+}
+
+// unacceptable returns what no rule can lift (I10), or nothing.
+func (q *question) unacceptable() (reason string) {
+	for _, check := range []func(*question) string{(*question).badSubject, (*question).badActor, (*question).badChain} {
+		if reason = check(q); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+func (q *question) badSubject() string {
+	t := q.token
+	evidence := t.Type.isEvidence()
+	switch {
+	case q.Subject.Issuer != q.Issuer:
+		return "D19: a foreign subject that was not resolved to one of ours"
+	case t.Type == "" || t.Issuer == "" || t.Subject == "":
+		return "R08: a subject token without type, issuer or subject"
+	case !q.own && (t.Type == TypeAccessToken || t.Type == TypeRefreshToken):
+		return "R07: an access or refresh token that is not ours"
+	case t.Issuer == t.Subject && t.Issuer == q.Client.ID:
+		return "R07: a client assertion"
+	case !q.refresh && !t.Expires.After(q.Now):
+		return "D25: the subject token has expired"
+	case t.Type == TypeRefreshToken && t.ClientID != q.Client.ID:
+		return "D28: a refresh token of another client"
+	case q.byClient && !evidence:
+		return "D04: what a client signs is neither an access nor an ID token"
+	case q.byClient && (t.Actor != nil || t.MayAct != nil):
+		return "D06: a client is not believed for act or may_act"
+	case evidence && q.actor == nil && q.Grant == GrantType && (q.own || q.byClient):
+		return "D04: without an actor token, a name, a ticket or the client's word is nothing"
+	case evidence && q.own && t.MayAct != nil && (t.MayAct.Subject == "" || q.actor == nil):
+		return "D09: a ticket needs its actor, and a may_act with sub"
+	case q.actor != nil && !q.refresh && t.MayAct != nil && !q.mayActNamesActor():
+		return "D08: may_act does not name this actor and client"
+	}
+	return ""
+}
+
+func (q *question) badActor() string {
+	t := q.actor
+	if t == nil {
+		return ""
+	}
+	switch {
+	case t.Type == "" || t.Issuer == "" || t.Subject == "":
+		return "R08: an actor token without type, issuer or subject"
+	case t.Type == TypeRefreshToken:
+		return "D28: a refresh token as actor token"
+	case t.Type == TypeAccessToken && t.Issuer != q.Issuer:
+		return "R07: an access token that is not ours"
+	case q.Grant == GrantType && t.Type.isEvidence():
+		return "D05: an actor token must be an access or ID token"
+	case t.Issuer == t.Subject && t.Issuer == q.Client.ID:
+		return "R07: a client assertion"
+	case !q.refresh && !t.Expires.After(q.Now):
+		return "D25: the actor token has expired"
+	case t.Actor != nil:
+		return "D14: the actor token carries act"
+	case !proved(t.Confirmation, q.Client.Confirmation):
+		return "D30: the key of the actor token was not proved"
+	}
+	return ""
+}
+
+func (q *question) badChain() string {
+	chain := q.token.Actor
+	switch {
+	case chain == nil:
+		return ""
+	case !chain.isChain():
+		return "R15: an act without sub"
+	case chain.depth() > deepestChain:
+		return "D15: the chain is too deep"
+	}
+	q.chain = chain.withIssuer(q.token.Issuer)
+	for a := q.chain; a != nil; a = a.Prior {
+		if a.Prior.names(a.Issuer, a.Subject) {
+			return "D15: the chain names somebody twice"
+		}
+	}
+	return ""
+}
+
+// names reports whether a member of the chain is (iss, sub).
+func (a *Actor) names(iss, sub string) bool {
+	for ; a != nil; a = a.Prior {
+		if a.Issuer == iss && a.Subject == sub {
+			return true
+		}
+	}
+	return false
+}
+
+// proved reports whether every key that a token is bound to is among those proved (D30).
+func proved(bound, proof Confirmation) bool {
+	return (bound.JKT == "" || bound.JKT == proof.JKT) && (bound.X5T == "" || bound.X5T == proof.X5T)
+}
+
+// ask takes one rule through the request. What was asked for in targets and scope says whether the rule decides; its
+// lifetime does not, so a failing one is final where everything else fits (D02).
+func (q *question) ask(r *compiledRule) refusal {
+	for _, step := range steps {
+		if reason := step.check(q, r); reason != "" {
+			return refusal{step.stage, r, reason}
+		}
+	}
+	late := q.lifetime(r)
+	if reason := q.targets(r); reason != "" {
+		if late != "" {
+			return refusal{stageLifetime, r, late}
+		}
+		return refusal{stageTargets, r, reason}
+	}
+	if reason := q.scope(r); reason != "" {
+		if late != "" {
+			return refusal{stageLifetime, r, late}
+		}
+		return refusal{stageScope, r, reason}
+	}
+	if late != "" {
+		return refusal{stageFinal, r, late}
+	}
+	return refusal{stage: stageGranted, rule: r}
+}
+
+// steps are what a rule must fit before its targets and scope are looked at. The client fits: the index has seen to it.
+var steps = []struct {
+	stage stage
+	check func(*question, *compiledRule) string
+}{
+	{stageMode, (*question).mode},
+	{stageTypes, (*question).types},
+	{stageSubject, (*question).subjectPattern},
+	{stageActor, (*question).actorPattern},
+	{stagePresenting, (*question).presenting},
+	{stagePresenting, (*question).presentingActor},
+	{stageMayAct, (*question).mayAct},
+	{stageChain, (*question).chainFits},
+	{stageSelf, (*question).self},
+	{stageKeys, (*question).keys},
+}
+
+func (q *question) mode(r *compiledRule) string {
+	switch {
+	case (r.Mode == Delegate) != (q.actor != nil):
+		return "D01: the mode of the rule does not fit the tokens that were sent"
+	case r.Mode == ClientActs && q.Client.Public:
+		return "D01: a public client is no actor"
+	}
+	return ""
+}
+
+// typeFor is the type that the rule would issue.
+func (q *question) typeFor(r *compiledRule) TokenType {
+	if q.Request.RequestedTokenType != "" {
+		return q.Request.RequestedTokenType
+	}
+	return r.Types[0]
+}
+
+func (q *question) types(r *compiledRule) string {
+	t := q.typeFor(r)
+	switch {
+	case !slices.Contains(r.SubjectTypes, q.token.Type):
+		return "R07: the rule does not accept this subject token type"
+	case q.actor != nil && !slices.Contains(r.ActorTypes, q.actor.Type):
+		return "R07: the rule does not accept this actor token type"
+	case !slices.Contains(r.Types, t):
+		return "R07: the rule does not issue the requested token type"
+	case t == TypeIDToken && q.Subject.Kind != KindUser:
+		return "D27: an ID token is about a user"
+	}
+	return ""
+}
+
+func (q *question) subjectPattern(r *compiledRule) string {
+	if slices.ContainsFunc(r.Subjects, func(p Identity) bool { return p.matches(q.Subject.Identity, q.Issuer) }) {
+		return ""
+	}
+	return "D19: the rule does not match this subject"
+}
+
+func (q *question) actorPattern(r *compiledRule) string {
+	if q.actor == nil || slices.ContainsFunc(r.Actors, func(p Identity) bool { return p.matches(q.Actor.Identity, q.Issuer) }) {
+		return ""
+	}
+	return "D19: the rule does not match this actor"
+}
+
+// presenting: may this client present this subject token (D04)?
+func (q *question) presenting(r *compiledRule) string {
+	t := q.token
+	issuedTo := q.own && t.ClientID == q.Client.ID
+	switch {
+	case r.Mode == Narrow && !(issuedTo && t.Type.isAccess()):
+		return "D01: only an own access token is narrowed, by the client it was issued to"
+	case q.refresh || issuedTo || q.byClient || r.OtherTokens && q.own:
+		return ""
+	case !q.own && slices.Contains(r.Issuers, t.Issuer):
+		return ""
+	case !q.own:
+		return "D04: the rule does not name the foreign issuer of the subject token"
+	case slices.ContainsFunc(t.Audience, q.isClientName):
+		return ""
+	case t.MayAct != nil && t.MayAct.ClientID == q.Client.ID:
+		return ""
+	}
+	return "D04: the subject token is neither issued to the client nor for it"
+}
+
+// isClientName reports whether tokens for this audience are for the client.
+func (q *question) isClientName(audience string) bool {
+	return audience != "" && (audience == q.Client.ID || slices.Contains(q.Client.Audiences, audience))
+}
+
+// presentingActor: may this client present this actor token (D05)?
+func (q *question) presentingActor(r *compiledRule) string {
+	t := q.actor
+	switch {
+	case t == nil || q.refresh:
+		return ""
+	case t.Issuer != q.Issuer && slices.Contains(r.Issuers, t.Issuer):
+		return ""
+	case t.Issuer != q.Issuer:
+		return "D05: the rule does not name the foreign issuer of the actor token"
+	case t.ClientID == q.Client.ID || r.OtherActors || q.isClient(q.Actor.Identity):
+		return ""
+	case t.Type == TypeIDToken && slices.Contains(t.Audience, q.Client.ID):
+		return ""
+	}
+	return "D05: the actor token is neither issued to the client nor about it"
+}
+
+// isClient reports whether somebody is the authenticated client.
+func (q *question) isClient(id Identity) bool {
+	return id.Kind == KindClient && id.Issuer == q.Issuer && id.ID == q.Client.ID
+}
+
+// mayAct: what a may_act says where there is no actor token (D09). With one it was asked before any rule.
+func (q *question) mayAct(r *compiledRule) string {
+	m := q.token.MayAct
+	switch {
+	case m == nil || q.actor != nil || q.refresh || r.Mode == Narrow:
+		return ""
+	case m.ClientID != q.Client.ID:
+		return "D09: may_act does not name this client"
+	case !r.MayActClient:
+		return "D09: the rule does not let the client named by may_act do without an actor token"
+	case r.Mode == ClientActs && !q.mayActNamesClient():
+		return "D08: may_act names the client, and says more than fits it"
+	}
+	return ""
+}
+
+// newActor is who becomes the outermost member of the chain; false if nobody does.
+func (q *question) newActor(r *compiledRule) (a Actor, adds bool) {
+	switch {
+	case r.Mode == ClientActs:
+		return Actor{Issuer: q.Issuer, Subject: q.Client.ID, ClientID: q.Client.ID}, true
+	case q.actor == nil:
+		return Actor{}, false
+	}
+	a = Actor{Issuer: q.Actor.Issuer, Subject: q.Actor.ID}
+	if q.actor.Issuer == q.Issuer { // another issuer's client_id means nothing here (D06)
+		a.ClientID = q.actor.ClientID
+	}
+	return a, true
+}
+
+// isOutermost reports whether the chain begins with a already (D15).
+func (a *Actor) isOutermost(chain *Actor) bool {
+	return chain != nil && chain.Issuer == a.Issuer && chain.Subject == a.Subject && chain.ClientID == a.ClientID
+}
+
+// chainFits: what becomes of the actors before (D12, D13, D15).
+func (q *question) chainFits(r *compiledRule) string {
+	a, adds := q.newActor(r)
+	depth := q.chain.depth()
+	switch {
+	case adds && a.isOutermost(q.chain):
+	case adds && q.chain.names(a.Issuer, a.Subject):
+		return "D15: the actor is in the chain already"
+	case adds:
+		depth++
+	case q.chain != nil && !q.mayCarry(r):
+		return "D13: the chain may not be carried by this client"
+	}
+	limit := r.MaxChain
+	if limit == 0 {
+		limit = defaultChain
+	}
+	if depth > limit {
+		return "D15: the chain would be too deep"
+	}
+	return ""
+}
+
+// mayCarry reports whether the client may hand a chain on to which nobody is added (D13).
+func (q *question) mayCarry(r *compiledRule) bool {
+	self := Actor{Issuer: q.Issuer, Subject: q.Client.ID, ClientID: q.Client.ID}
+	return r.Carry || self.isOutermost(q.chain) || q.own && q.token.ClientID == q.Client.ID
+}
+
+func (q *question) self(r *compiledRule) string {
+	same := r.Mode == ClientActs && q.isClient(q.Subject.Identity) || q.actor != nil && q.Subject.Identity == q.Actor.Identity
+	if same && !r.Self {
+		return "D16: subject and actor are the same"
+	}
+	return ""
+}
+
+// keys: a bound subject token needs its key, or a rule that rebinds it to another that was proved (D30).
+func (q *question) keys(r *compiledRule) string {
+	proof := q.Client.Confirmation
+	if proved(q.token.Confirmation, proof) || r.Rebind && proof != (Confirmation{}) {
+		return ""
+	}
+	return "D30: the key of the subject token was not proved"
+}
+
+// binding is the key that the result is bound to: one, that of the subject token first, else DPoP's.
+func (q *question) binding() Confirmation {
+	proof := q.Client.Confirmation
+	if proof.JKT == "" || proof.X5T != "" && q.token.Confirmation.X5T != "" && q.token.Confirmation.JKT == "" {
+		return Confirmation{X5T: proof.X5T}
+	}
+	return Confirmation{JKT: proof.JKT}
+}
+
+// expiry is the latest second for a token that the rule gives so long (D25).
+func (q *question) expiry(r *compiledRule, lifetime time.Duration) time.Time {
+	latest := q.now.Add(lifetime)
+	limit := func(s *Subject, outlive bool) {
+		if s == nil || s.Token.Type.isEvidence() {
+			return
+		}
+		end := s.Token.Expires
+		if outlive && !s.Until.IsZero() {
+			end = s.Until
+		}
+		if end.Before(latest) {
+			latest = end
+		}
+	}
+	limit(&q.Subject, r.OutliveSubject)
+	limit(q.Actor, r.OutliveActor)
+	return latest.Truncate(time.Second).UTC()
+}
+
+func (q *question) lifetime(r *compiledRule) string {
+	if q.expiry(r, r.Lifetime).Sub(q.Now) < time.Second {
+		return "D25: less than a second would be left"
+	}
+	return ""
+}
+
+// decision writes down what the rule grants. Nothing in it shares memory with the policy.
+func (q *question) decision(r *compiledRule) Decision {
+	d := Decision{
+		Rule: r.Name, Mode: r.Mode, Issuer: q.Issuer, Client: q.Client.ID, Subject: q.Subject.Identity, Actor: q.chain,
+		Type: q.typeFor(r), Issued: q.now, Expires: q.expiry(r, r.Lifetime), Confirmation: q.binding(), Facts: *q.Facts,
+	}
+	if a, adds := q.newActor(r); adds && !a.isOutermost(q.chain) {
+		a.Prior = q.chain
+		d.Actor = &a
+	}
+	d.Audience, d.Subject.Tenant = q.grantedTargets(r)
+	d.Scope, d.Expanded = q.grantedScope(r)
+	if d.Type != TypeIDToken {
+		d.IDToken = slices.Contains(d.Scope, scopeOpenID)
+		d.RefreshToken = slices.Contains(d.Scope, scopeOffline)
+	}
+	if d.RefreshToken {
+		d.RefreshExpires = q.expiry(r, r.RefreshLifetime)
+	}
+	return d
+}

@@ -1,0 +1,118 @@
+package tokenexchange
+
+// carriesScope reports whether the subject token itself says what may be done with it. A name, an ID token and evidence
+// without a scope do not by their nature; an access token without one does, and says nothing (D22).
+func (q *question) carriesScope() bool {
+	return q.token.Type.isAccess() || q.token.Type.isEvidence() && q.token.Scope != nil
+}
+
+func (q *question) readyScopes() {
+	if !q.scopesReady {
+		q.scopesReady = true
+		q.tokenScope, q.userScope, q.clientOf = setOf(q.token.Scope), setOf(q.Subject.Scope), setOf(q.Client.Scope)
+	}
+}
+
+// subjectHas reports whether the scope token is the subject's to hand on (D21).
+func (q *question) subjectHas(token string) bool {
+	if q.carriesScope() {
+		return q.tokenScope.has(token) && (q.Subject.Scope == nil || q.userScope.has(token))
+	}
+	return q.userScope.has(token)
+}
+
+// switchedOn reports whether a scope that makes a further token has its effect under the rule; known is false for any
+// other scope (D23). A requested ID token is the ID token that openid asks for.
+func (q *question) switchedOn(r *compiledRule, token string) (on, known bool) {
+	id := q.typeFor(r) == TypeIDToken
+	switch token {
+	case scopeOpenID:
+		return q.Subject.Kind == KindUser && (r.IDToken || id), true
+	case scopeOffline:
+		return q.Subject.Kind == KindUser && r.RefreshToken && !id, true
+	}
+	return false, false
+}
+
+// inherits reports whether a scope is granted without being asked for by name.
+func (q *question) inherits(r *compiledRule, token string) bool {
+	if asksForImpersonation(token) || !q.clientOf.has(token) || !q.subjectHas(token) {
+		return false
+	}
+	if on, known := q.switchedOn(r, token); known {
+		return on
+	}
+	return r.anyScope || r.scope.has(token) || r.expand.has(token)
+}
+
+// expands reports whether a scope that was asked for is granted beyond the subject.
+func (q *question) expands(r *compiledRule, token string) bool {
+	return r.expand.has(token) && q.clientOf.has(token) && !q.subjectHas(token)
+}
+
+// wished is the scope that counts as asked for where none is: the subject's, or the actor's if the subject has none by
+// its nature (D20).
+func (q *question) wished() Scope {
+	if q.carriesScope() {
+		return q.token.Scope
+	}
+	if q.actor != nil && (q.actor.Type.isAccess() || q.actor.Type.isEvidence()) {
+		return q.actor.Scope
+	}
+	return nil
+}
+
+// leftOut reports whether an inherited scope goes without a word: it would do nothing here (D23).
+func (q *question) leftOut(r *compiledRule, token string) bool {
+	on, known := q.switchedOn(r, token)
+	return asksForImpersonation(token) || known && !on
+}
+
+// scope: does the rule allow every scope that was asked for, and is something left of what was not (D20, D21)?
+func (q *question) scope(r *compiledRule) string {
+	q.readyScopes()
+	if q.Request.Scope != nil {
+		for _, token := range q.Request.Scope {
+			if !q.inherits(r, token) && !q.expands(r, token) {
+				return "D21: a scope beyond what subject, client and rule have in common"
+			}
+		}
+		return ""
+	}
+	cut := false
+	for _, token := range q.wished() {
+		if q.inherits(r, token) {
+			return ""
+		}
+		cut = cut || !q.leftOut(r, token)
+	}
+	if cut {
+		return "D20: no scope is left"
+	}
+	return ""
+}
+
+// grantedScope returns the scope of the result and the part of it that is beyond the subject. The rule has allowed all
+// that was asked for.
+func (q *question) grantedScope(r *compiledRule) (granted, expanded Scope) {
+	granted = Scope{} // known to be none, so that a refresh inherits nothing either
+	asked := q.Request.Scope
+	if asked == nil {
+		for _, token := range q.wished() {
+			if q.inherits(r, token) {
+				asked = append(asked, token)
+			}
+		}
+	}
+	var have set
+	for _, token := range asked {
+		if !have.add(token) {
+			continue
+		}
+		granted = append(granted, token)
+		if q.expands(r, token) {
+			expanded = append(expanded, token)
+		}
+	}
+	return granted, expanded
+}

@@ -1,0 +1,94 @@
+package tokenexchange
+
+import "slices"
+
+// isOwnAccess reports whether a token is one of our own access tokens: only their aud names targets (D24).
+func (q *question) isOwnAccess(t *Token) bool {
+	return t != nil && t.Issuer == q.Issuer && t.Type.isAccess()
+}
+
+// allowsTarget is the ceiling.
+func (q *question) allowsTarget(r *compiledRule, target string) bool {
+	if r.Mode == Narrow && !slices.Contains(q.token.Audience, target) {
+		return false
+	}
+	return r.targets.has(target) ||
+		r.SubjectAudience && q.isOwnAccess(q.token) && slices.Contains(q.token.Audience, target) ||
+		r.ActorAudience && q.isOwnAccess(q.actor) && slices.Contains(q.actor.Audience, target)
+}
+
+// selectsTenant reports whether a target means an organisation of the subject rather than a place.
+func (q *question) selectsTenant(r *compiledRule, target string) bool {
+	return r.TenantTargets && slices.Contains(q.Subject.Tenants, target)
+}
+
+// targets: does the rule allow every target that was asked for, and is one left (D24)?
+func (q *question) targets(r *compiledRule) string {
+	if q.asked == nil {
+		q.asked = q.Request.Targets()
+	}
+	if q.typeFor(r) == TypeIDToken {
+		for _, target := range q.asked {
+			if target != q.Client.ID {
+				return "D27: the audience of an ID token is the client"
+			}
+		}
+		return ""
+	}
+	tenant, asked := "", false
+	for _, target := range q.asked {
+		switch {
+		case q.selectsTenant(r, target):
+			if tenant != "" {
+				return "D24: two organisations"
+			}
+			tenant = target
+		case !q.allowsTarget(r, target):
+			return "D24: a target beyond the ceiling of the rule"
+		default:
+			asked = true
+		}
+	}
+	if !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, t) }) {
+		return "D24: no target is left"
+	}
+	return ""
+}
+
+// defaultTargets are taken where none is asked for: the first list that exists, by kind and not by what is left of it.
+func (q *question) defaultTargets(r *compiledRule) []string {
+	switch {
+	case len(r.DefaultTargets) > 0:
+		return r.DefaultTargets
+	case q.isOwnAccess(q.token):
+		return q.token.Audience
+	case q.isOwnAccess(q.actor):
+		return q.actor.Audience
+	}
+	return nil
+}
+
+// grantedTargets returns the audience and the tenant of the result. The rule has allowed all that was asked for.
+func (q *question) grantedTargets(r *compiledRule) (audience []string, tenant string) {
+	tenant = q.Subject.Tenant
+	if q.typeFor(r) == TypeIDToken {
+		return []string{q.Client.ID}, tenant
+	}
+	for _, target := range q.asked {
+		if q.selectsTenant(r, target) {
+			tenant = target
+		} else {
+			audience = append(audience, target)
+		}
+	}
+	if len(audience) > 0 {
+		return audience, tenant
+	}
+	var have set
+	for _, target := range q.defaultTargets(r) {
+		if q.allowsTarget(r, target) && have.add(target) {
+			audience = append(audience, target)
+		}
+	}
+	return audience, tenant
+}

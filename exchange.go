@@ -1,0 +1,353 @@
+// Package tokenexchange implements the semantics of OAuth 2.0 Token Exchange (RFC 8693), impersonation and delegation,
+// for authorization servers written in Go.
+//
+// One exchange is a relay of values: a form becomes a Request, verified tokens become Tokens, the host's directory makes
+// Subjects of them, all of it together is the Facts, a policy turns Facts into a Decision, an issuer turns the Decision
+// into an IssuedToken, and nothing is sent before the Event has been recorded. Each stage has one type, made only from the
+// stage before it. An Exchanger conducts; a Policy decides; Verifier, JWTIssuer and LogSink are there for hosts that have
+// none of their own; SubjectResolver, ActorAuthorizer, TokenIssuer and AuditSink are what a host fills in.
+//
+// Zero values grant nothing. What is not explicitly allowed is refused with an OAuth error code outside and a cause
+// inside. Not promised: reaching a JWT at a resource server that does not introspect, client authentication (the host's),
+// consent (it is Subject.Scope), transport security.
+package tokenexchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// SubjectResolver tells whom a verified token is about, and whether they may be acted for at all: unknown, locked,
+// disabled is an error with a Code, any other error is a failure. It is asked for the subject token and for the actor
+// token at every exchange. Where a chain of actors is carried on without an actor token it is also asked for the current
+// actor: tok then has no Type, and only Issuer, Subject and ClientID as the chain has them (D07, D13).
+//
+// The identity it returns is the one that rules, act and sub use. A subject must be one of this server's own, whatever
+// issuer its token is from (D19); an actor may keep its issuer.
+type SubjectResolver interface {
+	ResolveSubject(ctx context.Context, tok Token) (Subject, error)
+}
+
+// ActorAuthorizer says whether the acting party may act for the subject, in addition to the policy. Nil means yes, an
+// error with a Code is a no, any other error is a failure. It is asked once for every exchange but a narrowing (D11):
+// before the policy where there is an actor token, so that no other refusal can tell a stranger anything about the
+// subject; after it where the client itself is the acting party. Facts.Actor is then nil, or, where an impersonation
+// carries a chain on, the chain's current actor.
+type ActorAuthorizer interface {
+	AuthorizeActor(ctx context.Context, f Facts) error
+}
+
+// Exchanger conducts. Fields are in the order of use; a missing one refuses every exchange. It is not changed by use and
+// may be copied: a server with an issuer per tenant, or a framework with an issuer per request, changes a field of a copy.
+type Exchanger struct {
+	Issuer   string    // our own iss
+	Verify   Verifiers // by declared token type; may be empty, not nil, where only Run is used
+	Subjects SubjectResolver
+	Decide   func(Facts) (Decision, error) // (*Policy).Decide fits
+	Actors   ActorAuthorizer
+	Tokens   TokenIssuer
+	Audit    AuditSink
+	Now      func() time.Time // nil is time.Now
+}
+
+// Exchange answers one form (RFC 8693 §2.1) of an authenticated client. Whatever comes out has been audited, a malformed
+// form too. The error is an *Error that can be sent as it is.
+func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values) (Response, error) {
+	return x.Run(ctx, GrantType, client, func(ctx context.Context, now time.Time) (Request, Token, *Token, error) {
+		req, err := ParseRequest(form)
+		if err != nil {
+			return Request{}, Token{}, nil, err
+		}
+		if x.Verify[req.SubjectTokenType] == nil {
+			return req, Token{}, nil, refuseParameter(InvalidRequest, "subject_token_type", "is not supported")
+		}
+		if req.ActorToken != "" && x.Verify[req.ActorTokenType] == nil {
+			return req, Token{}, nil, refuseParameter(InvalidRequest, "actor_token_type", "is not supported")
+		}
+		c := Credential{Token: req.SubjectToken, Type: req.SubjectTokenType, Issuer: x.Issuer, Client: client, Now: now}
+		subject, err := x.Verify.verify(ctx, c)
+		if err != nil || req.ActorToken == "" {
+			return req, subject, nil, err
+		}
+		c.Token, c.Type, c.Actor = req.ActorToken, req.ActorTokenType, true
+		actor, err := x.Verify.verify(ctx, c)
+		if err != nil {
+			return req, subject, nil, err
+		}
+		return req, subject, &actor, nil
+	})
+}
+
+// Run is Exchange for another front door: refresh, assertion, ticket, act_as. open reads and verifies what the grant
+// brings; now is the time of the exchange, in whole seconds. Resolving, deciding, issuing and auditing are the same for
+// all, and open's errors and panics are audited too. A nil actor means that there is no actor token.
+//
+// Two doors answer with an error code of their own: where grant is refresh_token or one of the assertion grants of
+// RFC 7521, what the policy or a host refuses as invalid_request after open is sent as invalid_grant (R13).
+func (x *Exchanger) Run(ctx context.Context, grant string, client Client,
+	open func(ctx context.Context, now time.Time) (req Request, subject Token, actor *Token, err error)) (Response, error) {
+	c := conductor{Exchanger: x, open: open, event: Event{Facts: Facts{Grant: grant, Issuer: x.Issuer, Client: client}}}
+	err := guard(func() error { return c.conduct(ctx) })
+	if err != nil {
+		err = c.seal(err)
+		c.event.Err, c.event.Decision, c.event.TokenID = err, Decision{}, ""
+	}
+	if failed := c.record(ctx); failed != nil {
+		err = c.seal(errors.Join(AsError(failed), err))
+	}
+	if err == nil {
+		return newResponse(c.event.Decision, c.issued), nil
+	}
+	if c.issued.Discard != nil {
+		undo := guard(func() error { return c.issued.Discard(context.WithoutCancel(ctx)) })
+		if undo != nil {
+			err = c.seal(errors.Join(err, fmt.Errorf("discarding what was issued: %w", undo)))
+		}
+	}
+	return Response{}, err
+}
+
+// conductor is one exchange on its way. The event is filled in as it goes, so that a refusal tells how far it came.
+type conductor struct {
+	*Exchanger
+	open    func(context.Context, time.Time) (Request, Token, *Token, error)
+	event   Event
+	issued  IssuedToken
+	opened  bool     // open has succeeded
+	secrets []string // tokens as presented, which must not get into an error
+}
+
+// conduct is the order of the steps (D03) and nothing else.
+func (c *conductor) conduct(ctx context.Context) error {
+	f := &c.event.Facts
+	if err := c.begin(f); err != nil {
+		return err
+	}
+	if err := c.present(ctx, f); err != nil {
+		return err
+	}
+	carried, err := c.resolve(ctx, f)
+	if err != nil {
+		return err
+	}
+	if f.Actor != nil {
+		if err := c.Actors.AuthorizeActor(ctx, *f); err != nil {
+			return fmt.Errorf("D11: %w", err)
+		}
+	}
+	d, err := c.Decide(*f)
+	if carried.refuses(d, err) {
+		return carried.err
+	}
+	if err != nil {
+		return err
+	}
+	d.Facts = *f
+	if err := c.checkDecision(d); err != nil {
+		return err
+	}
+	if f.Actor == nil && d.Mode != Narrow {
+		if err := c.Actors.AuthorizeActor(ctx, carried.factsFor(d)); err != nil {
+			return fmt.Errorf("D11: %w", err)
+		}
+	}
+	c.event.Decision = d
+	return c.issue(ctx, d)
+}
+
+// begin refuses an Exchanger that lacks a part, and a client that nobody has authenticated.
+func (c *conductor) begin(f *Facts) error {
+	switch {
+	case c.Issuer == "" || c.Verify == nil || c.Subjects == nil || c.Decide == nil || c.Actors == nil ||
+		c.Tokens == nil || c.Audit == nil || c.open == nil:
+		return refuse(ServerError, "I01: a part of the Exchanger is missing")
+	case f.Client.ID == "":
+		return refuse(InvalidClient, "R09: no client")
+	}
+	now := c.Now
+	if now == nil {
+		now = time.Now
+	}
+	f.Now = now().Truncate(time.Second).UTC()
+	c.event.Time = f.Now
+	return nil
+}
+
+// present verifies what the grant brings. From here on the tokens themselves are gone.
+func (c *conductor) present(ctx context.Context, f *Facts) error {
+	req, subject, actor, err := c.open(ctx, f.Now)
+	c.secrets = []string{req.SubjectToken, req.ActorToken}
+	req.SubjectToken, req.ActorToken = "", ""
+	f.Request, f.Subject.Token = req, subject
+	if actor != nil {
+		f.Actor = &Subject{Token: *actor}
+	}
+	if err != nil {
+		return err
+	}
+	c.opened = true
+	if !subject.isAboutSomebody() || actor != nil && !actor.isAboutSomebody() {
+		return refuse(InvalidRequest, "R08: a token without type, issuer or subject")
+	}
+	return nil
+}
+
+func (t Token) isAboutSomebody() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }
+
+// carriedActor is the current actor of a chain that comes without an actor token.
+type carriedActor struct {
+	subject *Subject // nil: there is none
+	err     error    // why they may not act; it counts only where they stay the current actor
+}
+
+// refuses reports whether the answer about the carried actor comes before that of the policy (D03). In client-as-actor
+// the client takes their place, and they are history.
+func (a carriedActor) refuses(d Decision, err error) bool {
+	return a.err != nil && (err != nil || d.Mode != ClientActs)
+}
+
+// factsFor are the facts that the authorizer is asked about where there is no actor token.
+func (a carriedActor) factsFor(d Decision) Facts {
+	f := d.Facts
+	if d.Mode == Impersonate {
+		f.Actor = a.subject
+	}
+	return f
+}
+
+// resolve asks the host who everybody is and whether they are active (D07).
+func (c *conductor) resolve(ctx context.Context, f *Facts) (carriedActor, error) {
+	subject, err := c.who(ctx, f.Subject.Token)
+	if err != nil {
+		return carriedActor{}, fmt.Errorf("D07: subject: %w", err)
+	}
+	f.Subject = subject
+	if f.Actor != nil {
+		actor, err := c.who(ctx, f.Actor.Token)
+		if err != nil {
+			return carriedActor{}, fmt.Errorf("D07: actor: %w", err)
+		}
+		f.Actor = &actor
+		return carriedActor{}, nil
+	}
+	chain := f.Subject.Token.Actor
+	if chain == nil {
+		return carriedActor{}, nil
+	}
+	current := Token{Issuer: chain.Issuer, Subject: chain.Subject, ClientID: chain.ClientID}
+	if current.Issuer == "" {
+		current.Issuer = f.Subject.Token.Issuer
+	}
+	actor, err := c.who(ctx, current)
+	if err != nil {
+		return carriedActor{err: fmt.Errorf("D07: current actor: %w", err)}, nil
+	}
+	return carriedActor{subject: &actor}, nil
+}
+
+func (c *conductor) who(ctx context.Context, t Token) (Subject, error) {
+	s, err := c.Subjects.ResolveSubject(ctx, t)
+	if err != nil {
+		return Subject{}, err
+	}
+	if !s.isSomebody() {
+		return Subject{}, refuse(InvalidRequest, "D07: the directory gave an empty answer")
+	}
+	s.Token = t
+	return s, nil
+}
+
+// checkDecision holds a policy that is not ours to what every decision must say.
+func (c *conductor) checkDecision(d Decision) error {
+	err := d.check()
+	if err == nil && (d.Issuer != c.Issuer || d.Client != d.Facts.Client.ID) {
+		err = errors.New("a decision for another issuer or client")
+	}
+	if err != nil {
+		return refuseFor(ServerError, "I01: incomplete decision", err)
+	}
+	return nil
+}
+
+// issue makes the tokens, and holds the issuer to the decision.
+func (c *conductor) issue(ctx context.Context, d Decision) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.issued, err = c.Tokens.IssueToken(ctx, d); err != nil {
+		return fmt.Errorf("issuing: %w", err)
+	}
+	c.event.TokenID = c.issued.ID
+	if reason := c.issued.beyond(d); reason != "" {
+		return refuse(ServerError, reason)
+	}
+	return nil
+}
+
+// record hands the event over. The request may be gone by now; its event must not be.
+func (c *conductor) record(ctx context.Context) error {
+	if c.Audit == nil {
+		return refuse(ServerError, "I06: no AuditSink")
+	}
+	if c.event.Time.IsZero() {
+		c.event.Time = time.Now().UTC()
+	}
+	err := guard(func() error { return c.Audit.RecordExchange(context.WithoutCancel(ctx), c.event) })
+	if err != nil {
+		return fmt.Errorf("I06: recording: %w", err)
+	}
+	return nil
+}
+
+// guard turns a panic of host code into an error (I12). What was thrown is printed and not wrapped: a Code that somebody
+// panics with is no answer.
+func guard(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return call()
+}
+
+// seal makes of any error the *Error that leaves: a code with its fixed description outside, the cause inside, no token
+// in either (I08). Only descriptions that this package has composed go out; a host's own text never does.
+func (c *conductor) seal(err error) error {
+	e := AsError(err)
+	out := *e
+	if !e.ours {
+		out.Description = e.Code.description()
+	}
+	if cause := error(e); cause != err {
+		out.Err = err // with what the host wrapped around the code
+	}
+	if c.opened && out.Code == InvalidRequest {
+		switch c.event.Facts.Grant {
+		case grantRefresh, grantJWTBearer, grantSAML2:
+			out.Code, out.Description = InvalidGrant, InvalidGrant.description()
+		}
+	}
+	for _, secret := range c.secrets {
+		out.redact(secret, c.event.Facts)
+	}
+	return &out
+}
+
+// leastSecret is the length from which a presented token is taken for a secret. Nothing shorter can be one.
+const leastSecret = 8
+
+// redact takes a token out of the cause, if a host has put it there. A user id that was presented as a token is a name,
+// and stays.
+func (e *Error) redact(secret string, f Facts) {
+	if len(secret) < leastSecret || secret == f.Subject.Token.Subject || !strings.Contains(e.Error(), secret) {
+		return
+	}
+	e.Reason = strings.ReplaceAll(e.Reason, secret, "[token]")
+	if e.Err != nil {
+		e.Err = errors.New(strings.ReplaceAll(e.Err.Error(), secret, "[token]"))
+	}
+}

@@ -1,0 +1,164 @@
+package strictjson_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
+)
+
+func TestCheck(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
+	many := func(last string) string {
+		var b strings.Builder
+		for i := range 40 {
+			fmt.Fprintf(&b, `"m%d":%d,`, i, i)
+		}
+		return "{" + b.String() + `"` + last + `":1}`
+	}
+	tests := []struct {
+		name, in, problem string
+	}{
+		{"an object", ` {"a": [1, "b", {"c": null}], "d": true} `, ""},
+		{"a number", `1`, ""},
+		{"empty ones", `[{},[]]`, ""},
+		{"escapes", `{"a":"\"\\\/\b\f\n\r\t\u0041"}`, ""},
+		{"a surrogate pair", `{"a":"\ud83d\ude00"}`, ""},
+		{"the same name in different objects", `{"a":{"a":1},"b":{"a":1}}`, ""},
+		{"many names", many("m40"), ""},
+		{"as deep as it may be", deep(strictjson.MaxDepth), ""},
+		{"nothing", ``, "not valid JSON"},
+		{"trailing bytes", `{} x`, "not valid JSON"},
+		{"two values", `{}{}`, "not valid JSON"},
+		{"a comma too much", `{"a":1,}`, "not valid JSON"},
+		{"a byte order mark", "\ufeff{}", "not valid JSON"},
+		{"invalid UTF-8", "{\"a\":\"\xff\"}", "not valid Unicode"},
+		{"a lone high surrogate", `{"a":"\ud83d"}`, "not valid Unicode"},
+		{"a high surrogate before a letter", `{"a":"\ud83dx\ude00"}`, "not valid Unicode"},
+		{"two high surrogates", `{"a":"\ud83d\ud83d"}`, "not valid Unicode"},
+		{"a lone low surrogate", `{"a":"\ude00"}`, "not valid Unicode"},
+		{"a lone surrogate in a name", `{"\ud83d":1}`, "not valid Unicode"},
+		{"NUL", `["\u0000"]`, "NUL"},
+		{"an escaped backslash before u0000", `["\\u0000"]`, ""},
+		{"NUL behind an escaped backslash", `["\\\u0000"]`, "NUL"},
+		{"a name twice", `{"a":1,"a":1}`, "occurs twice"},
+		{"a name twice, once escaped", `{"a":1,"\u0061":1}`, "occurs twice"},
+		{"a name twice, nested in an array", `[[{"x":[{"a":1,"b":2,"a":3}]}]]`, "occurs twice"},
+		{"a name twice among many, early", many("m0"), "occurs twice"},
+		{"a name twice among many, late", many("m39"), "occurs twice"},
+		{"too deep by objects", deep(strictjson.MaxDepth + 1), "nested deeper"},
+		{"too deep by arrays", strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "nested deeper"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := strictjson.Check([]byte(test.in))
+			if test.problem == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, test.problem)
+			}
+		})
+	}
+}
+
+func TestMembers(t *testing.T) {
+	data := []byte(` { "a" : "x,}" , "\u0062":[1,{"c":"]"}], "d":-1.5e3 ,"e":{"f":{}} } `)
+	require.NoError(t, strictjson.Check(data))
+	var got []string
+	for m := range strictjson.Members(data) {
+		got = append(got, m.Name+"="+string(m.Value))
+		require.Equal(t, m.Value, data[m.Start:m.Start+len(m.Value)])
+	}
+	require.Equal(t, []string{`a="x,}"`, `b=[1,{"c":"]"}]`, `d=-1.5e3`, `e={"f":{}}`}, got)
+	for _, none := range []string{`{}`, ` { } `, `[1]`, `"x"`, `null`, ``} {
+		for range strictjson.Members([]byte(none)) {
+			t.Fatal("a member in", none)
+		}
+	}
+	for m := range strictjson.Members(data) {
+		require.Equal(t, "a", m.Name)
+		break
+	}
+}
+
+func TestScalars(t *testing.T) {
+	s, ok := strictjson.String([]byte(`"a\u00e9\n"`))
+	require.True(t, ok)
+	require.Equal(t, "aé\n", s)
+	for _, raw := range []string{`1`, `null`, `{}`, `["a"]`, ``} {
+		_, ok := strictjson.String([]byte(raw))
+		require.False(t, ok, raw)
+	}
+	list, ok := strictjson.Strings([]byte(`[ "a" ,"b, ]" ]`))
+	require.True(t, ok)
+	require.Equal(t, []string{"a", "b, ]"}, list)
+	for _, raw := range []string{`"a"`, `["a",1]`, `[["a"]]`, `{}`, ``} {
+		_, ok := strictjson.Strings([]byte(raw))
+		require.False(t, ok, raw)
+	}
+	require.True(t, strictjson.IsObject([]byte(" {}")))
+	require.False(t, strictjson.IsObject([]byte("[{}]")))
+}
+
+func TestEqual(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{`"a"`, `"\u0061"`, true},
+		{`{"a":1,"b":[2]}`, `{ "b" : [ 2 ], "a" : 1 }`, true},
+		{`9007199254740993`, `9007199254740992`, false},
+		{`1`, `"1"`, false},
+		{`[1,2]`, `[2,1]`, false},
+		{`null`, `{}`, false},
+		{`{"a":1}`, `{"a":1,"b":1}`, false},
+	} {
+		require.Equal(t, test.want, strictjson.Equal([]byte(test.a), []byte(test.b)), "%s %s", test.a, test.b)
+	}
+}
+
+func TestAppendQuote(t *testing.T) {
+	for _, s := range []string{"", "plain", `"quoted"`, `back\slash`, "new\nline", "é", "<&>", "\u2028"} {
+		quoted := strictjson.AppendQuote([]byte("x"), s)
+		var back string
+		require.NoError(t, json.Unmarshal(quoted[1:], &back))
+		require.Equal(t, s, back)
+	}
+	require.Equal(t, `"<&>é"`, string(strictjson.AppendQuote(nil, "<&>é")))
+}
+
+// FuzzCheck holds the walk to the standard library's reader: what passes is valid, decodes, and has the members that
+// decoding finds.
+func FuzzCheck(f *testing.F) {
+	for _, seed := range []string{`{"a":[1,"b"],"c":{}}`, `{"a":1,"a":2}`, `["\ud83d\ude00\u0000"]`, ` { "a" : "\\" } `, `[[[[`, `-1e9`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if strictjson.Check(data) != nil {
+			return
+		}
+		v := decode(t, data)
+		object, isObject := v.(map[string]any)
+		require.Equal(t, isObject, strictjson.IsObject(data))
+		n := 0
+		for m := range strictjson.Members(data) {
+			n++
+			require.Contains(t, object, m.Name)
+			require.Equal(t, object[m.Name], decode(t, m.Value))
+		}
+		require.Len(t, object, n)
+	})
+}
+
+func decode(t *testing.T, data []byte) (v any) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	require.NoError(t, d.Decode(&v))
+	return v
+}

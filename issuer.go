@@ -1,0 +1,258 @@
+package tokenexchange
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/jose"
+	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
+)
+
+// TokenIssuer makes the tokens a decision asks for, and nothing else: no other type, no later expiry. It refuses the zero
+// Decision. It is called once the exchange has been decided and authorized; what it makes leaves only after the event has
+// been recorded.
+type TokenIssuer interface {
+	IssueToken(ctx context.Context, d Decision) (IssuedToken, error)
+}
+
+// IssuedToken is what a TokenIssuer made. It never prints or marshals its tokens.
+type IssuedToken struct {
+	Value        string `json:"-"`
+	ID           string // the handle for audit and revocation: jti or record id, never the token
+	Expires      time.Time
+	RefreshToken string `json:"-"` // if and only if Decision.RefreshToken
+	IDToken      string `json:"-"` // if and only if Decision.IDToken
+
+	// Discard undoes what IssueToken recorded, a spent ticket included; called where the token must not leave (I06).
+	// Nil: there is no record.
+	Discard func(context.Context) error `json:"-"`
+}
+
+// Format prints the id only, whatever the verb.
+func (t IssuedToken) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", t.ID) }
+
+// beyond returns where an issuer did not keep to the decision, or nothing.
+func (t IssuedToken) beyond(d Decision) (reason string) {
+	switch {
+	case t.Value == "":
+		return "R11: the issuer made no token"
+	case t.Expires.After(d.Expires):
+		return "I04: the issuer made a token that lives longer than was decided"
+	case t.Expires.Sub(d.Facts.Now) < time.Second:
+		return "R11: the issuer made a token that has expired"
+	case (t.RefreshToken != "") != d.RefreshToken:
+		return "D23: the issuer and the decision disagree about a refresh token"
+	case (t.IDToken != "") != d.IDToken:
+		return "D23: the issuer and the decision disagree about an ID token"
+	}
+	return ""
+}
+
+// JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types
+// in Types (N_A). It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
+type JWTIssuer struct {
+	Key       crypto.Signer        // a private key, or a handle to one in a KMS or HSM; nil is an error
+	KeyID     string               // kid; empty: none is written
+	Algorithm string               // empty: the first of ES256, ES384, ES512, EdDSA, PS256 that fits the key
+	Types     map[TokenType]string // header typ of types that RFC 9068 and OpenID Connect do not name; others are refused
+
+	// Claims may add claims (may_act too) to the map before it is signed; numbers in it are json.Number. Where an ID token goes out beside an access
+	// token it is called for each, d.Type saying for which. Claims that this package writes, those that belong to a login
+	// (auth_time, acr, amr, nonce) and the hashes of OpenID Connect stay as they are whatever it does (D18, D27); an error
+	// means that nothing is issued. Nil changes nothing.
+	Claims func(ctx context.Context, d Decision, claims map[string]any) error
+
+	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes
+}
+
+// IssueToken signs what d says. A zero decision is an error.
+func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
+	if err := d.check(); err != nil {
+		return IssuedToken{}, err
+	}
+	if d.RefreshToken {
+		return IssuedToken{}, errors.New("a JWTIssuer makes no refresh tokens")
+	}
+	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	t := IssuedToken{ID: rand.Text(), Expires: d.Expires}
+	if t.Value, err = j.sign(ctx, signer, d, t.ID, ""); err != nil {
+		return IssuedToken{}, err
+	}
+	if d.IDToken {
+		id := d
+		id.Type, id.Audience = TypeIDToken, []string{d.Client}
+		if t.IDToken, err = j.sign(ctx, signer, id, rand.Text(), signer.HalfHash(t.Value)); err != nil {
+			return IssuedToken{}, err
+		}
+	}
+	return t, nil
+}
+
+// JWKS is the public key set to publish (RFC 7517), at a jwks_uri that resource servers and clients fetch.
+func (j *JWTIssuer) JWKS() ([]byte, error) {
+	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	return signer.JWKS()
+}
+
+func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d Decision, id, atHash string) (string, error) {
+	typ, err := j.typ(d.Type)
+	if err != nil {
+		return "", err
+	}
+	payload, err := j.payload(d, id, atHash)
+	if err != nil {
+		return "", err
+	}
+	if j.Claims != nil {
+		if payload, err = j.addClaims(ctx, d, payload); err != nil {
+			return "", err
+		}
+	}
+	return signer.Sign(typ, payload)
+}
+
+func (j *JWTIssuer) typ(t TokenType) (string, error) {
+	switch t {
+	case TypeAccessToken, TypeJWT:
+		return "at+jwt", nil
+	case TypeIDToken:
+		return "JWT", nil
+	}
+	if typ := j.Types[t]; typ != "" {
+		return typ, nil
+	}
+	return "", fmt.Errorf("no typ for tokens of type %q", t)
+}
+
+// payload writes the claims of one token. It is written by hand so that a chain is passed on byte for byte (D12).
+func (j *JWTIssuer) payload(d Decision, id, atHash string) ([]byte, error) {
+	o := objectWriter{dst: make([]byte, 0, 512)}
+	o.dst = append(o.dst, '{')
+	o.string("iss", d.Issuer)
+	if err := j.parties(&o, d); err != nil {
+		return nil, err
+	}
+	o.name("aud")
+	o.dst = appendAudience(o.dst, d.Audience)
+	o.date("exp", d.Expires)
+	o.date("iat", d.Issued)
+	o.string("jti", id)
+	o.string("client_id", d.Client)
+	if d.Type == TypeIDToken {
+		o.string("azp", d.Client)
+		o.optionalString("at_hash", atHash)
+	} else {
+		o.optionalString("scope", d.Scope.String())
+	}
+	o.login(d)
+	if key := d.Confirmation; key != (Confirmation{}) {
+		o.name("cnf")
+		o.dst = append(o.dst, '{')
+		inner := objectWriter{dst: o.dst}
+		inner.optionalString("jkt", key.JKT)
+		inner.optionalString("x5t#S256", key.X5T)
+		o.dst = append(inner.dst, '}')
+	}
+	return append(o.dst, '}'), nil
+}
+
+// parties writes sub and the chain, in the shape that the issuer is set to.
+func (j *JWTIssuer) parties(o *objectWriter, d Decision) (err error) {
+	switch {
+	case d.Actor == nil:
+		o.string("sub", d.Subject.ID)
+	case j.ActAs:
+		o.string("sub", d.Actor.Subject)
+		o.name("act_as")
+		o.dst, err = appendActAs(o.dst, d.Actor, d.Issuer, d.Subject.ID, d.Client)
+	default:
+		o.string("sub", d.Subject.ID)
+		o.name("act")
+		o.dst = d.Actor.appendJSON(o.dst)
+	}
+	return err
+}
+
+// login writes how the subject once logged in. It is never renewed, and never the actor's (D27, RFC 9068 §2.2.1).
+func (o *objectWriter) login(d Decision) {
+	t := d.Facts.Subject.Token
+	if !t.AuthTime.IsZero() {
+		o.date("auth_time", t.AuthTime)
+	}
+	o.optionalString("acr", t.ACR)
+	if len(t.AMR) > 0 {
+		o.name("amr")
+		o.dst = appendStrings(o.dst, t.AMR)
+	}
+}
+
+func (o *objectWriter) date(name string, t time.Time) {
+	o.name(name)
+	o.dst = strconv.AppendInt(o.dst, t.Unix(), 10)
+}
+
+func appendAudience(dst []byte, audience []string) []byte {
+	if len(audience) == 1 {
+		return strictjson.AppendQuote(dst, audience[0])
+	}
+	return appendStrings(dst, audience)
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strictjson.AppendQuote(dst, s)
+	}
+	return append(dst, ']')
+}
+
+// reserved are the claims that a hook cannot set: what a decision says, what only a login can say, and what belongs to
+// another token.
+var reserved = []string{
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "cnf", "azp",
+	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash",
+}
+
+// addClaims lets the hook see all claims and keeps what it added.
+func (j *JWTIssuer) addClaims(ctx context.Context, d Decision, payload []byte) ([]byte, error) {
+	claims := map[string]any{}
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.UseNumber() // an act may hold numbers that no float64 can
+	if err := decoder.Decode(&claims); err != nil {
+		return nil, err
+	}
+	if err := j.Claims(ctx, d, claims); err != nil {
+		return nil, fmt.Errorf("claims hook: %w", err)
+	}
+	o := objectWriter{dst: payload[:len(payload)-1], begun: true}
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		if slices.Contains(reserved, name) {
+			continue
+		}
+		value, err := json.Marshal(claims[name])
+		if err != nil {
+			return nil, fmt.Errorf("claims hook: claim %q: %w", name, err)
+		}
+		o.name(name)
+		o.dst = append(o.dst, value...)
+	}
+	return append(o.dst, '}'), nil
+}

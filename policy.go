@@ -1,0 +1,197 @@
+package tokenexchange
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind separates the name spaces of subjects: a client is never mistaken for a user of the same name.
+type Kind string
+
+// The kinds. It is the SubjectResolver that knows them; the look of a string never does (D19).
+const (
+	KindUser     Kind = "user"
+	KindClient   Kind = "client"
+	KindWorkload Kind = "workload"
+)
+
+// Identity is who somebody is. Two are the same only if all four fields are, byte for byte. In a Rule it is a pattern:
+// "*" matches anything, an empty Issuer is our own, every other empty field matches only the empty value; the zero
+// pattern matches nobody.
+type Identity struct {
+	Issuer string `json:"iss,omitempty"`
+	Kind   Kind   `json:"kind,omitempty"`
+	Tenant string `json:"tenant,omitempty"`
+	ID     string `json:"id,omitempty"`
+}
+
+// isSomebody reports whether a resolver has said who this is. Without it {ID: "*"} would match an empty answer.
+func (id Identity) isSomebody() bool {
+	return id.Issuer != "" && id.ID != "" && (id.Kind == KindUser || id.Kind == KindClient || id.Kind == KindWorkload)
+}
+
+// matches reports whether the pattern p fits id; own is our issuer name.
+func (p Identity) matches(id Identity, own string) bool {
+	if p.Issuer == "" {
+		p.Issuer = own
+	}
+	fits := func(pattern, value string) bool { return pattern == "*" || pattern == value }
+	return fits(p.Issuer, id.Issuer) && fits(string(p.Kind), string(id.Kind)) && fits(p.Tenant, id.Tenant) && fits(p.ID, id.ID)
+}
+
+// Client is an authenticated client. The zero Client is refused.
+type Client struct {
+	ID           string       `json:"id"`
+	Audiences    []string     `json:"audiences,omitempty"` // names under which it receives tokens as an API; its ID is always one (D04)
+	Public       bool         `json:"public,omitempty"`    // it has no credential of its own
+	Scope        Scope        `json:"scope"`               // what it is registered for; nil is nothing
+	Confirmation Confirmation `json:"cnf,omitzero"`        // keys it proved in this request; what the host cannot see is not proved
+}
+
+// Subject is whom a token is about, as the host knows them now.
+type Subject struct {
+	Identity
+	Privileges []string  `json:"privileges,omitempty"` // rights over others, for authorizers; ordinary roles don't belong here; nil is unknown
+	Scope      Scope     `json:"scope"`                // the most it may hand on: subtracts from what its token says (nil: nothing to subtract); for a token without scope by nature it is the ceiling (nil: nothing)
+	Tenants    []string  `json:"tenants,omitempty"`    // organisations it belongs to, for a target that selects one (D24)
+	Until      time.Time `json:"until,omitzero"`       // end of its session or delegation: the latest an outliving token may reach (D25)
+	Token      Token     `json:"token"`                // an Exchanger fills it in
+}
+
+// Facts is all that a decision depends on. The tokens of Request are blank. It survives encoding/json, so that a host can
+// keep it with a refresh token and decide again; white space inside Actor.Raw and Token.Claims may go.
+type Facts struct {
+	Grant   string    `json:"grant"` // which door: GrantType, or what Exchanger.Run was told
+	Issuer  string    `json:"issuer"`
+	Client  Client    `json:"client"`
+	Request Request   `json:"request"`
+	Subject Subject   `json:"subject"`
+	Actor   *Subject  `json:"actor,omitempty"` // nil: no actor token
+	Now     time.Time `json:"now"`
+}
+
+// Mode says who will be acting.
+type Mode string
+
+// The modes. Every one must be asked for by a rule.
+const (
+	Narrow      Mode = "narrow"          // the client's own access token made smaller; nobody new acts
+	Delegate    Mode = "delegate"        // the actor token's subject acts
+	ClientActs  Mode = "client-as-actor" // no actor token: the client becomes the actor
+	Impersonate Mode = "impersonate"     // no actor token, and nobody new named in the token
+)
+
+// Decision is what the issued token must say, in whole seconds and fresh slices. The zero Decision is refused by every
+// issuer.
+type Decision struct {
+	Rule           string // its name
+	Mode           Mode
+	Issuer         string   // iss
+	Client         string   // client_id: who asked
+	Subject        Identity // Subject.ID is sub
+	Actor          *Actor   // the whole chain to write as act; nil: none
+	Audience       []string // never empty
+	Scope          Scope    // empty: no scope
+	Expanded       Scope    // the part of Scope beyond the subject
+	Type           TokenType
+	Issued         time.Time
+	Expires        time.Time    // the latest the token may expire
+	Confirmation   Confirmation // the key to bind it to; zero: none
+	IDToken        bool         // add an ID token
+	RefreshToken   bool         // add a refresh token
+	RefreshExpires time.Time    // the latest it may expire; zero without RefreshToken
+	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing
+}
+
+// tokenType is the token_type of the response (RFC 8693 §2.2.1).
+func (d Decision) tokenType() string {
+	switch {
+	case d.Type != TypeAccessToken && d.Type != TypeJWT:
+		return notApplicable
+	case d.Confirmation.JKT != "":
+		return dpop
+	}
+	return bearer
+}
+
+// check reports what a decision must say before anything may be issued for it. The zero Decision fails it.
+func (d Decision) check() error {
+	switch {
+	case d.Mode != Narrow && d.Mode != Delegate && d.Mode != ClientActs && d.Mode != Impersonate:
+		return errors.New("a decision without mode")
+	case d.Issuer == "" || d.Client == "":
+		return errors.New("a decision without issuer or client")
+	case !d.Subject.isSomebody() || d.Subject.Issuer != d.Issuer:
+		return errors.New("a decision without a subject of this issuer")
+	case (d.Mode == Delegate || d.Mode == ClientActs) && d.Actor == nil || !d.Actor.isChain():
+		return errors.New("a decision without its actor")
+	case d.Type == "" || len(d.Audience) == 0:
+		return errors.New("a decision without type or audience")
+	case d.Issued.IsZero() || d.Expires.Sub(d.Issued) < time.Second:
+		return errors.New("a decision without lifetime")
+	case d.RefreshToken && d.RefreshExpires.Sub(d.Issued) < time.Second:
+		return errors.New("a decision for a refresh token without lifetime")
+	}
+	return nil
+}
+
+// Policy is a checked, immutable list of rules; the first that grants wins. The zero Policy, and nil, refuse all.
+type Policy struct {
+	rules []compiledRule
+	named map[string][]int // by client: the rules that name it, in policy order
+	any   []int            // the rules for any confidential client, in policy order
+}
+
+// compiledRule is a rule with its lists made ready for lookup.
+type compiledRule struct {
+	Rule
+	scope, expand, targets set
+	anyScope               bool
+}
+
+// NewPolicy checks and indexes rules. The error names the rule that could never match or says too little.
+func NewPolicy(rules ...Rule) (*Policy, error) {
+	p := &Policy{rules: make([]compiledRule, len(rules)), named: map[string][]int{}}
+	names := make(map[string]bool, len(rules))
+	for i, r := range rules {
+		if err := r.check(); err != nil {
+			return nil, fmt.Errorf("tokenexchange: rule %q (number %d): %w", r.Name, i+1, err)
+		}
+		if names[r.Name] {
+			return nil, fmt.Errorf("tokenexchange: rule %q (number %d): its name is taken", r.Name, i+1)
+		}
+		names[r.Name] = true
+		r = r.clone()
+		p.rules[i] = compiledRule{Rule: r, scope: setOf(r.Scope), expand: setOf(r.Expand), targets: setOf(r.Targets),
+			anyScope: len(r.Scope) == 1 && r.Scope[0] == "*"}
+		for _, client := range r.Clients {
+			if client == "*" {
+				p.any = append(p.any, i)
+			} else {
+				p.named[client] = append(p.named[client], i)
+			}
+		}
+	}
+	return p, nil
+}
+
+// each calls try with every rule that speaks of the client, in policy order, until it returns false. Rules of other
+// clients cost nothing.
+func (p *Policy) each(client Client, try func(*compiledRule) bool) {
+	named, any := p.named[client.ID], p.any
+	if client.Public {
+		any = nil
+	}
+	for len(named)+len(any) > 0 {
+		var i int
+		if len(any) == 0 || len(named) > 0 && named[0] < any[0] {
+			i, named = named[0], named[1:]
+		} else {
+			i, any = any[0], any[1:]
+		}
+		if r := &p.rules[i]; (!client.Public || r.PublicClients) && !try(r) {
+			return
+		}
+	}
+}

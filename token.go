@@ -1,0 +1,241 @@
+package tokenexchange
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
+)
+
+// Token is what one token says, built from that token alone, once something has verified it.
+type Token struct {
+	Type         TokenType       `json:"type,omitempty"`      // what it was found to be; at least as narrow as what it was declared as
+	Kind         Kind            `json:"kind,omitempty"`      // what kind of party it is about, where a host's own record knows; empty: it does not say
+	ID           string          `json:"jti,omitempty"`       // the handle by which its issuer revokes it: the parent of a family
+	Issuer       string          `json:"iss,omitempty"`       //
+	Subject      string          `json:"sub,omitempty"`       // whom it is about, in either claim shape (D18)
+	ClientID     string          `json:"client_id,omitempty"` // client_id, else azp; empty for a token of another issuer
+	Audience     []string        `json:"aud,omitempty"`       //
+	Scope        Scope           `json:"scope"`               // nil: it does not say
+	Actor        *Actor          `json:"act,omitempty"`       // current actor, prior ones nested
+	MayAct       *Actor          `json:"may_act,omitempty"`   // the zero Actor names nobody: malformed ones become it
+	Issued       time.Time       `json:"iat,omitzero"`        //
+	Expires      time.Time       `json:"exp,omitzero"`        // zero is expired
+	Confirmation Confirmation    `json:"cnf,omitzero"`        //
+	AuthTime     time.Time       `json:"auth_time,omitzero"`  //
+	ACR          string          `json:"acr,omitempty"`       //
+	AMR          []string        `json:"amr,omitempty"`       //
+	Claims       json.RawMessage `json:"claims,omitempty"`    // the whole payload, for resolvers and hooks
+}
+
+// Confirmation names keys (RFC 7800): those a token is bound to, or those a client proved in this request. The zero
+// Confirmation names none. A token whose cnf has any other member is refused, since nobody here could check it.
+type Confirmation struct {
+	JKT string `json:"jkt,omitempty"`      // DPoP, RFC 9449
+	X5T string `json:"x5t#S256,omitempty"` // mutual TLS, RFC 8705
+}
+
+// ParseToken reads the claims of a verified JWT, an introspection response or a host's own record, strictly. It verifies
+// nothing: not the signature, not the dates, not the issuer. Type and Kind are left empty; what the claims do not say is
+// zero. Both claim shapes of delegation, act and act_as, are read into the same Subject and Actor. A malformed may_act
+// becomes the zero Actor, which names nobody; everything else that is malformed is an error, which quotes no value.
+func ParseToken(claims []byte) (Token, error) {
+	if err := checkObject(claims); err != nil {
+		return Token{}, err
+	}
+	c, err := readClaims(claims, true)
+	return c.Token, err
+}
+
+// checkObject reports whether payload is a JSON object that every reader reads alike.
+func checkObject(payload []byte) error {
+	if err := strictjson.Check(payload); err != nil {
+		return fmt.Errorf("claims: %w", err)
+	}
+	if !strictjson.IsObject(payload) {
+		return errors.New("claims: not an object")
+	}
+	return nil
+}
+
+// claims are a token and what only its verification needs.
+type claims struct {
+	Token
+	named     string    // the sub claim as it stands, in whatever claim shape
+	notBefore time.Time // zero: no nbf
+	isEvent   bool      // it is a security event (RFC 8417), no token
+}
+
+// readClaims reads a payload that has passed checkObject. Of a token that is not own, client_id, azp and a malformed
+// scope mean nothing (D06).
+func readClaims(payload []byte, own bool) (claims, error) {
+	r := claimsReader{own: own}
+	r.c.Claims = payload
+	for m := range strictjson.Members(payload) {
+		if err := r.read(m); err != nil {
+			return claims{}, fmt.Errorf("claim %s: %w", m.Name, err)
+		}
+	}
+	return r.finish()
+}
+
+type claimsReader struct {
+	own      bool
+	c        claims
+	azp      string
+	clientID string
+	actAs    *actAs
+}
+
+var (
+	errNotString  = errors.New("not a string with something in it")
+	errNotStrings = errors.New("not an array of strings with something in each")
+	errNotDate    = errors.New("not a date between 1970 and 9999")
+	errNotParty   = errors.New("not an object that names somebody by sub")
+	errNotKey     = errors.New("not an object with jkt or x5t#S256 and nothing else")
+)
+
+// read takes one member of the payload. Names that it passes over are in Claims. Only names of this list are ever put
+// into an error.
+func (r *claimsReader) read(m strictjson.Member) (err error) {
+	t := &r.c.Token
+	switch m.Name {
+	case "iss":
+		t.Issuer, err = parseString(m.Value)
+	case "sub":
+		t.Subject, err = parseString(m.Value)
+	case "jti":
+		t.ID, err = parseString(m.Value)
+	case "aud":
+		t.Audience, err = parseAudience(m.Value)
+	case "client_id":
+		if r.own {
+			r.clientID, err = parseString(m.Value)
+		}
+	case "azp":
+		if r.own {
+			r.azp, err = parseString(m.Value)
+		}
+	case "scope":
+		if t.Scope, err = parseScopeClaim(m.Value); !r.own {
+			err = nil
+		}
+	case "act":
+		t.Actor, err = parseChain(m.Value)
+	case "act_as":
+		r.actAs, err = parseActAs(m.Value)
+	case "may_act":
+		t.MayAct = parseMayAct(m.Value)
+	case "cnf":
+		t.Confirmation, err = parseConfirmation(m.Value)
+	case "exp":
+		t.Expires, err = parseDate(m.Value, math.Floor)
+	case "iat":
+		t.Issued, err = parseDate(m.Value, math.Floor)
+	case "nbf":
+		r.c.notBefore, err = parseDate(m.Value, math.Ceil)
+	case "auth_time":
+		t.AuthTime, err = parseDate(m.Value, math.Floor)
+	case "acr":
+		t.ACR, err = parseString(m.Value)
+	case "amr":
+		t.AMR, err = parseStrings(m.Value)
+	case "events":
+		r.c.isEvent = true
+	}
+	return err
+}
+
+// finish compares what one member alone could not decide.
+func (r *claimsReader) finish() (claims, error) {
+	t := &r.c.Token
+	if t.ClientID = r.clientID; t.ClientID == "" {
+		t.ClientID = r.azp
+	} else if r.azp != "" && r.azp != r.clientID {
+		return claims{}, errors.New("claims: client_id and azp are different (D04)")
+	}
+	r.c.named = t.Subject
+	if r.actAs == nil {
+		return r.c, nil
+	}
+	if t.Actor != nil {
+		return claims{}, errors.New("claims: act and act_as side by side (D18)")
+	}
+	return r.c, r.actAs.apply(t)
+}
+
+func parseString(raw []byte) (string, error) {
+	if s, ok := strictjson.String(raw); ok && s != "" {
+		return s, nil
+	}
+	return "", errNotString
+}
+
+func parseStrings(raw []byte) ([]string, error) {
+	list, ok := strictjson.Strings(raw)
+	for _, s := range list {
+		ok = ok && s != ""
+	}
+	if !ok {
+		return nil, errNotStrings
+	}
+	return list, nil
+}
+
+func parseAudience(raw []byte) ([]string, error) {
+	if s, err := parseString(raw); err == nil {
+		return []string{s}, nil
+	}
+	return parseStrings(raw)
+}
+
+func parseScopeClaim(raw []byte) (Scope, error) {
+	s, ok := strictjson.String(raw)
+	if !ok {
+		return nil, errors.New("not a string")
+	}
+	return ParseScope(s)
+}
+
+// latestDate is the last second of the year 9999: beyond it a date is a mistake, and time.Time no longer marshals.
+const latestDate = 253402300799
+
+// parseDate reads a NumericDate (RFC 7519 §2), which may have a fraction; round says which way the fraction goes.
+func parseDate(raw []byte, round func(float64) float64) (time.Time, error) {
+	if len(raw) == 0 || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return time.Time{}, errNotDate
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if f = round(f); err != nil || !(f >= 1 && f <= latestDate) {
+		return time.Time{}, errNotDate
+	}
+	return time.Unix(int64(f), 0).UTC(), nil
+}
+
+func parseConfirmation(raw []byte) (Confirmation, error) {
+	var c Confirmation
+	if !strictjson.IsObject(raw) {
+		return c, errNotKey
+	}
+	for m := range strictjson.Members(raw) {
+		value, err := parseString(m.Value)
+		switch {
+		case err != nil:
+			return Confirmation{}, errNotKey
+		case m.Name == "jkt":
+			c.JKT = value
+		case m.Name == "x5t#S256":
+			c.X5T = value
+		default:
+			return Confirmation{}, errNotKey
+		}
+	}
+	if c == (Confirmation{}) {
+		return c, errNotKey
+	}
+	return c, nil
+}

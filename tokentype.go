@@ -1,0 +1,37 @@
+package tokenexchange
+
+// GrantType is the grant_type of a token exchange (RFC 8693 §2.1).
+const GrantType = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+// The other doors whose refusals have names of their own (RFC 6749 §5.2, RFC 7523 §3.1), see Exchanger.Run.
+const (
+	grantRefresh   = "refresh_token"
+	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantSAML2     = "urn:ietf:params:oauth:grant-type:saml2-bearer"
+)
+
+// TokenType is a token type identifier (RFC 8693 §3). Other URIs are the host's to add: to Exchanger.Verify what it
+// accepts, to Rule.Types what it issues. The empty type is no type.
+type TokenType string
+
+// The types of RFC 8693 §3. An access token or a refresh token is always this server's own; an access token of another
+// issuer comes as a JWT.
+const (
+	TypeAccessToken  TokenType = "urn:ietf:params:oauth:token-type:access_token"
+	TypeRefreshToken TokenType = "urn:ietf:params:oauth:token-type:refresh_token"
+	TypeIDToken      TokenType = "urn:ietf:params:oauth:token-type:id_token"
+	TypeSAML1        TokenType = "urn:ietf:params:oauth:token-type:saml1"
+	TypeSAML2        TokenType = "urn:ietf:params:oauth:token-type:saml2"
+	TypeJWT          TokenType = "urn:ietf:params:oauth:token-type:jwt"
+)
+
+// isAccess reports whether a token found to be of type t says what may be done with it. An own refresh token counts as
+// the access token it would become (D28).
+func (t TokenType) isAccess() bool {
+	return t == TypeAccessToken || t == TypeRefreshToken || t == TypeJWT
+}
+
+// isEvidence reports whether t is only a means to show who somebody is: a user id, a ticket, an assertion, a session.
+func (t TokenType) isEvidence() bool {
+	return !t.isAccess() && t != TypeIDToken
+}
