@@ -20,5 +20,4 @@ require (
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
 )

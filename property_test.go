@@ -1,0 +1,570 @@
+package tokenexchange_test
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	tx "github.com/go-tokenexchange/tokenexchange"
+)
+
+// The generators draw from small vocabularies, so that many facts come near a grant and enough of them get one.
+const (
+	own     = "https://as.example"
+	foreign = "https://idp.example"
+	ticket  = tx.TokenType("urn:example:ticket")
+)
+
+var propertyNow = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// dice are bytes that are used up one at a time: those of a fuzzer, or pseudo-random ones. When none is left every throw
+// is zero.
+type dice struct{ left []byte }
+
+// throw returns a number below n, at most 256.
+func (d *dice) throw(n int) int {
+	if len(d.left) == 0 {
+		return 0
+	}
+	b := d.left[0]
+	d.left = d.left[1:]
+	return int(b) % n
+}
+
+func (d *dice) flag() bool             { return d.throw(2) == 1 }
+func (d *dice) rarely() bool           { return d.throw(12) == 11 }
+func (d *dice) oneIn(n int) bool       { return d.throw(n) == n-1 }
+func oneOf[T any](d *dice, v ...T) T   { return v[d.throw(len(v))] }
+func (d *dice) between(lo, hi int) int { return lo + (d.throw(256)*256+d.throw(256))%(hi-lo+1) }
+
+// throws calls check with the dice of many seeds, the same at every run.
+func throws(t *testing.T, n int, check func(d *dice)) {
+	t.Helper()
+	for seed := range uint64(n) {
+		source := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)})
+		d := &dice{left: make([]byte, 400)}
+		_, _ = source.Read(d.left)
+		check(d)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// some draws a sub-list in order; nil and empty are different draws.
+func some(d *dice, values ...string) []string {
+	if d.oneIn(5) {
+		return nil
+	}
+	list := []string{}
+	for _, v := range values {
+		if d.throw(3) > 0 {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// few is some with fewer.
+func few(d *dice, values ...string) []string {
+	var list []string
+	for _, v := range values {
+		if d.oneIn(4) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+var scopeWords = []string{"read", "write", "admin", "openid", "offline_access", "act_as:bob"}
+
+func drawIdentity(d *dice, foreignToo bool) tx.Identity {
+	id := tx.Identity{
+		Issuer: own,
+		Kind:   oneOf(d, tx.KindUser, tx.KindUser, tx.KindUser, tx.KindClient, tx.KindWorkload),
+		Tenant: oneOf(d, "", "acme"),
+		ID:     oneOf(d, "alice", "bob", "c1", "c2"),
+	}
+	if foreignToo && d.rarely() {
+		id.Issuer = foreign
+	}
+	if d.oneIn(40) {
+		id = oneOf(d, tx.Identity{}, tx.Identity{Issuer: own, ID: "alice"}, tx.Identity{Issuer: own, Kind: tx.KindUser})
+	}
+	return id
+}
+
+func drawActor(d *dice, depth int) *tx.Actor {
+	if depth == 0 || d.flag() {
+		return nil
+	}
+	a := &tx.Actor{
+		Issuer:   oneOf(d, "", own, foreign),
+		Subject:  oneOf(d, "bob", "c1", "c2", "tool", "carol", "dave", "erin"),
+		ClientID: oneOf(d, "", "c1", "c2"),
+	}
+	if d.oneIn(40) {
+		a.Subject = ""
+	}
+	a.Prior = drawActor(d, depth-1)
+	return a
+}
+
+func drawToken(d *dice, id tx.Identity, actor bool) tx.Token {
+	tok := tx.Token{
+		Type: oneOf(d, tx.TypeAccessToken, tx.TypeAccessToken, tx.TypeAccessToken, tx.TypeAccessToken, tx.TypeIDToken, tx.TypeJWT,
+			ticket, tx.TypeRefreshToken),
+		ID:       "t",
+		Issuer:   own,
+		Subject:  id.ID,
+		ClientID: oneOf(d, "c1", "c1", "c1", "c2", ""),
+		Audience: some(d, "t1", "t2", "t3", "c1"),
+		Scope:    some(d, scopeWords...),
+		Expires:  propertyNow.Add(time.Duration(d.between(1, 3000)) * time.Second),
+	}
+	if d.oneIn(40) {
+		tok.Expires = propertyNow.Add(-time.Second * time.Duration(d.throw(2)))
+	}
+	if !actor || d.oneIn(40) {
+		tok.Actor = drawActor(d, 6)
+	}
+	if d.rarely() {
+		tok.Issuer = oneOf(d, foreign, "c1")
+		tok.ClientID = ""
+	}
+	if d.rarely() {
+		tok.MayAct = &tx.Actor{Subject: oneOf(d, "", "bob", "c1"), ClientID: oneOf(d, "", "c1", "c2"), Issuer: oneOf(d, "", own, foreign)}
+	}
+	if d.rarely() {
+		tok.Confirmation = tx.Confirmation{JKT: oneOf(d, "", "k1", "k2"), X5T: oneOf(d, "", "x1")}
+	}
+	return tok
+}
+
+func drawSubject(d *dice, actor bool) tx.Subject {
+	s := tx.Subject{Identity: drawIdentity(d, actor), Tenants: some(d, "org1", "org2")}
+	s.Token = drawToken(d, s.Identity, actor)
+	if d.rarely() || s.Token.Type == ticket || s.Token.Type == tx.TypeIDToken {
+		s.Scope = some(d, scopeWords...)
+	}
+	if d.flag() {
+		s.Until = propertyNow.Add(time.Duration(d.between(-10, 9000)) * time.Second)
+	}
+	return s
+}
+
+func drawFacts(d *dice) tx.Facts {
+	f := tx.Facts{
+		Grant:  oneOf(d, tx.GrantType, tx.GrantType, "refresh_token", "urn:example:door"),
+		Issuer: own,
+		Client: tx.Client{ID: oneOf(d, "c1", "c1", "c2"), Audiences: some(d, "t1"), Public: d.rarely(), Scope: some(d, scopeWords...)},
+		Request: tx.Request{
+			RequestedTokenType: oneOf(d, "", "", "", tx.TypeAccessToken, tx.TypeIDToken, tx.TypeJWT, tx.TypeRefreshToken),
+			Audience:           few(d, "t1", "t2", "org1"),
+			Resource:           few(d, "t2", "t3"),
+		},
+		Subject: drawSubject(d, false),
+		Now:     propertyNow,
+	}
+	if d.flag() {
+		f.Request.Scope = append(tx.Scope{}, few(d, scopeWords[:5]...)...)
+		if d.oneIn(20) {
+			f.Request.Scope = append(f.Request.Scope, "act_as:bob")
+		}
+	}
+	if d.rarely() || f.Subject.Token.Confirmation != (tx.Confirmation{}) {
+		f.Client.Confirmation = tx.Confirmation{JKT: oneOf(d, "", "k1"), X5T: oneOf(d, "", "x1")}
+	}
+	if d.flag() {
+		actor := drawSubject(d, true)
+		f.Actor = &actor
+	}
+	return f
+}
+
+func drawRule(d *dice, name string) tx.Rule {
+	flag := func() bool { return d.oneIn(3) }
+	any := []tx.Identity{{Issuer: "*", Kind: "*", Tenant: "*", ID: "*"}}
+	types := []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken, tx.TypeJWT, ticket, tx.TypeRefreshToken}
+	r := tx.Rule{
+		Name: name, Mode: oneOf(d, tx.Narrow, tx.Delegate, tx.Delegate, tx.ClientActs, tx.Impersonate),
+		Clients: []string{"c1", "c2"}, Subjects: any, SubjectTypes: types,
+		Types:   []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT},
+		Targets: some(d, "t1", "t2", "t3"), SubjectAudience: d.flag(),
+		Scope: some(d, "read", "write", "admin"), Lifetime: time.Duration(d.between(1, 4000)) * time.Second, MaxChain: d.throw(7),
+	}
+	if d.oneIn(3) {
+		r.Scope = tx.Scope{"*"}
+	}
+	if r.Mode == tx.Narrow {
+		r.SubjectTypes = []tx.TokenType{tx.TypeAccessToken}
+		return r
+	}
+	r.PublicClients = flag() && r.Mode != tx.ClientActs
+	r.OtherTokens, r.Rebind, r.OutliveSubject, r.TenantTargets = flag(), flag(), flag(), flag()
+	r.Expand = few(d, "admin")
+	r.IDToken, r.RefreshToken = flag(), flag()
+	if r.RefreshToken {
+		r.RefreshLifetime = time.Hour
+	}
+	if flag() {
+		r.Issuers = []string{foreign}
+	}
+	if flag() {
+		r.Types = append(r.Types, tx.TypeIDToken)
+	}
+	switch r.Mode {
+	case tx.Delegate:
+		r.Actors, r.ActorTypes = any, types[:4]
+		r.OtherActors, r.OutliveActor, r.ActorAudience, r.Self = flag(), flag(), flag(), flag()
+	case tx.ClientActs:
+		r.MayActClient, r.Self = flag(), flag()
+	case tx.Impersonate:
+		r.MayActClient, r.Carry = flag(), flag()
+	}
+	return r
+}
+
+func drawRules(d *dice) []tx.Rule {
+	for {
+		var rules []tx.Rule
+		for _, name := range []string{"r1", "r2", "r3"}[:1+d.throw(3)] {
+			rules = append(rules, drawRule(d, name))
+		}
+		if _, err := tx.NewPolicy(rules...); err == nil {
+			return rules
+		}
+		if len(d.left) == 0 {
+			return nil
+		}
+	}
+}
+
+// grantedCase is one question and its answer, if that was a grant.
+type grantedCase struct {
+	facts    tx.Facts
+	rule     tx.Rule
+	decision tx.Decision
+}
+
+// decide asks, and looks at what holds for refusals too.
+func decide(t require.TestingT, d *dice) (c grantedCase, ok bool) {
+	f := drawFacts(d)
+	rules := drawRules(d)
+	p, err := tx.NewPolicy(rules...)
+	require.NoError(t, err)
+	before, err := json.Marshal(f)
+	require.NoError(t, err)
+	decision, err := p.Decide(f)
+	after, _ := json.Marshal(f)
+	require.Equal(t, string(before), string(after), "I09: the facts were changed")
+	if err != nil {
+		require.Equal(t, tx.Decision{}, decision)
+		require.NotEmpty(t, tx.AsError(err).Reason)
+		return c, false
+	}
+	i := slices.IndexFunc(rules, func(r tx.Rule) bool { return r.Name == decision.Rule })
+	return grantedCase{f, rules[i], decision}, true
+}
+
+// granted runs check on the decisions that many throws produce, and makes sure that there are enough of each mode.
+func granted(t *testing.T, check func(t require.TestingT, c grantedCase)) {
+	t.Helper()
+	seen := map[tx.Mode]int{}
+	throws(t, 20000, func(d *dice) {
+		if c, ok := decide(t, d); ok {
+			seen[c.decision.Mode]++
+			check(t, c)
+		}
+	})
+	for _, mode := range []tx.Mode{tx.Narrow, tx.Delegate, tx.ClientActs, tx.Impersonate} {
+		require.Greater(t, seen[mode], 50, "too few decisions of mode %s were looked at: %v", mode, seen)
+	}
+}
+
+func hasScope(list tx.Scope, s string) bool { return slices.Contains(list, s) }
+
+func isAccess(t tx.TokenType) bool {
+	return t == tx.TypeAccessToken || t == tx.TypeJWT || t == tx.TypeRefreshToken
+}
+
+// TestI02_Scope compares with a ceiling written down a second time, from the words of the rules.
+func TestI02_Scope(t *testing.T) { granted(t, checkI02_Scope) }
+
+func checkI02_Scope(t require.TestingT, c grantedCase) {
+	f, r, d := c.facts, c.rule, c.decision
+	tok := f.Subject.Token
+	carries := isAccess(tok.Type) || tok.Type != tx.TypeIDToken && tok.Scope != nil
+	for _, s := range d.Scope {
+		mine := hasScope(f.Subject.Scope, s)
+		if carries {
+			mine = hasScope(tok.Scope, s) && (f.Subject.Scope == nil || mine)
+		}
+		require.True(t, mine || hasScope(r.Expand, s), "I02: %s is beyond the subject", s)
+		require.Equal(t, !mine, hasScope(d.Expanded, s), "D21: %s is an expansion if and only if it is beyond the subject", s)
+		require.True(t, hasScope(f.Client.Scope, s), "I02: %s is beyond the client", s)
+		byRule := hasScope(r.Scope, s) || hasScope(r.Scope, "*") || hasScope(r.Expand, s) || s == "openid" && (r.IDToken || d.Type == tx.TypeIDToken) ||
+			s == "offline_access" && r.RefreshToken
+		require.True(t, byRule, "I02: %s is beyond the rule", s)
+		require.False(t, s == "act_as:bob", "D23")
+		require.True(t, f.Request.Scope == nil || hasScope(f.Request.Scope, s), "granted %s was not asked for", s)
+		require.False(t, f.Request.Scope == nil && hasScope(d.Expanded, s), "D20: nothing is expanded that was not asked for")
+	}
+	for _, s := range f.Request.Scope {
+		require.True(t, hasScope(d.Scope, s), "D21: %s was dropped in silence", s)
+	}
+	require.Equal(t, d.Type != tx.TypeIDToken && hasScope(d.Scope, "openid"), d.IDToken)
+	require.Equal(t, d.Type != tx.TypeIDToken && hasScope(d.Scope, "offline_access"), d.RefreshToken)
+}
+
+func TestI03_Targets(t *testing.T) { granted(t, checkI03_Targets) }
+
+func checkI03_Targets(t require.TestingT, c grantedCase) {
+	f, r, d := c.facts, c.rule, c.decision
+	require.NotEmpty(t, d.Audience)
+	if d.Type == tx.TypeIDToken {
+		require.Equal(t, []string{f.Client.ID}, d.Audience)
+		require.Equal(t, tx.KindUser, f.Subject.Kind, "D27")
+		return
+	}
+	for i, target := range d.Audience {
+		allowed := slices.Contains(r.Targets, target)
+		if s := f.Subject.Token; r.SubjectAudience && isAccess(s.Type) && s.Issuer == own {
+			allowed = allowed || slices.Contains(s.Audience, target)
+		}
+		if f.Actor != nil {
+			if a := f.Actor.Token; r.ActorAudience && isAccess(a.Type) && a.Issuer == own {
+				allowed = allowed || slices.Contains(a.Audience, target)
+			}
+		}
+		require.True(t, allowed, "I03: %s is beyond the rule", target)
+		require.True(t, d.Mode != tx.Narrow || slices.Contains(f.Subject.Token.Audience, target), "I03: narrow")
+		require.NotContains(t, d.Audience[:i], target)
+	}
+	for _, target := range f.Request.Targets() {
+		selects := r.TenantTargets && slices.Contains(f.Subject.Tenants, target) && d.Subject.Tenant == target
+		require.True(t, slices.Contains(d.Audience, target) != selects, "I03: %s", target)
+	}
+}
+
+func TestI04_Expiry(t *testing.T) { granted(t, checkI04_Expiry) }
+
+func checkI04_Expiry(t require.TestingT, c grantedCase) {
+	f, r, d := c.facts, c.rule, c.decision
+	limit := func(s *tx.Subject, outlive bool) {
+		if s == nil || s.Token.Type == ticket {
+			return
+		}
+		end := s.Token.Expires
+		if outlive && !s.Until.IsZero() {
+			end = s.Until
+		}
+		require.False(t, d.Expires.After(end), "I04")
+		require.False(t, d.RefreshExpires.After(end), "I04: refresh token")
+	}
+	limit(&f.Subject, r.OutliveSubject)
+	limit(f.Actor, r.OutliveActor)
+	require.False(t, d.Expires.After(f.Now.Add(r.Lifetime)))
+	require.GreaterOrEqual(t, d.Expires.Sub(f.Now), time.Second)
+	require.Equal(t, d.RefreshToken, !d.RefreshExpires.IsZero())
+}
+
+func TestI05_Chain(t *testing.T) { granted(t, checkI05_Chain) }
+
+func checkI05_Chain(t require.TestingT, c grantedCase) {
+	f, r, d := c.facts, c.rule, c.decision
+	var old, result []tx.Actor
+	for a := f.Subject.Token.Actor; a != nil; a = a.Prior {
+		entry := tx.Actor{Issuer: a.Issuer, Subject: a.Subject, ClientID: a.ClientID}
+		if entry.Issuer == "" {
+			entry.Issuer = f.Subject.Token.Issuer
+		}
+		old = append(old, entry)
+	}
+	names := map[[2]string]bool{}
+	for a := d.Actor; a != nil; a = a.Prior {
+		result = append(result, tx.Actor{Issuer: a.Issuer, Subject: a.Subject, ClientID: a.ClientID})
+		require.NotEmpty(t, a.Issuer)
+		require.NotEmpty(t, a.Subject)
+		require.False(t, names[[2]string{a.Issuer, a.Subject}], "D15: somebody is in the chain twice")
+		names[[2]string{a.Issuer, a.Subject}] = true
+	}
+	require.GreaterOrEqual(t, len(result), len(old))
+	require.LessOrEqual(t, len(result)-len(old), 1)
+	if len(old) > 0 {
+		require.Equal(t, old, result[len(result)-len(old):], "I05")
+	}
+	limit := r.MaxChain
+	if limit == 0 {
+		limit = 4
+	}
+	require.LessOrEqual(t, len(result), limit)
+	switch d.Mode {
+	case tx.Delegate:
+		require.Equal(t, f.Actor.ID, d.Actor.Subject)
+		require.Equal(t, f.Actor.Issuer, d.Actor.Issuer)
+	case tx.ClientActs:
+		require.Equal(t, tx.Actor{Issuer: own, Subject: f.Client.ID, ClientID: f.Client.ID}, result[0])
+		require.False(t, f.Client.Public)
+	default:
+		require.Len(t, result, len(old), "D13: somebody was added")
+	}
+}
+
+func TestI09_DecideIsPure(t *testing.T) {
+	throws(t, 5000, func(d *dice) {
+		f := drawFacts(d)
+		p := mustPolicy(t, drawRules(d))
+		first, errFirst := p.Decide(f)
+		for _, list := range [][]string{first.Audience, first.Scope, first.Expanded} {
+			for i := range list {
+				list[i] = "changed by a host" // slices of a decision are fresh, so nobody else sees it
+			}
+		}
+		second, errSecond := p.Decide(f)
+		third, errThird := p.Decide(f)
+		require.Equal(t, errFirst, errSecond)
+		require.Equal(t, errSecond, errThird)
+		require.Equal(t, second, third)
+		require.NotContains(t, second.Audience, "changed by a host")
+		require.NotContains(t, second.Scope, "changed by a host")
+	})
+}
+
+// TestI10_NoRuleLifts: whatever the rules, a decision exists only where all of these hold.
+func TestI10_NoRuleLifts(t *testing.T) { granted(t, checkI10_NoRuleLifts) }
+
+func checkI10_NoRuleLifts(t require.TestingT, c grantedCase) {
+	f, d := c.facts, c.decision
+	refresh := f.Grant == "refresh_token"
+	s := f.Subject.Token
+	require.Equal(t, own, f.Subject.Issuer, "D19")
+	require.NotEmpty(t, f.Subject.ID)
+	require.NotEmpty(t, f.Subject.Kind)
+	require.True(t, refresh || s.Expires.After(f.Now), "expired")
+	require.True(t, s.Issuer == own || s.Type != tx.TypeAccessToken && s.Type != tx.TypeRefreshToken, "R07")
+	require.True(t, s.Type != tx.TypeRefreshToken || s.ClientID == f.Client.ID, "D28")
+	for a := s.Actor; a != nil; a = a.Prior {
+		require.NotEmpty(t, a.Subject, "R15")
+	}
+	if s.Issuer == f.Client.ID {
+		require.Equal(t, ticket, s.Type, "D04")
+		require.Nil(t, s.Actor, "D06")
+		require.Nil(t, s.MayAct, "D06")
+	}
+	if m := s.MayAct; m != nil && !refresh && d.Mode != tx.Narrow {
+		require.True(t, m.ClientID == "" || m.ClientID == f.Client.ID, "D08: another client")
+		require.True(t, m.ClientID != "" || m.Subject != "", "D08: nobody")
+		if f.Actor != nil && m.Subject != "" {
+			require.Contains(t, []string{f.Actor.ID, f.Actor.Token.Subject}, m.Subject, "D08: another actor")
+			require.True(t, f.Actor.Kind != tx.KindClient || m.ClientID == m.Subject, "D08: sub alone is never a client")
+		}
+	}
+	if s.Type == ticket && f.Grant == tx.GrantType && s.Issuer != foreign {
+		require.NotNil(t, f.Actor, "D04: evidence needs an actor token")
+	}
+	if f.Actor == nil {
+		return
+	}
+	require.Equal(t, tx.Delegate, d.Mode, "D01")
+	a := f.Actor.Token
+	require.Nil(t, a.Actor, "D14")
+	require.NotEmpty(t, f.Actor.ID)
+	require.True(t, refresh || a.Expires.After(f.Now), "expired actor token")
+	require.NotEqual(t, tx.TypeRefreshToken, a.Type, "D28")
+	require.True(t, f.Grant != tx.GrantType || a.Type != ticket, "D05")
+	require.True(t, a.Confirmation.JKT == "" || a.Confirmation.JKT == f.Client.Confirmation.JKT, "D30")
+	require.True(t, a.Confirmation.X5T == "" || a.Confirmation.X5T == f.Client.Confirmation.X5T, "D30")
+}
+
+// TestD30_NeverUnboundSilently: a bound subject token, or a proved key, always binds the result, to one key.
+func TestD30_NeverUnboundSilently(t *testing.T) { granted(t, checkD30_NeverUnboundSilently) }
+
+func checkD30_NeverUnboundSilently(t require.TestingT, c grantedCase) {
+	f, r, d := c.facts, c.rule, c.decision
+	proof, bound := f.Client.Confirmation, f.Subject.Token.Confirmation
+	require.Equal(t, proof != (tx.Confirmation{}), d.Confirmation != (tx.Confirmation{}))
+	require.True(t, d.Confirmation.JKT == "" || d.Confirmation.JKT == proof.JKT && d.Confirmation.X5T == "")
+	require.True(t, d.Confirmation.X5T == "" || d.Confirmation.X5T == proof.X5T)
+	if !r.Rebind {
+		require.True(t, bound.JKT == "" || bound.JKT == proof.JKT)
+		require.True(t, bound.X5T == "" || bound.X5T == proof.X5T)
+	}
+	require.True(t, bound == (tx.Confirmation{}) || d.Confirmation != (tx.Confirmation{}))
+}
+
+func TestI10_AppendingARuleNeverChangesAGrant(t *testing.T) {
+	compared := 0
+	throws(t, 20000, func(d *dice) {
+		f, rules := drawFacts(d), drawRules(d)
+		before, err := mustPolicy(t, rules).Decide(f)
+		if err != nil {
+			return
+		}
+		longer, err := tx.NewPolicy(append(slices.Clone(rules), drawRule(d, "appended"))...)
+		if err != nil {
+			return
+		}
+		compared++
+		after, err := longer.Decide(f)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	})
+	require.Greater(t, compared, 500)
+}
+
+func mustPolicy(t *testing.T, rules []tx.Rule) *tx.Policy {
+	t.Helper()
+	p, err := tx.NewPolicy(rules...)
+	require.NoError(t, err)
+	return p
+}
+
+// TestI11_RequestRoundTrip: for every r that ParseRequest returns, ParseRequest(r.Values()) gives r.
+func TestI11_RequestRoundTrip(t *testing.T) {
+	accepted := 0
+	throws(t, 20000, func(d *dice) {
+		form := url.Values{"grant_type": {tx.GrantType}, "subject_token": {"s"}, "subject_token_type": {string(tx.TypeJWT)}}
+		for _, name := range []string{"subject_token", "actor_token", "actor_token_type", "requested_token_type", "audience", "resource", "scope", "x"} {
+			if d.flag() {
+				form[name] = few(d, "", "a b", "https://api.example/x?y=z", "urn:x:y", "read", "a  b", "é", "\x00", "a%zz", " ")
+			}
+		}
+		r, err := tx.ParseRequest(form)
+		if err != nil {
+			require.Equal(t, tx.Request{}, r)
+			return
+		}
+		accepted++
+		again, err := tx.ParseRequest(r.Values())
+		require.NoError(t, err)
+		require.Equal(t, r, again)
+	})
+	require.Greater(t, accepted, 200)
+}
+
+// FuzzDecide lets a fuzzer throw the dice: whatever facts and rules come out, no decision breaks an invariant.
+func FuzzDecide(f *testing.F) {
+	for seed := range byte(8) {
+		source := rand.NewChaCha8([32]byte{seed})
+		data := make([]byte, 400)
+		_, _ = source.Read(data)
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, ok := decide(t, &dice{left: data})
+		if !ok {
+			return
+		}
+		for _, check := range []func(require.TestingT, grantedCase){
+			checkI02_Scope, checkI03_Targets, checkI04_Expiry, checkI05_Chain, checkI10_NoRuleLifts, checkD30_NeverUnboundSilently,
+		} {
+			check(t, c)
+		}
+	})
+}
