@@ -165,7 +165,10 @@ func (r *claimsReader) finish() (claims, error) {
 	if t.Actor != nil {
 		return claims{}, errors.New("claims: act and act_as side by side (D18)")
 	}
-	return r.c, r.actAs.apply(t)
+	if err := r.actAs.apply(t); err != nil {
+		return claims{}, fmt.Errorf("claim act_as: %w", err)
+	}
+	return r.c, nil
 }
 
 func parseString(raw []byte) (string, error) {

@@ -22,7 +22,7 @@ type vector struct {
 	body   string
 }
 
-func readVectors(t *testing.T, kind string, atLeast int, headers ...string) map[string]vector {
+func readVectors(t testing.TB, kind string, atLeast int, headers ...string) map[string]vector {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", "vectors", kind, "*.txt"))
 	require.NoError(t, err)

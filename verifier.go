@@ -116,7 +116,7 @@ func newTrusted(t Trust) (*trusted, error) {
 	case !t.Foreign && t.Live == nil:
 		return nil, errors.New("our own tokens need a Live answer")
 	case !t.Foreign && (t.Audience != nil || t.Scopes != nil):
-		return nil, errors.New("Audience and Scopes are for a foreign issuer")
+		return nil, errors.New("only a foreign issuer has Audience and Scopes")
 	case len(t.JWKS) > 0 == (t.JWKSURL != ""):
 		return nil, errors.New("one of JWKS and JWKSURL is needed")
 	}
