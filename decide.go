@@ -17,10 +17,13 @@ func (p *Policy) Decide(f Facts) (Decision, error) {
 	if p == nil {
 		p = &Policy{}
 	}
+	if reason := first(q.badSubject, q.badActor); reason != "" {
+		return Decision{}, refuse(InvalidRequest, reason)
+	}
 	if f.Client.Public && !p.namesPublic(f.Client) {
 		return Decision{}, refuse(UnauthorizedClient, "R09: no rule names this public client")
 	}
-	if reason := q.unacceptable(); reason != "" {
+	if reason := first(q.misplaced, q.badChain); reason != "" {
 		return Decision{}, refuse(InvalidRequest, reason)
 	}
 	var granted *compiledRule
@@ -130,19 +133,20 @@ func (q *question) incomplete() error {
 	return nil
 }
 
-// unacceptable returns what no rule can lift (I10), or nothing.
-func (q *question) unacceptable() (reason string) {
-	for _, check := range []func(*question) string{(*question).badSubject, (*question).badActor, (*question).badChain} {
-		if reason = check(q); reason != "" {
+// first returns the first reason that is not empty.
+func first(checks ...func() string) string {
+	for _, check := range checks {
+		if reason := check(); reason != "" {
 			return reason
 		}
 	}
 	return ""
 }
 
+// badSubject returns why the subject token is not good in itself, or nothing. No rule can lift that, nor anything else up
+// to badChain (I10).
 func (q *question) badSubject() string {
 	t := q.token
-	evidence := t.Type.isEvidence()
 	switch {
 	case q.Subject.Issuer != q.Issuer:
 		return "D19: a foreign subject that was not resolved to one of ours"
@@ -154,28 +158,16 @@ func (q *question) badSubject() string {
 		return "R07: a client assertion"
 	case !q.refresh && !t.Expires.After(q.Now):
 		return "D25: the subject token has expired"
-	case t.Type == TypeRefreshToken && t.ClientID != q.Client.ID:
-		return "D28: a refresh token of another client"
-	case q.byClient && !evidence:
-		return "D04: what a client signs is neither an access nor an ID token"
-	case q.byClient && (t.Actor != nil || t.MayAct != nil):
-		return "D06: a client is not believed for act or may_act"
-	case evidence && q.actor == nil && q.Grant == GrantType && (q.own || q.byClient):
-		return "D04: without an actor token, a name, a ticket or the client's word is nothing"
-	case evidence && q.own && t.MayAct != nil && (t.MayAct.Subject == "" || q.actor == nil):
-		return "D09: a ticket needs its actor, and a may_act with sub"
-	case q.actor != nil && !q.refresh && t.MayAct != nil && !q.mayActNamesActor():
-		return "D08: may_act does not name this actor and client"
 	}
 	return ""
 }
 
+// badActor returns why the actor token is not good in itself, or nothing.
 func (q *question) badActor() string {
 	t := q.actor
-	if t == nil {
-		return ""
-	}
 	switch {
+	case t == nil:
+		return ""
 	case t.Type == "" || t.Issuer == "" || t.Subject == "":
 		return "R08: an actor token without type, issuer or subject"
 	case t.Type == TypeRefreshToken:
@@ -188,12 +180,49 @@ func (q *question) badActor() string {
 		return "R07: a client assertion"
 	case !q.refresh && !t.Expires.After(q.Now):
 		return "D25: the actor token has expired"
-	case t.Actor != nil:
+	}
+	return ""
+}
+
+// misplaced returns why good tokens are not good here, for this client and beside each other, or nothing.
+func (q *question) misplaced() string {
+	t := q.token
+	evidence := t.Type.isEvidence()
+	switch {
+	case t.Type == TypeRefreshToken && t.ClientID != q.Client.ID:
+		return "D28: a refresh token of another client"
+	case q.byClient && !evidence:
+		return "D04: what a client signs is neither an access nor an ID token"
+	case q.byClient && (t.Actor != nil || t.MayAct != nil):
+		return "D06: a client is not believed for act or may_act"
+	case q.actor == nil && (q.isName() || evidence && q.Grant == GrantType && (q.own || q.byClient)):
+		return "D04: without an actor token, a name, a ticket or the client's word is nothing"
+	case q.isTicket() && (t.MayAct == nil || t.MayAct.Subject == "" || q.actor == nil):
+		return "D09: a ticket needs its actor, and a may_act with sub"
+	case q.actor == nil:
+		return ""
+	case t.MayAct != nil && !q.refresh && !q.mayActNamesActor():
+		return "D08: may_act does not name this actor and client"
+	case q.actor.Actor != nil:
 		return "D14: the actor token carries act"
-	case !proved(t.Confirmation, q.Client.Confirmation):
+	case !proved(q.actor.Confirmation, q.Client.Confirmation):
 		return "D30: the key of the actor token was not proved"
 	}
 	return ""
+}
+
+// isName reports whether the subject token is evidence that nobody has made: a user id has no id of its own, and nobody
+// whom it is for.
+func (q *question) isName() bool {
+	t := q.token
+	return q.own && t.Type.isEvidence() && t.ID == "" && t.ClientID == "" && len(t.Audience) == 0
+}
+
+// isTicket reports whether the subject token is evidence that we have made for somebody to act upon. What another door
+// brings without saying who may act is that door's matter.
+func (q *question) isTicket() bool {
+	t := q.token
+	return q.own && t.Type.isEvidence() && (t.MayAct != nil || q.Grant == GrantType && !q.isName())
 }
 
 func (q *question) badChain() string {

@@ -16,19 +16,19 @@ type Token struct {
 	Type         TokenType       `json:"type,omitempty"`      // what it was found to be; at least as narrow as what it was declared as
 	Kind         Kind            `json:"kind,omitempty"`      // what kind of party it is about, where a host's own record knows; empty: it does not say
 	ID           string          `json:"jti,omitempty"`       // the handle by which its issuer revokes it: the parent of a family
-	Issuer       string          `json:"iss,omitempty"`       //
+	Issuer       string          `json:"iss,omitempty"`       // whose token it is
 	Subject      string          `json:"sub,omitempty"`       // whom it is about, in either claim shape (D18)
 	ClientID     string          `json:"client_id,omitempty"` // client_id, else azp; empty for a token of another issuer
-	Audience     []string        `json:"aud,omitempty"`       //
+	Audience     []string        `json:"aud,omitempty"`       // whom it is for
 	Scope        Scope           `json:"scope"`               // nil: it does not say
 	Actor        *Actor          `json:"act,omitempty"`       // current actor, prior ones nested
 	MayAct       *Actor          `json:"may_act,omitempty"`   // the zero Actor names nobody: malformed ones become it
-	Issued       time.Time       `json:"iat,omitzero"`        //
+	Issued       time.Time       `json:"iat,omitzero"`        // zero: it does not say
 	Expires      time.Time       `json:"exp,omitzero"`        // zero is expired
-	Confirmation Confirmation    `json:"cnf,omitzero"`        //
-	AuthTime     time.Time       `json:"auth_time,omitzero"`  //
-	ACR          string          `json:"acr,omitempty"`       //
-	AMR          []string        `json:"amr,omitempty"`       //
+	Confirmation Confirmation    `json:"cnf,omitzero"`        // the keys it is bound to; zero: none
+	AuthTime     time.Time       `json:"auth_time,omitzero"`  // when its subject logged in; zero: it does not say
+	ACR          string          `json:"acr,omitempty"`       // how, as an authentication context class
+	AMR          []string        `json:"amr,omitempty"`       // how, by which methods
 	Claims       json.RawMessage `json:"claims,omitempty"`    // the whole payload, for resolvers and hooks
 }
 
