@@ -79,6 +79,7 @@ func newMethods(names []string) (methods, error) {
 	return ms, nil
 }
 
+// lookup finds a row by its name, which is compared as RFC 7515 §4.1.1 has it: exactly.
 func lookup(name string) (algorithm, bool) {
 	for _, a := range algorithms {
 		if a.name == name {
@@ -88,7 +89,8 @@ func lookup(name string) (algorithm, bool) {
 	return algorithm{}, false
 }
 
-// RSA keys outside these sizes are weak, or slow enough to be a way to keep a server busy.
+// RSA keys outside these sizes are weak (RFC 7518 §3.3 and §3.5 demand 2048 bits), or slow enough to be a way to keep a
+// server busy: the time for a verification grows with the square of the size.
 const (
 	minRSABits = 2048
 	maxRSABits = 8192
@@ -101,6 +103,7 @@ var errKeyType = errors.New("not an ECDSA key on P-256, P-384 or P-521, an Ed255
 func inspect(public crypto.PublicKey) (k kind, size int, err error) {
 	switch pub := public.(type) {
 	case *ecdsa.PublicKey:
+		// A nil or a zero key would panic below, in code that expects keys to come from crypto.
 		if pub == nil || pub.Curve == nil {
 			return "", 0, errKeyType
 		}
@@ -111,6 +114,7 @@ func inspect(public crypto.PublicKey) (k kind, size int, err error) {
 		if _, err := pub.Bytes(); err != nil {
 			return "", 0, errors.New("the point is not on the curve")
 		}
+		// r and s, each as long as the order of the curve and never shorter (RFC 7518 §3.4).
 		return k, 2 * ((pub.Params().BitSize + 7) / 8), nil
 	case ed25519.PublicKey:
 		if len(pub) != ed25519.PublicKeySize { // ed25519.Verify panics for any other
@@ -124,6 +128,7 @@ func inspect(public crypto.PublicKey) (k kind, size int, err error) {
 		if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits {
 			return "", 0, fmt.Errorf("an RSA key of %d bits; %d to %d are accepted", bits, minRSABits, maxRSABits)
 		}
+		// No honest key is like that. With an exponent of 1 every message is its own signature.
 		if pub.N.Bit(0) == 0 || pub.E < 3 || pub.E&1 == 0 {
 			return "", 0, errors.New("an RSA modulus or exponent that is even, or an exponent of 1")
 		}

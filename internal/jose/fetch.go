@@ -34,6 +34,8 @@ func checkURL(raw string) error {
 	return errors.New("the URL of the keys is neither https nor http to a loopback address")
 }
 
+// loopback says whether a host is this machine by its very name. Names that merely resolve to it do not count: who
+// answers for them can change.
 func loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -57,6 +59,7 @@ func (r *Remote) get() (*Keys, error) {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	// The deadline of ctx holds for the body as well.
 	resp, err := r.client.Do(req)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -93,13 +94,46 @@ func TestRemoteBadSource(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, r, _ := newRemote(t, answer)
+			start := time.Now()
 			requireUnavailable(t, r.Verify(t.Context(), message("a")))
+			assert.Less(t, time.Since(start), 4*time.Second, "the limit is one of size, too")
 		})
 	}
 	for name, answer := range map[string]http.HandlerFunc{"as big as allowed": publish(padded(512 << 10)), "gzip": zipped(setA())} {
 		_, r, _ := newRemote(t, answer)
 		assert.NoError(t, r.Verify(t.Context(), message("a")), name)
 	}
+}
+
+// spy is a transport that remembers what it was asked and whether the answer was closed.
+type spy struct {
+	left   time.Duration
+	header http.Header
+	closed bool
+}
+
+func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
+	if deadline, ok := r.Context().Deadline(); ok {
+		s.left = time.Until(deadline)
+	}
+	s.header = r.Header
+	return &http.Response{StatusCode: 500, Body: s}, nil
+}
+
+func (s *spy) Read([]byte) (int, error) { return 0, io.EOF }
+func (s *spy) Close() error             { s.closed = true; return nil }
+
+func TestRemoteRequest(t *testing.T) {
+	r, err := jose.NewRemote("https://issuer.example/jwks", []string{"ES256"})
+	require.NoError(t, err)
+	var s spy
+	r.SetTransport(&s)
+	requireUnavailable(t, r.Verify(t.Context(), message("a")))
+	assert.Positive(t, s.left, "no deadline")
+	assert.LessOrEqual(t, s.left, 5*time.Second)
+	assert.True(t, s.closed)
+	assert.Contains(t, s.header.Get("Accept"), "application/jwk-set+json")
+	assert.NotContains(t, s.header, "Authorization")
 }
 
 func TestRemoteNoServer(t *testing.T) {

@@ -37,6 +37,7 @@ type Source interface {
 // Pinned is a Source that never changes and never fails. A nil k refuses every message.
 func Pinned(k *Keys) Source { return pinned{k} }
 
+// pinned is a set under the interface of a source.
 type pinned struct{ keys *Keys }
 
 func (p pinned) Verify(_ context.Context, m *Message) error { return p.keys.Verify(m) }
@@ -49,7 +50,8 @@ func IsUnavailable(err error) bool {
 	return errors.As(err, &u)
 }
 
-// unavailable is the failure of a source.
+// unavailable is the failure of a source, or the end of a caller's patience with it. The type is not exported: nobody but
+// a source can claim to be one, and callers have IsUnavailable.
 type unavailable struct{ cause error }
 
 func (u *unavailable) Error() string { return "keys unavailable: " + u.cause.Error() }

@@ -28,6 +28,7 @@ func (k *key) fits(a algorithm) bool {
 	return k.kind == a.kind && (k.alg == "" || k.alg == a.name)
 }
 
+// Errors of a key. They say what is wrong in kind and never quote: a key that is wrong may be a secret.
 var (
 	errMalformedKey = errors.New("a member is missing or not what RFC 7517 and 7518 say it is")
 	errSecretKey    = errors.New("a private or symmetric key; only public keys belong here")
@@ -67,6 +68,7 @@ func readKey(raw []byte) (*key, error) {
 	if public == nil || err != nil {
 		return nil, err
 	}
+	// The same inspection as for a key that signs here: what this library would not use, it does not believe either.
 	k := &key{public: public}
 	if k.kind, k.size, err = inspect(public); err != nil {
 		return nil, err
@@ -74,13 +76,14 @@ func readKey(raw []byte) (*key, error) {
 	if k.id, k.hasID = jwk.text("kid"); jwk.has("kid") && !k.hasID {
 		return nil, errMalformedKey
 	}
+	// An alg that is nobody's, or one for encryption, stays: the key then fits no message.
 	if k.alg, ok = jwk.text("alg"); jwk.has("alg") && (!ok || k.alg == "") {
 		return nil, errMalformedKey
 	}
 	return k, nil
 }
 
-// object is a JSON object, its values raw.
+// object is a JSON object, its values raw. A member that is null is there, and is nothing that is asked for below.
 type object map[string][]byte
 
 func (o object) has(name string) bool { return o[name] != nil }
@@ -88,7 +91,8 @@ func (o object) has(name string) bool { return o[name] != nil }
 // text returns a member that is a string.
 func (o object) text(name string) (string, bool) { return strictjson.String(o[name]) }
 
-// number returns a member that is a base64url string of at least one byte.
+// number returns a member that is a base64url string of at least one byte: an integer in big-endian order, or bytes
+// (RFC 7518 §2). Leading zeros mean nothing for an RSA key, and everything for a coordinate.
 func (o object) number(name string) ([]byte, bool) {
 	s, _ := o.text(name)
 	b, ok := appendDecoded(nil, []byte(s))
@@ -122,6 +126,7 @@ func (o object) public(kty string) (crypto.PublicKey, error) {
 	case "EC":
 		return o.ecdsa()
 	case "OKP":
+		// X25519 and X448 are for key agreement; Ed448 is not in the standard library.
 		if crv, ok := o.text("crv"); !ok || crv != "Ed25519" {
 			return nil, malformedUnless(ok)
 		}
@@ -136,6 +141,7 @@ func (o object) public(kty string) (crypto.PublicKey, error) {
 	return nil, nil
 }
 
+// ecdsa checks the lengths of both coordinates, as the point that is made of them has only a length in all.
 func (o object) ecdsa() (crypto.PublicKey, error) {
 	crv, ok := o.text("crv")
 	curve := curves[crv]
@@ -152,6 +158,7 @@ func (o object) ecdsa() (crypto.PublicKey, error) {
 	return ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
 }
 
+// rsa leaves the sizes to inspect, except for an exponent that does not fit an int everywhere.
 func (o object) rsa() (crypto.PublicKey, error) {
 	n, okN := o.number("n")
 	e, okE := o.number("e")
@@ -165,6 +172,7 @@ func (o object) rsa() (crypto.PublicKey, error) {
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, nil
 }
 
+// malformedUnless tells a name that means nothing here, which is no error, from a member that is no name.
 func malformedUnless(ok bool) error {
 	if ok {
 		return nil

@@ -12,8 +12,8 @@ import (
 // number of goroutines may use it. The zero Keys, and nil, refuse every message.
 type Keys struct {
 	methods methods
-	all     []*key
-	byID    map[string]*key
+	all     []*key          // for tokens without kid
+	byID    map[string]*key // those of all that have a kid
 }
 
 // ParseKeys reads a pinned JWK set (RFC 7517 §5). Somebody chose these keys by hand, so whatever looks like a mistake is
@@ -75,7 +75,8 @@ func parseFetched(jwks []byte, ms methods) (*Keys, error) {
 	return set, nil
 }
 
-// splitSet returns the members of "keys", raw.
+// splitSet returns the elements of "keys", raw. A single JWK, which some readers take for a set of one, is none: it would
+// be one by accident.
 func splitSet(jwks []byte) ([]json.RawMessage, error) {
 	if err := strictjson.Check(jwks); err != nil {
 		return nil, fmt.Errorf("the JWK set: %w", err)
@@ -104,7 +105,7 @@ func (k *Keys) add(one *key) bool {
 
 // fit says whether any of the algorithms takes k.
 func (ms methods) fit(k *key) bool {
-	for _, m := range ms {
+	for _, m := range ms { // ten at most
 		if k.fits(m.algorithm) {
 			return true
 		}
@@ -138,12 +139,14 @@ func (k *Keys) Verify(m *Message) error {
 	return nil
 }
 
+// find picks the key before the signature is looked at. It never tries several: a signature that happens to be good under
+// some key is no proof that this key was meant.
 func (k *Keys) find(m *Message, a algorithm) (*key, error) {
 	if m.HasKeyID {
 		switch one := k.byID[m.KeyID]; {
 		case one == nil:
 			return nil, ErrUnknownKey
-		case !one.fits(a):
+		case !one.fits(a): // as when a token of a public key claims to be an HMAC, or RS256 is claimed for a PS256 key
 			return nil, errAlgorithm
 		default:
 			return one, nil

@@ -37,6 +37,14 @@ func offCurve() map[string]any {
 	return m
 }
 
+// shifted is a point whose bytes are the right ones, but divided between x and y at the wrong place.
+func shifted() map[string]any {
+	m := jwk(p256().Public(), nil)
+	x, y := unb64(m["x"].(string)), unb64(m["y"].(string))
+	m["x"], m["y"] = b64(append(x, y[0])), b64(y[1:])
+	return m
+}
+
 func evenModulus() map[string]any {
 	m := jwk(modulus(2048), nil)
 	m["n"] = b64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())
@@ -73,6 +81,7 @@ var broken = map[string]func() map[string]any{
 	"RSA no modulus":       func() map[string]any { return without(rsa2k().Public(), "n") },
 	"RSA number as e":      func() map[string]any { return with(rsa2k().Public(), "e", 65537) },
 	"off the curve":        offCurve,
+	"EC shifted":           shifted,
 	"EC no y":              func() map[string]any { return without(p256().Public(), "y") },
 	"EC no crv":            func() map[string]any { return without(p256().Public(), "crv") },
 	"EC crv a number":      func() map[string]any { return with(p256().Public(), "crv", 256) },

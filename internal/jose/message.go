@@ -25,6 +25,7 @@ type Message struct {
 	signature []byte
 }
 
+// What is wrong with a token is told from these alone. None has a place in the token or a byte of it, not even an offset.
 var (
 	errTooLong   = errors.New("longer than a token may be")
 	errSegments  = errors.New("not three segments with something in each")
@@ -47,6 +48,7 @@ var forbidden = map[string]bool{
 // line breaks or set trailing bits; a header that every JSON reader reads alike. What it accepts it would write the same
 // way, byte for byte. The payload may be anything but empty. No error contains a part of the token.
 func Parse(token string) (*Message, error) {
+	// Before anything is allocated for it.
 	if len(token) > MaxToken {
 		return nil, errTooLong
 	}
@@ -78,7 +80,10 @@ func Parse(token string) (*Message, error) {
 	return m, nil
 }
 
+// readHeader reads the three members that matter, looks for those that must not be there and leaves all others alone.
+// Names are compared as they are unescaped, and exactly: Alg is somebody's extension (RFC 7515 §4).
 func (m *Message) readHeader(header []byte) error {
+	// A name that occurs twice would be read differently by whoever sent it and by us; so would what is not Unicode.
 	if err := strictjson.Check(header); err != nil {
 		return err
 	}

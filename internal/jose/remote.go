@@ -87,9 +87,11 @@ func (r *Remote) Verify(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
+	// A kid that is known has its answer, good or bad. Were a wrong signature a reason to fetch, every forgery would be one.
 	if err = keys.Verify(m); !errors.Is(err, ErrUnknownKey) {
 		return err
 	}
+	// The gap counts from any fetch, so that the one that has just been waited for above is not followed by another.
 	if keys, err = r.start(r.unknownGap).wait(ctx); err != nil {
 		return err
 	}
@@ -128,6 +130,7 @@ func (r *Remote) start(gap time.Duration) *fetch {
 // run is in a goroutine of its own, with a deadline of its own, so that no caller's impatience becomes another's failure.
 func (r *Remote) run(f *fetch) {
 	at := r.wall()
+	// A failure leaves the current set alone: it ages, and that is what ends it.
 	keys, err := r.get()
 	if err != nil {
 		f.err = &unavailable{err}

@@ -110,6 +110,13 @@ func TestRemoteRetries(t *testing.T) {
 	}
 	assert.Equal(t, 1, s.count())
 
+	// The answer is there, so it does not matter that the caller has no time left.
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		assert.NotErrorIs(t, r.Verify(canceled, message("a")), context.Canceled)
+	}
+
 	c.advance(4999 * time.Millisecond)
 	requireUnavailable(t, r.Verify(t.Context(), message("a")))
 	assert.Equal(t, 1, s.count())
@@ -138,6 +145,19 @@ func TestRemoteRemovedKey(t *testing.T) {
 	require.NoError(t, r.Verify(t.Context(), message("a")))
 	s.set(publish(set()))
 	c.advance(15 * time.Minute)
+	assert.ErrorIs(t, r.Verify(t.Context(), message("a")), jose.ErrUnknownKey)
+}
+
+// TestRemoteAgeOfSlowAnswer: what took a while to arrive is as old as the question.
+func TestRemoteAgeOfSlowAnswer(t *testing.T) {
+	s, r, c := newRemote(t, nil)
+	s.set(func(w http.ResponseWriter, q *http.Request) {
+		c.advance(14 * time.Minute)
+		publish(setA())(w, q)
+	})
+	require.NoError(t, r.Verify(t.Context(), message("a")))
+	s.set(publish(setB()))
+	c.advance(time.Minute)
 	assert.ErrorIs(t, r.Verify(t.Context(), message("a")), jose.ErrUnknownKey)
 }
 

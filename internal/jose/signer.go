@@ -34,6 +34,7 @@ func NewSigner(key crypto.Signer, keyID, algorithm string) (*Signer, error) {
 	if key == nil {
 		return nil, errors.New("no key to sign with")
 	}
+	// Everything is decided by the public key, as the private one may be anywhere and of any type.
 	public := key.Public()
 	kind, size, err := inspect(public)
 	if err != nil {
@@ -50,11 +51,12 @@ func NewSigner(key crypto.Signer, keyID, algorithm string) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The header is written by hand because its order and its bytes are then known; only strings go into it.
 	header := strictjson.AppendQuote([]byte(`{"alg":`), a.name)
 	if keyID != "" {
 		header = strictjson.AppendQuote(append(header, `,"kid":`...), keyID)
 	}
-	return &Signer{a, scheme, handle{key, public, size}, keyID, header[:len(header):len(header)]}, nil
+	return &Signer{a, scheme, handle{key, public, size}, keyID, header}, nil
 }
 
 // choose returns the named algorithm if it takes keys of kind k; without a name, the first that does.
@@ -76,8 +78,10 @@ type handle struct {
 	size   int // of a signature in a JWS
 }
 
+// Public is what NewSigner was told.
 func (h handle) Public() crypto.PublicKey { return h.public }
 
+// Sign leaves all to the key but the length of its answer.
 func (h handle) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signature, err := h.key.Sign(rand, digest, opts)
 	// ECDSA comes as DER: at most eight bytes longer than in a JWS, on these curves.
@@ -108,6 +112,7 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("signing: %w", err)
 	}
+	// What a verifier would refuse for its length alone is not sent out.
 	if len(signature) != s.key.size {
 		return "", errLength
 	}
@@ -117,6 +122,7 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 
 // JWKS is the public key as a JWK set of one, for publication: the kid if there is one, use "sig", the algorithm.
 func (s *Signer) JWKS() ([]byte, error) {
+	// Made from the public key, so there is nothing private that could be left in.
 	key, err := jwk.FromRaw(s.key.public)
 	if err != nil {
 		return nil, err

@@ -120,7 +120,7 @@ func TestNewSignerRefuses(t *testing.T) {
 		}
 	}
 	for name, public := range map[string]crypto.PublicKey{
-		"nil": nil, "bytes": []byte("x"), "ecdsa by value": *p256().Public().(*ecdsa.PublicKey),
+		"nil": nil, "off the curve": offCurveKey(), "bytes": []byte("x"), "ecdsa by value": *p256().Public().(*ecdsa.PublicKey),
 		"nil ecdsa": (*ecdsa.PublicKey)(nil), "nil rsa": (*rsa.PublicKey)(nil), "nil ed25519": ed25519.PublicKey(nil),
 		"zero ecdsa": &ecdsa.PublicKey{}, "zero rsa": &rsa.PublicKey{},
 		"P-224": must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).Public(), "short Ed25519": ed25519.PublicKey("x"),
@@ -134,6 +134,33 @@ func TestNewSignerRefuses(t *testing.T) {
 	for _, id := range []string{"\xff", "a\x00b"} {
 		_, err = jose.NewSigner(p256(), id, "")
 		assert.Error(t, err)
+	}
+}
+
+// offCurveKey has to be put together by hand: nothing in crypto would make it.
+func offCurveKey() *ecdsa.PublicKey {
+	x := p256().PublicKey.X
+	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: x}
+}
+
+// asked counts how often a key that is elsewhere is asked for its public half.
+type asked struct {
+	opaque
+	times *int
+}
+
+func (a asked) Public() crypto.PublicKey { *a.times++; return a.opaque.Public() }
+
+func TestSignAsksOnceForPublicKey(t *testing.T) {
+	for _, s := range schemes {
+		times := 0
+		signer, err := jose.NewSigner(asked{opaque{s.key()}, &times}, "", s.alg)
+		require.NoError(t, err)
+		_, err = signer.Sign("JWT", []byte("x"))
+		require.NoError(t, err)
+		_, err = signer.JWKS()
+		require.NoError(t, err)
+		assert.Equal(t, 1, times, s.alg)
 	}
 }
 

@@ -61,6 +61,7 @@ func TestVerifyAlgorithmNames(t *testing.T) {
 		err := verify(keys, tok)
 		require.Error(t, err, alg)
 		assert.NotErrorIs(t, err, jose.ErrUnknownKey, "what is not allowed is no reason to fetch")
+		assert.NotErrorIs(t, verify(keys, token("ES256", p256(), `{"alg":"`+alg+`"}`, `{}`)), jose.ErrUnknownKey)
 		// With no signature, and with an empty one.
 		assert.Error(t, verify(keys, seg(`{"alg":"`+alg+`"}`)+"."+seg(`{}`)+"."))
 		assert.Error(t, verify(keys, seg(`{"alg":"`+alg+`"}`)+"."+seg(`{}`)))
@@ -122,9 +123,11 @@ func TestVerifySelection(t *testing.T) {
 	wrong := verify(two, tok("ES256", `,"kid":"2"`))
 	require.Error(t, wrong, "another key's kid")
 	assert.NotErrorIs(t, wrong, jose.ErrUnknownKey)
-	several := verify(two, tok("ES256", ``))
-	require.Error(t, several, "no kid, two keys")
-	assert.NotErrorIs(t, several, jose.ErrUnknownKey)
+	for _, key := range []crypto.Signer{p256(), p256b()} {
+		several := verify(two, token("ES256", key, `{"alg":"ES256"}`, `{}`))
+		require.Error(t, several, "no kid, two keys")
+		assert.NotErrorIs(t, several, jose.ErrUnknownKey)
+	}
 	assert.ErrorIs(t, verify(two, tok("EdDSA", ``)), jose.ErrUnknownKey, "no kid, and no key that fits")
 
 	assert.NoError(t, verify(bound, tok("PS256", `,"kid":"1"`)))

@@ -1,0 +1,83 @@
+// Command quickstart starts an authorization server with token exchange on loopback, walks through eight exchanges as its
+// clients would, over HTTP, and prints what was asked, what came back and what the audit trail says. It exits with 0
+// only if every answer, every issued token and every audit event is the expected one.
+//
+// What a host writes is in server.go and policy.go. What a host has already is in world.go. The rest is the other side:
+// the clients and the APIs.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Stdout, rules, steps)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// run starts the server, takes the steps and stops the server. It ends early where ctx does, or where an outcome is not
+// the expected one.
+func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps []step) (err error) {
+	s, secrets := newServer()
+	audit := &trail{}
+	base, shutdown, err := start(s, rules, audit)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(out)
+	defer func() { err = errors.Join(err, w.Flush(), shutdown()) }()
+
+	k := &walk{base: base, secrets: secrets, tokens: map[string]issued{}, trail: audit}
+	for _, l := range logins {
+		t, err := s.logIn(ctx, l)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		k.tokens[l.name] = issued{t.Value, t.Expires}
+	}
+	return k.take(ctx, w, steps)
+}
+
+// start serves on a free port of the loopback interface until shutdown, which waits for requests that are under way.
+func start(s *server, rules []tokenexchange.Rule, audit tokenexchange.AuditSink) (base string, shutdown func() error, err error) {
+	policy, err := tokenexchange.NewPolicy(rules...)
+	if err != nil {
+		return "", nil, err
+	}
+	handler, err := s.handler(policy, audit)
+	if err != nil {
+		return "", nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	web := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(l) }()
+	return "http://" + l.Addr().String(), func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		err := web.Shutdown(ctx)
+		if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+			err = errors.Join(err, ended)
+		}
+		return err
+	}, nil
+}

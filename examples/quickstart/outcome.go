@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// fields are names and values in the order in which they are printed: a form, an answer, a token, an audit event.
+type fields []field
+
+type field struct{ name, value string }
+
+// outcome is what came of one step.
+type outcome struct {
+	answer  fields
+	token   fields // as an API has verified it; empty: none was issued
+	audit   fields
+	issued  issued
+	jti     string    // of the token
+	auditID string    // the jti that the audit trail has
+	latest  time.Time // when the first of the tokens that were sent expires
+}
+
+func (o *outcome) limit(expires time.Time) {
+	if o.latest.IsZero() || expires.Before(o.latest) {
+		o.latest = expires
+	}
+}
+
+// readAnswer takes the token apart from the rest of the answer: it is not for printing.
+func (o *outcome) readAnswer(resp *http.Response, body []byte) error {
+	members := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if err := d.Decode(&members); err != nil {
+		return fmt.Errorf("status %d, and an answer that is not JSON: %w", resp.StatusCode, err)
+	}
+	if cache := resp.Header.Get("Cache-Control"); cache != "no-store" {
+		return fmt.Errorf("answer: expected Cache-Control no-store, got %q", cache)
+	}
+	o.issued.value, _ = members["access_token"].(string)
+	delete(members, "access_token")
+	o.answer = inOrder(members, "issued_token_type", "token_type", "expires_in", "scope", "error", "error_description")
+	o.answer = slices.Insert(o.answer, 0, field{"status", strconv.Itoa(resp.StatusCode)})
+	return nil
+}
+
+// readToken reads what a verified token says. What is new in every token is checked, but is not among the fields: jti,
+// and the dates apart from the time between them. iss needs no more checking: it is by iss that the keys were chosen.
+func (o *outcome) readToken(tok tokenexchange.Token) error {
+	claims := map[string]json.RawMessage{}
+	if err := json.Unmarshal(tok.Claims, &claims); err != nil {
+		return err
+	}
+	if age := time.Since(tok.Issued); age < 0 || age > time.Minute || tok.ID == "" {
+		return fmt.Errorf("token: expected a jti and a new token, got jti %q and one that is %s old", tok.ID, age)
+	}
+	members := map[string]any{"act": "none"}
+	for name, raw := range claims {
+		var text string
+		if name == "aud" || json.Unmarshal(raw, &text) != nil {
+			text = string(raw)
+		}
+		members[name] = text
+	}
+	lifetime := tok.Expires.Sub(tok.Issued).String()
+	if strings.HasSuffix(lifetime, "m0s") {
+		lifetime = strings.TrimSuffix(lifetime, "0s")
+	}
+	members["exp"] = "iat+" + lifetime
+	for _, name := range []string{"iss", "iat", "jti"} {
+		delete(members, name)
+	}
+	o.token = inOrder(members, "sub", "client_id", "aud", "scope", "exp", "act")
+	o.issued.expires, o.jti = tok.Expires, tok.ID
+	return nil
+}
+
+// readAudit expects one event. Its detail is who acts, or why the exchange was refused, which no client is told.
+func (o *outcome) readAudit(events []tokenexchange.Event) error {
+	if len(events) != 1 {
+		return fmt.Errorf("audit: expected one event, got %d", len(events))
+	}
+	ev := events[0]
+	outcome, rule, detail, actor := "granted", ev.Decision.Rule, "", ""
+	for a := ev.Decision.Actor; a != nil; a = a.Prior {
+		if detail == "" {
+			detail = "act: " + a.Subject
+		} else {
+			detail += ", before " + a.Subject
+		}
+	}
+	if e := (*tokenexchange.Error)(nil); errors.As(ev.Err, &e) {
+		outcome, rule, detail = "refused", e.Rule, e.Reason
+		if e.Code.Status() >= http.StatusInternalServerError {
+			outcome = "failed"
+		}
+	}
+	if ev.Facts.Actor != nil {
+		actor = ev.Facts.Actor.ID
+	}
+	o.audit = audited(outcome, orDash(rule), ev.Facts.Client.ID, orDash(ev.Facts.Subject.ID), orDash(actor), orDash(detail))
+	o.auditID = ev.TokenID
+	return nil
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// inOrder makes fields of members: first those that are named, in that order, then whatever else there is.
+func inOrder(members map[string]any, names ...string) (list fields) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if value, there := members[name]; there {
+			list = append(list, field{name, fmt.Sprint(value)})
+		}
+	}
+	return list
+}
+
+// check compares everything that came of a step with what should have.
+func (o *outcome) check(s step) error {
+	for _, part := range []struct {
+		name      string
+		want, got fields
+	}{{"answer", s.answer, o.answer}, {"token", s.token, o.token}, {"audit", s.audit, o.audit}} {
+		if err := compare(part.name, part.want, part.got); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.auditID != o.jti:
+		return fmt.Errorf("audit: expected the jti of the token, %q, got %q", o.jti, o.auditID)
+	case o.issued.expires.After(o.latest):
+		return fmt.Errorf("token: expected exp=%d at most, as in the tokens that were sent, got exp=%d",
+			o.latest.Unix(), o.issued.expires.Unix())
+	}
+	return nil
+}
+
+// compare reports the first field that is not as it should be.
+func compare(part string, want, got fields) error {
+	text := func(list fields, i int) string {
+		if i < len(list) {
+			return list[i].name + "=" + list[i].value
+		}
+		return "nothing more"
+	}
+	for i := range max(len(want), len(got)) {
+		if w, g := text(want, i), text(got, i); w != g {
+			return fmt.Errorf("%s: expected %s, got %s", part, w, g)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// issuer is the server's name, its iss. It need not say where the server listens, and here it does not: the port of this
+// one is new at every start.
+const issuer = "https://as.example"
+
+// server is an authorization server. What it knows is in maps, where yours asks a database. It is four of the parts that
+// an Exchanger needs: SubjectResolver, ActorAuthorizer and TokenIssuer are its methods, and Live is one too.
+type server struct {
+	clients map[string]client             // by client_id
+	parties map[string]tokenexchange.Kind // by sub: everybody who may be active
+	actsFor map[relation]bool             // who may act for whom
+	signer  tokenexchange.JWTIssuer
+
+	mu   sync.Mutex
+	live map[string]bool // by jti: the tokens that were issued and not revoked
+}
+
+// client is a registered client. Its secret is kept as a hash, which needs no salt since the secret is random.
+type client struct {
+	tokenexchange.Client
+	secret [sha256.Size]byte
+}
+
+// relation is a yes to the question whether actor may act for subject.
+type relation struct{ actor, subject tokenexchange.Identity }
+
+// handler is all that there is to embedding the library: say whom you trust, fill in the parts, mount two endpoints.
+func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.AuditSink) (http.Handler, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	s.signer = tokenexchange.JWTIssuer{Key: key, KeyID: "2026-01"}
+	keys, err := s.signer.JWKS()
+	if err != nil {
+		return nil, err
+	}
+	own, err := tokenexchange.NewVerifier(tokenexchange.Trust{
+		Issuer: issuer,
+		JWKS:   keys,
+		Types:  map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""}, // "" is the usual typ, at+jwt
+		Live:   s.isLive,
+		Actors: true, // we believe what we wrote into act and may_act
+	})
+	if err != nil {
+		return nil, err
+	}
+	exchange := &tokenexchange.Exchanger{
+		Issuer:   issuer,
+		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: own.Verify},
+		Subjects: s,
+		Decide:   policy.Decide,
+		Actors:   s,
+		Tokens:   s,
+		Audit:    audit,
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/token", exchange.Handler(s.authenticate))
+	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		_, _ = w.Write(keys)
+	})
+	return mux, nil
+}
+
+// authenticate is client_secret_basic. Name and secret are form-encoded below the base64 (RFC 6749 §2.3.1). An unknown
+// client costs as much time as a wrong secret.
+func (s *server) authenticate(r *http.Request) (tokenexchange.Client, error) {
+	user, password, ok := r.BasicAuth()
+	id, errID := url.QueryUnescape(user)
+	secret, errSecret := url.QueryUnescape(password)
+	if !ok || errID != nil || errSecret != nil {
+		return tokenexchange.Client{}, fmt.Errorf("%w: no Basic credentials", tokenexchange.InvalidClient)
+	}
+	c, known := s.clients[id]
+	hash := sha256.Sum256([]byte(secret))
+	if same := subtle.ConstantTimeCompare(hash[:], c.secret[:]) == 1; !known || !same {
+		return tokenexchange.Client{}, fmt.Errorf("%w: unknown, or a wrong secret", tokenexchange.InvalidClient)
+	}
+	return c.Client, nil
+}
+
+// ResolveSubject says who a token is about. Users and clients share one map: this server gives out every sub itself, and
+// none twice, so that no client can pass for a user by its name.
+func (s *server) ResolveSubject(_ context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
+	kind, active := s.parties[tok.Subject]
+	if tok.Issuer != issuer || !active {
+		// The code makes this a no. Without one it would be a failure of ours, and a 500.
+		return tokenexchange.Subject{}, fmt.Errorf("%w: not an active party of ours", tokenexchange.InvalidRequest)
+	}
+	return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: kind, ID: tok.Subject}}, nil
+}
+
+// AuthorizeActor is asked after the tokens have been verified, and in addition to the policy. Where there is no actor
+// token it is the client that wants to act.
+func (s *server) AuthorizeActor(_ context.Context, f tokenexchange.Facts) error {
+	actor := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: f.Client.ID}
+	if f.Actor != nil {
+		actor = f.Actor.Identity
+	}
+	if !s.actsFor[relation{actor, f.Subject.Identity}] {
+		return fmt.Errorf("%w: %s does not act for %s", tokenexchange.InvalidRequest, actor.ID, f.Subject.ID)
+	}
+	return nil
+}
+
+// IssueToken signs, and remembers the jti until somebody revokes it. Discard forgets a token that could not be audited:
+// it must not leave, and must not be good either. A database would also drop what has expired.
+func (s *server) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+	t, err := s.signer.IssueToken(ctx, d)
+	if err != nil {
+		return tokenexchange.IssuedToken{}, err
+	}
+	s.setLive(t.ID, true)
+	t.Discard = func(context.Context) error {
+		s.setLive(t.ID, false)
+		return nil
+	}
+	return t, nil
+}
+
+func (s *server) setLive(jti string, good bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if good {
+		s.live[jti] = true
+	} else {
+		delete(s.live, jti)
+	}
+}
+
+// isLive is asked about every token of ours, once its signature and dates have been found good.
+func (s *server) isLive(_ context.Context, tok tokenexchange.Token) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.live[tok.ID] {
+		return fmt.Errorf("%w: revoked, or never issued", tokenexchange.InvalidRequest)
+	}
+	return nil
+}

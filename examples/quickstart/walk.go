@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// walk is the other side: the clients, each with its secret, and the APIs that tokens are for. All that it has of the
+// server is its URL, and the audit trail, which it reads as an operator would.
+type walk struct {
+	base    string
+	secrets map[string]string // by client_id
+	tokens  map[string]issued // by the name that is printed
+	trail   *trail
+}
+
+// issued is a token that somebody has.
+type issued struct {
+	value   string
+	expires time.Time
+}
+
+// take takes all steps, prints each, and stops at the first that has another outcome than it should.
+func (k *walk) take(ctx context.Context, w io.Writer, steps []step) error {
+	printHeader(w)
+	var entries []fields
+	for i, s := range steps {
+		o, err := k.exchange(ctx, s)
+		if err == nil {
+			printStep(w, i+1, s, o)
+			err = o.check(s)
+		}
+		if err != nil {
+			return fmt.Errorf("step %d, %s: %w", i+1, s.title, err)
+		}
+		k.tokens[fmt.Sprintf("<token %d>", i+1)] = o.issued
+		entries = append(entries, o.audit)
+	}
+	printAudit(w, entries)
+	return nil
+}
+
+// exchange sends the form, and has every API that the new token is for verify it.
+func (k *walk) exchange(ctx context.Context, s step) (o outcome, err error) {
+	form := url.Values{"grant_type": {tokenexchange.GrantType}}
+	for _, f := range s.form {
+		if t, known := k.tokens[f.value]; known {
+			form.Add(f.name, t.value)
+			o.limit(t.expires)
+		} else {
+			form.Add(f.name, f.value)
+		}
+	}
+	before := len(k.trail.since(0))
+	resp, body, err := k.post(ctx, s.client, form)
+	if err != nil {
+		return o, err
+	}
+	if err := o.readAnswer(resp, body); err != nil {
+		return o, err
+	}
+	if err := o.readAudit(k.trail.since(before)); err != nil {
+		return o, err
+	}
+	for _, api := range form["audience"] {
+		if o.issued.value == "" {
+			break
+		}
+		tok, err := k.verifyAt(ctx, api, o.issued.value)
+		if err != nil {
+			return o, fmt.Errorf("%s refuses the token: %w", api, err)
+		}
+		if err := o.readToken(tok); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// post is one client. It shares nothing with the others, not even a connection.
+func (k *walk) post(ctx context.Context, client string, form url.Values) (*http.Response, []byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, k.base+"/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(k.secrets[client]))
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := c.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp, body, err
+}
+
+// verifyAt is what an API does with a token. It knows the server's name, where its keys are, and its own name. To an API
+// the server is another issuer: hence Foreign, and TypeJWT. A real one makes its Verifier once, when it starts.
+func (k *walk) verifyAt(ctx context.Context, api, token string) (tokenexchange.Token, error) {
+	v, err := tokenexchange.NewVerifier(tokenexchange.Trust{
+		Issuer:   issuer,
+		JWKSURL:  k.base + "/jwks",
+		Types:    map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""}, // "" is the usual typ, at+jwt
+		Foreign:  true,
+		Audience: []string{api},
+		Actors:   true,
+	})
+	if err != nil {
+		return tokenexchange.Token{}, err
+	}
+	return v.Verify(ctx, tokenexchange.Credential{Token: token, Type: tokenexchange.TypeJWT, Issuer: api, Now: time.Now()})
+}

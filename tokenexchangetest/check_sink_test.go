@@ -1,0 +1,174 @@
+package tokenexchangetest_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	tx "github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+)
+
+func TestCheckSinkPasses(t *testing.T) {
+	var r tokenexchangetest.Recorder
+	require.NoError(t, r.RecordExchange(ctx, tx.Event{}))
+	assert.NoError(t, tokenexchangetest.CheckSink(ctx, &r, r.Events))
+	assert.NoError(t, tokenexchangetest.CheckSink(ctx, &r, r.Events), "beside the events of another check")
+	for _, ev := range r.Events()[1:] {
+		assert.NotEmpty(t, ev.Facts.Client.ID)
+	}
+	assert.NoError(t, tokenexchangetest.CheckSink(ctx, &r, nil))
+}
+
+// lines is a slog.Handler that keeps its records.
+type lines struct {
+	slog.Handler
+	mu   *sync.Mutex
+	list *[]slog.Record
+}
+
+func (l lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*l.list = append(*l.list, r)
+	return nil
+}
+
+// What a log says is enough to be read back.
+func TestCheckSinkPassesForALog(t *testing.T) {
+	log := lines{mu: &sync.Mutex{}, list: &[]slog.Record{}}
+	recorded := func() (list []tx.Event) {
+		for _, r := range *log.list {
+			said := map[string]string{}
+			r.Attrs(func(a slog.Attr) bool {
+				if a.Value.Kind() != slog.KindGroup {
+					said[a.Key] = a.Value.String()
+				} else {
+					for _, inner := range a.Value.Group() {
+						said[a.Key+"."+inner.Key] = inner.Value.String()
+					}
+				}
+				return true
+			})
+			ev := tx.Event{TokenID: said["granted.token_id"], Facts: tx.Facts{Client: tx.Client{ID: said["client"]}}}
+			ev.Facts.Subject.ID = said["subject.id"]
+			if said["outcome"] != "granted" {
+				ev.Err = errors.New(said["error"])
+			}
+			list = append(list, ev)
+		}
+		return list
+	}
+	assert.NoError(t, tokenexchangetest.CheckSink(ctx, tx.LogSink{Handler: log}, recorded))
+}
+
+func TestCheckSinkFinds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sink func(*tokenexchangetest.Recorder) sinkFunc
+		want []string
+	}{
+		{"records nothing", func(*tokenexchangetest.Recorder) sinkFunc {
+			return func(context.Context, tx.Event) error { return nil }
+		}, []string{"RecordExchange for an event lost one that it had confirmed (I06)", "RecordExchange for events, concurrently, lost one",
+			"RecordExchange for an event under a cancelled context lost one"}},
+		{"records grants only", func(r *tokenexchangetest.Recorder) sinkFunc {
+			return func(ctx context.Context, ev tx.Event) error {
+				if ev.Err != nil {
+					return nil
+				}
+				return r.RecordExchange(ctx, ev)
+			}
+		}, []string{"RecordExchange for an event lost", "RecordExchange for events, concurrently, lost", "cancelled context lost"}},
+		{"loses what comes at once", func(r *tokenexchangetest.Recorder) sinkFunc {
+			var busy sync.Mutex
+			return func(ctx context.Context, ev tx.Event) error {
+				if !busy.TryLock() {
+					return nil
+				}
+				defer busy.Unlock()
+				time.Sleep(time.Millisecond)
+				return r.RecordExchange(ctx, ev)
+			}
+		}, []string{"RecordExchange for events, concurrently, lost one that it had confirmed (I06)", "cancelled context lost"}},
+		{"records later", func(r *tokenexchangetest.Recorder) sinkFunc {
+			var outbox []tx.Event
+			var mu sync.Mutex
+			return func(ctx context.Context, ev tx.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, ev := range outbox {
+					_ = r.RecordExchange(ctx, ev)
+				}
+				outbox = []tx.Event{ev}
+				return nil
+			}
+		}, []string{"RecordExchange for an event lost one", "concurrently, lost one", "cancelled context lost one"}},
+		{"mixes two events", func(r *tokenexchangetest.Recorder) sinkFunc {
+			var last tx.Event
+			var mu sync.Mutex
+			return func(ctx context.Context, ev tx.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				mixed := ev
+				mixed.TokenID, last = last.TokenID, ev
+				return r.RecordExchange(ctx, mixed)
+			}
+		}, []string{"RecordExchange for an event recorded one with another's subject, token or outcome",
+			"RecordExchange for events, concurrently, recorded one", "cancelled context recorded one"}},
+		{"records every event as granted", func(r *tokenexchangetest.Recorder) sinkFunc {
+			return func(ctx context.Context, ev tx.Event) error { ev.Err = nil; return r.RecordExchange(ctx, ev) }
+		}, []string{"an event recorded one with", "concurrently, recorded one with", "cancelled context recorded one with"}},
+		{"forgets the subject", func(r *tokenexchangetest.Recorder) sinkFunc {
+			return func(ctx context.Context, ev tx.Event) error {
+				ev.Facts.Subject = tx.Subject{}
+				return r.RecordExchange(ctx, ev)
+			}
+		}, []string{"an event recorded one with", "concurrently, recorded one with", "cancelled context recorded one with"}},
+		{"confirms what was cancelled", func(r *tokenexchangetest.Recorder) sinkFunc {
+			return func(ctx context.Context, ev tx.Event) error {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return r.RecordExchange(ctx, ev)
+			}
+		}, []string{"RecordExchange for an event under a cancelled context lost one that it had confirmed (I06)"}},
+		{"fails", func(*tokenexchangetest.Recorder) sinkFunc {
+			return func(context.Context, tx.Event) error { return errDown }
+		}, []string{"RecordExchange for an event failed: the database is down", "RecordExchange for events, concurrently, failed"}},
+		{"needs an actor", func(r *tokenexchangetest.Recorder) sinkFunc {
+			return func(ctx context.Context, ev tx.Event) error {
+				_ = ev.Facts.Actor.ID
+				return r.RecordExchange(ctx, ev)
+			}
+		}, []string{"RecordExchange for an event panicked: runtime error: invalid memory", "concurrently, panicked", "cancelled context panicked"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var r tokenexchangetest.Recorder
+			finds(t, tokenexchangetest.CheckSink(ctx, tt.sink(&r), r.Events), tt.want...)
+		})
+	}
+}
+
+func TestCheckSinkFindsOneThatBlocks(t *testing.T) {
+	never := make(chan struct{})
+	defer close(never)
+	blocks := func(context.Context, tx.Event) error { <-never; return nil }
+	err := tokenexchangetest.CheckSink(soon(t), sinkFunc(blocks), nil)
+	finds(t, err, "RecordExchange for an event did not return in time")
+}
+
+// A sink that waits for its context waits for ever: an exchange gives it one that does not end.
+func TestCheckSinkGivesNoDeadline(t *testing.T) {
+	waits := func(ctx context.Context, _ tx.Event) error { <-ctx.Done(); return ctx.Err() }
+	err := tokenexchangetest.CheckSink(soon(t), sinkFunc(waits), nil)
+	finds(t, err, "RecordExchange for an event did not return in time")
+}

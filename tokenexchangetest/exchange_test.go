@@ -1,0 +1,160 @@
+package tokenexchangetest_test
+
+import (
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	tx "github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+)
+
+// world is a server that is made of the fakes only.
+type world struct {
+	tx.Exchanger
+	people *tokenexchangetest.Directory
+	allow  *tokenexchangetest.Authorizer
+	tokens *tokenexchangetest.Issuer
+	ledger *tokenexchangetest.Recorder
+}
+
+func newWorld(t *testing.T) *world {
+	anybody := []tx.Identity{{Kind: tx.KindUser, ID: "*"}}
+	types := []tx.TokenType{tx.TypeAccessToken}
+	policy, err := tx.NewPolicy(
+		tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{"web"}, Subjects: anybody, SubjectTypes: types, Types: types,
+			SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Minute},
+		tx.Rule{Name: "delegate", Mode: tx.Delegate, Clients: []string{"orders-api", "billing-api"}, Subjects: anybody,
+			SubjectTypes: types, Actors: []tx.Identity{{Kind: tx.KindClient, ID: "*"}}, ActorTypes: types, Types: types,
+			Targets: []string{billing, "https://ledger.example"}, Scope: tx.Scope{"read", "openid", "offline_access"}, Lifetime: time.Minute,
+			IDToken: true, RefreshToken: true, RefreshLifetime: time.Hour},
+	)
+	require.NoError(t, err)
+	w := &world{
+		people: tokenexchangetest.NewDirectory(tx.Subject{Identity: alice}, tx.Subject{Identity: ordersAPI}, tx.Subject{Identity: billerAPI}),
+		allow: &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{
+			{Actor: ordersAPI, Subject: alice}, {Actor: billerAPI, Subject: alice}}},
+		tokens: &tokenexchangetest.Issuer{},
+		ledger: &tokenexchangetest.Recorder{},
+	}
+	w.Exchanger = tx.Exchanger{Issuer: as, Verify: tx.Verifiers{tx.TypeAccessToken: w.tokens.Verify}, Subjects: w.people,
+		Decide: policy.Decide, Actors: w.allow, Tokens: w.tokens, Audit: w.ledger, Now: func() time.Time { return noon }}
+	return w
+}
+
+// login is alice's token for the web client, good at the orders API.
+func (w *world) login(more ...string) string {
+	return w.tokens.Put(tx.Token{Kind: tx.KindUser, Issuer: as, Subject: "alice", ClientID: "web", Audience: []string{orders},
+		Scope: append(tx.Scope{"read", "write"}, more...), Issued: noon, Expires: noon.Add(time.Hour)})
+}
+
+// of is a client's token about itself.
+func (w *world) of(client string) string {
+	return w.tokens.Put(tx.Token{Kind: tx.KindClient, Issuer: as, Subject: client, ClientID: client, Audience: []string{as},
+		Issued: noon, Expires: noon.Add(time.Hour)})
+}
+
+var (
+	web        = tx.Client{ID: "web", Scope: tx.Scope{"read", "write"}}
+	ordersHost = tx.Client{ID: "orders-api", Audiences: []string{orders}, Scope: tx.Scope{"read", "openid", "offline_access"}}
+	billerHost = tx.Client{ID: "billing-api", Audiences: []string{billing}, Scope: tx.Scope{"read"}}
+)
+
+func form(subject, actor, audience, scope string) url.Values {
+	r := tx.Request{SubjectToken: subject, SubjectTokenType: tx.TypeAccessToken, ActorToken: actor, Scope: tx.Scope{scope}}
+	if actor != "" {
+		r.ActorTokenType = tx.TypeAccessToken
+	}
+	if audience != "" {
+		r.Audience = []string{audience}
+	}
+	return r.Values()
+}
+
+func TestNarrow(t *testing.T) {
+	w := newWorld(t)
+	resp, err := w.Exchange(ctx, web, form(w.login(), "", "", "read"))
+	require.NoError(t, err)
+	assert.Equal(t, "read", resp.Scope)
+	assert.Equal(t, int64(60), resp.ExpiresIn)
+	assert.Empty(t, w.allow.Asked(), "D11: a narrowing is nobody's affair")
+	assert.Equal(t, "narrow", w.ledger.Last().Decision.Rule)
+	d, ok := w.tokens.Decision(resp.AccessToken)
+	require.True(t, ok)
+	assert.Equal(t, w.ledger.Last().Decision, d)
+}
+
+func TestDelegateTwice(t *testing.T) {
+	w := newWorld(t)
+	first, err := w.Exchange(ctx, ordersHost, form(w.login(), w.of("orders-api"), billing, "read"))
+	require.NoError(t, err)
+	second, err := w.Exchange(ctx, billerHost, form(first.AccessToken, w.of("billing-api"), "https://ledger.example", "read"))
+	require.NoError(t, err)
+
+	tok, err := w.tokens.Verify(ctx, tx.Credential{Token: second.AccessToken, Type: tx.TypeAccessToken, Issuer: as, Now: noon})
+	require.NoError(t, err)
+	assert.Equal(t, "alice", tok.Subject)
+	assert.Equal(t, tx.KindUser, tok.Kind)
+	assert.Equal(t, []string{"https://ledger.example"}, tok.Audience)
+	assert.Equal(t, "billing-api", tok.Actor.Subject)
+	assert.Equal(t, "orders-api", tok.Actor.Prior.Subject, "I05")
+	assert.Nil(t, tok.Actor.Prior.Prior)
+
+	require.Len(t, w.allow.Asked(), 2)
+	assert.Equal(t, ordersAPI, w.allow.Asked()[0].Actor.Identity)
+	assert.Equal(t, billerAPI, w.allow.Asked()[1].Actor.Identity)
+	assert.Len(t, w.ledger.Events(), 2)
+}
+
+func TestFurtherTokens(t *testing.T) {
+	w := newWorld(t)
+	f := form(w.login("openid", "offline_access"), w.of("orders-api"), billing, "read")
+	w.people.Add(tx.Subject{Identity: alice, Scope: tx.Scope{"read", "openid", "offline_access"}})
+	f.Set("scope", "read openid offline_access")
+	resp, err := w.Exchange(ctx, ordersHost, f)
+	require.NoError(t, err)
+	verify := func(token string, as_ tx.TokenType) tx.Token {
+		tok, err := w.tokens.Verify(ctx, tx.Credential{Token: token, Type: as_, Issuer: as, Now: noon})
+		require.NoError(t, err)
+		assert.Equal(t, w.ledger.Last().TokenID, tok.ID)
+		return tok
+	}
+	id := verify(resp.IDToken, tx.TypeIDToken)
+	assert.Equal(t, []string{"orders-api"}, id.Audience, "D27")
+	assert.Nil(t, id.Scope)
+	refresh := verify(resp.RefreshToken, tx.TypeRefreshToken)
+	assert.Equal(t, noon.Add(time.Hour), refresh.Expires)
+	assert.Equal(t, "read openid offline_access", refresh.Scope.String())
+}
+
+func TestRefusalsAndFailures(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		set   func(*world)
+		want  tx.Code
+		asked int
+	}{
+		{"stranger", func(w *world) { w.allow.Pairs = nil }, tx.InvalidRequest, 1},
+		{"disabled actor", func(w *world) { w.people.Disable(ordersAPI) }, tx.InvalidRequest, 0},
+		{"disabled subject", func(w *world) { w.people.Disable(alice) }, tx.InvalidRequest, 0},
+		{"directory down", func(w *world) { w.people.Fail(errDown) }, tx.ServerError, 0},
+		{"authorizer down", func(w *world) { w.allow.Fail(errDown) }, tx.ServerError, 1},
+		{"issuer down", func(w *world) { w.tokens.Fail(errDown) }, tx.ServerError, 1},
+		{"ledger down", func(w *world) { w.ledger.Fail(errDown) }, tx.ServerError, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			f := form(w.login(), w.of("orders-api"), billing, "read")
+			tt.set(w)
+			before := w.tokens.Len()
+			_, err := w.Exchange(ctx, ordersHost, f)
+			assert.ErrorIs(t, err, tt.want)
+			assert.Len(t, w.allow.Asked(), tt.asked)
+			assert.Equal(t, before, w.tokens.Len(), "I06: no live record of a token that did not leave")
+			w.ledger.Fail(nil)
+		})
+	}
+}

@@ -1,0 +1,188 @@
+package tokenexchangetest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// Issuer is a TokenIssuer of opaque tokens and the verifier of what it made. Access tokens, refresh tokens and ID tokens
+// are random text with a record behind it: an ID token of an Issuer is no JWT. The zero Issuer is empty and ready. It is
+// safe for concurrent use.
+type Issuer struct {
+	mu      sync.Mutex
+	records map[string]record // by token
+	failure error
+}
+
+// record is what one token stands for.
+type record struct {
+	tokenexchange.Token
+	decision *tokenexchange.Decision // nil: it was put in
+}
+
+// Fail makes IssueToken fail with err and record nothing; nil ends that. What has been issued stays good.
+func (i *Issuer) Fail(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.failure = err
+}
+
+// IssueToken makes the tokens that the decision asks for, each good until the decision's own end. All of them have one ID
+// and go together, by Discard or Revoke. An incomplete decision, the zero Decision for one, is an error. A context that
+// is over is its error, as with an issuer that needs the network.
+func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+	if err := ctx.Err(); err != nil {
+		return tokenexchange.IssuedToken{}, err
+	}
+	if reason := incomplete(d); reason != "" {
+		return tokenexchange.IssuedToken{}, fmt.Errorf("tokenexchangetest: a decision without %s", reason)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.failure != nil {
+		return tokenexchange.IssuedToken{}, i.failure
+	}
+	d = deepCopy(d)
+	tok := tokenOf(d)
+	t := tokenexchange.IssuedToken{ID: tok.ID, Expires: tok.Expires, Discard: func(context.Context) error {
+		i.Revoke(tok.ID)
+		return nil
+	}}
+	t.Value = i.record(tok, &d)
+	if d.RefreshToken {
+		refresh := tok
+		refresh.Type, refresh.Expires = tokenexchange.TypeRefreshToken, d.RefreshExpires
+		t.RefreshToken = i.record(refresh, &d)
+	}
+	if d.IDToken {
+		id := tok
+		id.Type, id.Audience, id.Scope = tokenexchange.TypeIDToken, []string{d.Client}, nil
+		t.IDToken = i.record(id, &d)
+	}
+	return t, nil
+}
+
+// tokenOf is what a token for the decision says. An own access token is TypeAccessToken, however it was asked for (R07).
+func tokenOf(d tokenexchange.Decision) tokenexchange.Token {
+	login := d.Facts.Subject.Token
+	t := tokenexchange.Token{
+		Type: d.Type, Kind: d.Subject.Kind, ID: rand.Text(), Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
+		Audience: d.Audience, Scope: d.Scope, Actor: d.Actor, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
+		AuthTime: login.AuthTime, ACR: login.ACR, AMR: login.AMR,
+	}
+	switch t.Type {
+	case tokenexchange.TypeJWT:
+		t.Type = tokenexchange.TypeAccessToken
+	case tokenexchange.TypeIDToken:
+		t.Scope = nil
+	}
+	if t.Type == tokenexchange.TypeAccessToken && t.Scope == nil {
+		t.Scope = tokenexchange.Scope{}
+	}
+	return t
+}
+
+// Put makes a token as if it had been issued before, at a login for one, and returns its value. An empty Type is
+// TypeAccessToken and an empty ID is made up; all else is taken as it is. So a zero Expires is a token that has expired,
+// and a nil Scope one that does not say its scope.
+func (i *Issuer) Put(t tokenexchange.Token) (value string) {
+	t = deepCopy(t)
+	if t.Type == "" {
+		t.Type = tokenexchange.TypeAccessToken
+	}
+	if t.ID == "" {
+		t.ID = rand.Text()
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.record(t, nil)
+}
+
+// record is called under the lock.
+func (i *Issuer) record(t tokenexchange.Token, d *tokenexchange.Decision) (value string) {
+	if i.records == nil {
+		i.records = map[string]record{}
+	}
+	value = rand.Text()
+	i.records[value] = record{t, d}
+	return value
+}
+
+// Verify fits in Verifiers, for every type of token that was issued or put in. A token that is unknown, expired, issued
+// under another issuer name or of another type than declared is InvalidRequest; TypeJWT may be any type. A context that
+// is over is its error.
+func (i *Issuer) Verify(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+	if err := ctx.Err(); err != nil {
+		return tokenexchange.Token{}, err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	r, known := i.records[c.Token]
+	reason := ""
+	switch {
+	case !known:
+		reason = "the token is unknown"
+	case r.Issuer != c.Issuer:
+		reason = "the token was issued under another issuer name"
+	case r.Type != c.Type && c.Type != tokenexchange.TypeJWT:
+		reason = "the token is of another type"
+	case !c.Now.Before(r.Expires):
+		reason = "the token has expired"
+	default:
+		return deepCopy(r.Token), nil
+	}
+	return tokenexchange.Token{}, fmt.Errorf("%w: %s", tokenexchange.InvalidRequest, reason)
+}
+
+// Decision returns what a token was issued for; false if it is unknown, discarded, revoked or was put in.
+func (i *Issuer) Decision(value string) (d tokenexchange.Decision, ok bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	r := i.records[value]
+	if r.decision == nil {
+		return tokenexchange.Decision{}, false
+	}
+	return deepCopy(*r.decision), true
+}
+
+// Revoke forgets all tokens of an ID, as Discard does. An unknown ID changes nothing.
+func (i *Issuer) Revoke(id string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for value, r := range i.records {
+		if r.ID == id {
+			delete(i.records, value)
+		}
+	}
+}
+
+// Len is the number of tokens that have a record, expired ones included.
+func (i *Issuer) Len() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.records)
+}
+
+// incomplete names what a decision lacks before anything can be issued for it, or nothing.
+func incomplete(d tokenexchange.Decision) string {
+	switch {
+	case d.Mode == "":
+		return "mode"
+	case d.Issuer == "" || d.Client == "":
+		return "issuer or client"
+	case !isSomebody(d.Subject):
+		return "subject"
+	case d.Type == "" || len(d.Audience) == 0:
+		return "type or audience"
+	case d.Issued.IsZero() || d.Expires.Sub(d.Issued) < time.Second:
+		return "lifetime"
+	case d.RefreshToken && d.RefreshExpires.Sub(d.Issued) < time.Second:
+		return "lifetime for its refresh token"
+	}
+	return ""
+}
