@@ -403,13 +403,13 @@ func (q *question) isClient(id Identity) bool {
 func (q *question) mayAct(r *compiledRule) string {
 	m := q.token.MayAct
 	switch {
-	case m == nil || q.actor != nil || q.refresh || r.Mode == Narrow:
+	case m == nil || q.actor != nil || r.Mode == Narrow:
 		return ""
 	case m.ClientID != q.Client.ID:
 		return "D09: may_act does not name this client"
 	case !r.MayActClient:
 		return "D09: the rule does not let the client named by may_act do without an actor token"
-	case r.Mode == ClientActs && !q.mayActNamesClient():
+	case r.Mode == ClientActs && !q.refresh && !q.mayActNamesClient():
 		return "D08: may_act names the client, and says more than fits it"
 	}
 	return ""

@@ -22,14 +22,14 @@ func (q *question) subjectHas(token string) bool {
 }
 
 // switchedOn reports whether a scope that makes a further token has its effect under the rule; known is false for any
-// other scope (D23). A requested ID token is the ID token that openid asks for.
+// other scope (D23).
 func (q *question) switchedOn(r *compiledRule, token string) (on, known bool) {
-	id := q.typeFor(r) == TypeIDToken
+	user := q.Subject.Kind == KindUser
 	switch token {
 	case scopeOpenID:
-		return q.Subject.Kind == KindUser && (r.IDToken || id), true
+		return user && r.IDToken, true
 	case scopeOffline:
-		return q.Subject.Kind == KindUser && r.RefreshToken && !id, true
+		return user && r.RefreshToken && q.typeFor(r) != TypeIDToken, true
 	}
 	return false, false
 }
@@ -74,7 +74,7 @@ func (q *question) scope(r *compiledRule) string {
 	if q.Request.Scope != nil {
 		for _, token := range q.Request.Scope {
 			if !q.inherits(r, token) && !q.expands(r, token) {
-				return "D21: a scope beyond what subject, client and rule have in common"
+				return q.whyNot(r, token)
 			}
 		}
 		return ""
@@ -90,6 +90,20 @@ func (q *question) scope(r *compiledRule) string {
 		return "D20: no scope is left"
 	}
 	return ""
+}
+
+// whyNot returns why a scope that was asked for is not granted.
+func (q *question) whyNot(r *compiledRule, token string) string {
+	on, known := q.switchedOn(r, token)
+	switch {
+	case asksForImpersonation(token):
+		return "D23: a scope that asks for impersonation"
+	case known && !on:
+		return "D23: a scope for a further token, which the rule does not add here"
+	case q.carriesScope() && q.token.Scope == nil:
+		return "D22: the subject token does not say its scope"
+	}
+	return "D21: a scope beyond what subject, client and rule have in common"
 }
 
 // grantedScope returns the scope of the result and the part of it that is beyond the subject. The rule has allowed all

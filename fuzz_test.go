@@ -18,7 +18,7 @@ import (
 
 // FuzzParseRequest: a form is refused with a code, or comes back the same (I11); no refusal quotes a value (R03).
 func FuzzParseRequest(f *testing.F) {
-	for _, v := range readVectors(f, "request", 40, "comment", "expect", "names") {
+	for _, v := range readRequests(f) {
 		f.Add(v.body)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

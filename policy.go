@@ -52,7 +52,7 @@ type Client struct {
 // Subject is whom a token is about, as the host knows them now.
 type Subject struct {
 	Identity
-	Privileges []string  `json:"privileges,omitempty"` // rights over others, for authorizers; ordinary roles don't belong here; nil is unknown
+	Privileges []string  `json:"privileges,omitzero"` // rights over others, for authorizers; ordinary roles don't belong here; nil is unknown
 	Scope      Scope     `json:"scope"`                // the most it may hand on: subtracts from what its token says (nil: nothing to subtract); for a token without scope by nature it is the ceiling (nil: nothing)
 	Tenants    []string  `json:"tenants,omitempty"`    // organisations it belongs to, for a target that selects one (D24)
 	Until      time.Time `json:"until,omitzero"`       // end of its session or delegation: the latest an outliving token may reach (D25)

@@ -308,7 +308,7 @@ func checkI02_Scope(t require.TestingT, c grantedCase) {
 		require.True(t, mine || hasScope(r.Expand, s), "I02: %s is beyond the subject", s)
 		require.Equal(t, !mine, hasScope(d.Expanded, s), "D21: %s is an expansion if and only if it is beyond the subject", s)
 		require.True(t, hasScope(f.Client.Scope, s), "I02: %s is beyond the client", s)
-		byRule := hasScope(r.Scope, s) || hasScope(r.Scope, "*") || hasScope(r.Expand, s) || s == "openid" && (r.IDToken || d.Type == tx.TypeIDToken) ||
+		byRule := hasScope(r.Scope, s) || hasScope(r.Scope, "*") || hasScope(r.Expand, s) || s == "openid" && r.IDToken ||
 			s == "offline_access" && r.RefreshToken
 		require.True(t, byRule, "I02: %s is beyond the rule", s)
 		require.False(t, s == "act_as:bob", "D23")

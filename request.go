@@ -164,7 +164,10 @@ func isResource(s string) bool {
 	if err != nil || u.Scheme == "" || len(s) == len(u.Scheme)+1 {
 		return false
 	}
-	return u.Host != "" || u.Scheme != "http" && u.Scheme != "https"
+	if strings.ContainsAny(strings.Replace(s, u.Host, "", 1), "[]") {
+		return false // brackets are for an address in the host, and for nothing else
+	}
+	return u.Hostname() != "" || u.Scheme != "http" && u.Scheme != "https"
 }
 
 // Values is the inverse of ParseRequest: the form of the request, grant_type included.

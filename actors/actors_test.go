@@ -97,7 +97,7 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 		"Any":          actors.Any(actors.Func(yes)),
 		"MayAct":       actors.MayAct(),
 		"InAudience":   actors.InAudience(),
-		"Roles":        actors.Roles{"": {AnyTenant: true}},
+		"Roles":        actors.Roles{"support": {AnyTenant: true}},
 	}
 	for name, a := range shipped {
 		t.Run(name, func(t *testing.T) {
@@ -105,14 +105,28 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 				"zero":                   {},
 				"zero actor":             {Actor: &tx.Subject{}},
 				"may_act without issuer": {Subject: tx.Subject{Token: tx.Token{MayAct: &tx.Actor{}, Audience: []string{""}}}, Actor: &tx.Subject{}},
-				"nobody acts":            facts(emptyActor, mayAct(tx.Actor{}), audience("")),
-				"nobody acts, token":     facts(nobodyActor, mayAct(tx.Actor{Issuer: own, Subject: "ann"}), audience("ann")),
-				"for nobody":             facts(nobodySubject, actor(tx.KindClient, own, "svc"), mayAct(tx.Actor{ClientID: "svc"}), audience("svc")),
+				"nobody acts":            facts(emptyActor, roles("support"), mayAct(tx.Actor{}), audience("")),
+				"nobody acts, token":     facts(nobodyActor, roles("support"), mayAct(tx.Actor{Issuer: own, Subject: "ann"}), audience("ann")),
+				"for nobody":             facts(nobodySubject, roles("support"), actor(tx.KindClient, own, "svc"), mayAct(tx.Actor{ClientID: "svc"}), audience("svc")),
 				"no client":              facts(noActor, mayAct(tx.Actor{}), audience(""), func(f *tx.Facts) { f.Client = tx.Client{} }),
 			} {
 				err := a.AuthorizeActor(t.Context(), f)
 				require.ErrorIs(t, err, tx.InvalidRequest, what)
 				assert.Less(t, tx.AsError(err).Code.Status(), 500, what)
+			}
+		})
+	}
+	for what, id := range map[string]tx.Identity{
+		"no issuer": {Kind: tx.KindUser, ID: "ann"}, "no kind": {Issuer: own, ID: "ann"}, "no id": {Issuer: own, Kind: tx.KindUser},
+	} {
+		t.Run(what, func(t *testing.T) {
+			for name, a := range shipped {
+				for _, f := range []tx.Facts{
+					facts(roles("support"), mayAct(tx.Actor{Issuer: own, Subject: "ann"}), func(f *tx.Facts) { f.Actor.Identity = id }),
+					facts(roles("support"), mayAct(tx.Actor{Issuer: own, Subject: "ann"}), func(f *tx.Facts) { f.Subject.Identity = id }),
+				} {
+					assert.ErrorContains(t, a.AuthorizeActor(t.Context(), f), "the facts do not say who acts for whom", name)
+				}
 			}
 		})
 	}

@@ -1,0 +1,201 @@
+package tokenexchange_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// threeMaps is an authorization server with opaque tokens: all that a host writes, over three maps. A server with a
+// database does the same with three tables.
+type threeMaps struct {
+	clients map[string]string // id to secret
+	users   map[string]*user  // nil is a record that cannot be read
+	tokens  sync.Map          // hash of a token to tokenexchange.Token: who has a copy of the table has no token
+}
+
+type user struct {
+	locked  bool
+	helpers []string // users who may act for this one
+}
+
+// A host says no with an error that wraps a code: the client gets the code, the reason is for the audit trail. An error
+// without a code says that the host has failed: the client gets a 500, whatever the text. Both keep the token back.
+func no(why string) error { return fmt.Errorf("%w: %s", tokenexchange.InvalidRequest, why) }
+
+var errBroken = errors.New("users: the record cannot be read")
+
+// Verify says what a token is, once it is known to be one of ours. Its expiry is the policy's business.
+func (h *threeMaps) Verify(_ context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+	tok, known := h.tokens.Load(sha256.Sum256([]byte(c.Token)))
+	if !known {
+		return tokenexchange.Token{}, no("not a token of ours, or a revoked one")
+	}
+	return tok.(tokenexchange.Token), nil
+}
+
+// ResolveSubject says who the subject and the actor are, and whether they may take part at all.
+func (h *threeMaps) ResolveSubject(_ context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
+	u, known := h.users[tok.Subject]
+	switch {
+	case known && u == nil:
+		return tokenexchange.Subject{}, errBroken
+	case !known || u.locked:
+		return tokenexchange.Subject{}, no("unknown or locked")
+	}
+	return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: tok.Issuer, Kind: tok.Kind, ID: tok.Subject}}, nil
+}
+
+// AuthorizeActor says whether one may act for the other. Without an actor it would be the client that wants to act.
+func (h *threeMaps) AuthorizeActor(_ context.Context, f tokenexchange.Facts) error {
+	if f.Actor == nil || !slices.Contains(h.users[f.Subject.ID].helpers, f.Actor.ID) {
+		return no("not a helper of the subject")
+	}
+	return nil
+}
+
+// IssueToken makes what was decided, and nothing else. Discard takes it back where the event could not be recorded.
+func (h *threeMaps) IssueToken(_ context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+	t := tokenexchange.IssuedToken{Value: rand.Text(), ID: rand.Text(), Expires: d.Expires}
+	key := sha256.Sum256([]byte(t.Value))
+	h.tokens.Store(key, tokenexchange.Token{
+		Type: d.Type, Kind: d.Subject.Kind, ID: t.ID, Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
+		Actor: d.Actor, Audience: d.Audience, Scope: d.Scope, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
+	})
+	t.Discard = func(context.Context) error { h.tokens.Delete(key); return nil }
+	return t, nil
+}
+
+// RecordExchange is told of every outcome before the client is.
+func (h *threeMaps) RecordExchange(_ context.Context, ev tokenexchange.Event) error {
+	if ev.Err != nil {
+		fmt.Println("audit:", ev.Err)
+	} else {
+		fmt.Printf("audit: rule %q lets %s act for %s\n", ev.Decision.Rule, ev.Facts.Actor.ID, ev.Facts.Subject.ID)
+	}
+	return nil
+}
+
+// authenticate is client_secret_basic: id and secret are form-encoded below the base64 (RFC 6749 §2.3.1). What cannot be
+// decoded is empty, and so unknown.
+func (h *threeMaps) authenticate(r *http.Request) (tokenexchange.Client, error) {
+	user, password, _ := r.BasicAuth()
+	id, _ := url.QueryUnescape(user)
+	secret, _ := url.QueryUnescape(password)
+	return h.client(id, secret)
+}
+
+func (h *threeMaps) client(id, secret string) (tokenexchange.Client, error) {
+	registered, known := h.clients[id]
+	got, want := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(registered))
+	if same := subtle.ConstantTimeCompare(got[:], want[:]) == 1; !known || !same {
+		return tokenexchange.Client{}, fmt.Errorf("%w: unknown, or a wrong secret", tokenexchange.InvalidClient)
+	}
+	return tokenexchange.Client{ID: id, Scope: tokenexchange.Scope{"orders:read", "orders:write"}}, nil
+}
+
+// newThreeMaps fills the maps, writes the policy and puts the parts together.
+func newThreeMaps() (*threeMaps, *tokenexchange.Exchanger) {
+	h := &threeMaps{
+		clients: map[string]string{"helpdesk": "a secret"},
+		users:   map[string]*user{"alice": {helpers: []string{"bob"}}, "bob": {}, "mallory": {locked: true}, "dave": nil},
+	}
+	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
+	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
+	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
+		Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
+		Subjects: users, SubjectTypes: access, Actors: users, ActorTypes: access, Types: access,
+		Targets: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"orders:read"}, Lifetime: 5 * time.Minute,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return h, &tokenexchange.Exchanger{
+		Issuer:   "https://as.example",
+		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: h.Verify},
+		Subjects: h, Decide: policy.Decide, Actors: h, Tokens: h, Audit: h,
+	}
+}
+
+// logIn stands for the logins that the server has had: of a user, through a client, to be used at the help desk.
+func (h *threeMaps) logIn(user, client string) (token string) {
+	token = "the token of " + user
+	now := time.Now()
+	h.tokens.Store(sha256.Sum256([]byte(token)), tokenexchange.Token{
+		Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser, ID: "login of " + user,
+		Issuer: "https://as.example", Subject: user, ClientID: client, Audience: []string{"helpdesk"},
+		Scope: tokenexchange.Scope{"orders:read", "orders:write"}, Issued: now, Expires: now.Add(time.Hour),
+	})
+	return token
+}
+
+// A host with three maps embeds the library. Bob, who works at the help desk, wants to act for alice, who lets him, for
+// mallory, who is locked, and for dave, whose record cannot be read.
+func Example() {
+	h, exchanger := newThreeMaps()
+	server := httptest.NewServer(exchanger.Handler(h.authenticate))
+	defer server.Close()
+
+	for _, user := range []string{"alice", "mallory", "dave"} {
+		form := url.Values{
+			"grant_type":         {tokenexchange.GrantType},
+			"subject_token":      {h.logIn(user, "webapp")},
+			"subject_token_type": {string(tokenexchange.TypeAccessToken)},
+			"actor_token":        {h.logIn("bob", "helpdesk")},
+			"actor_token_type":   {string(tokenexchange.TypeAccessToken)},
+			"audience":           {"https://orders.example"},
+			"scope":              {"orders:read"},
+		}
+		r, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader(form.Encode()))
+		if err != nil {
+			log.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth("helpdesk", "a secret")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			log.Fatal(err)
+		}
+		var answer struct {
+			tokenexchange.Response
+			Error tokenexchange.Code `json:"error"`
+		}
+		err = json.NewDecoder(resp.Body).Decode(&answer)
+		resp.Body.Close()
+		if err != nil {
+			log.Fatal(err)
+		}
+		if answer.Error != "" {
+			fmt.Println(resp.StatusCode, answer.Error)
+			continue
+		}
+		tok, err := h.Verify(context.Background(), tokenexchange.Credential{Token: answer.AccessToken})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(resp.StatusCode, answer.TokenType, "token for", answer.ExpiresIn, "seconds")
+		fmt.Println("    about", tok.Subject, "acted for by", tok.Actor.Subject, "at", tok.Audience, "to", tok.Scope)
+	}
+	// Output:
+	// audit: rule "support" lets bob act for alice
+	// 200 Bearer token for 300 seconds
+	//     about alice acted for by bob at [https://orders.example] to orders:read
+	// audit: invalid_request: D07: subject: invalid_request: unknown or locked
+	// 400 invalid_request
+	// audit: server_error: D07: subject: users: the record cannot be read
+	// 500 server_error
+}
