@@ -22,8 +22,10 @@ import (
 // prints the client's secret.
 //
 // An AuthStyle of zero does not probe, which would send the tokens twice: it is the header for a client with a secret,
-// and the form for one without. Redirects are never followed. A source gives its AccessToken. For a declared type of TypeIDToken it gives its id_token where it has one, for
-// TypeRefreshToken its RefreshToken. A declared type that is empty is TypeAccessToken.
+// and the form for one without. Redirects are never followed.
+//
+// A source gives its AccessToken; for a declared type of TypeIDToken its id_token where it has one, for TypeRefreshToken
+// its RefreshToken. A declared type that is empty is TypeAccessToken.
 type ClientConfig struct {
 	Server  clientcredentials.Config // id, secret, token URL, and parameters of the host; its Scopes only where Request.Scope is nil
 	Request Request                  // types, targets, scope; its tokens must be empty

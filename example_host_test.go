@@ -57,6 +57,7 @@ func (h *threeMaps) ResolveSubject(_ context.Context, tok tokenexchange.Token) (
 	case !known || u.locked:
 		return tokenexchange.Subject{}, no("unknown or locked")
 	}
+	// The kind is from our own record of the token: a client may have the name of a user.
 	return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: tok.Issuer, Kind: tok.Kind, ID: tok.Subject}}, nil
 }
 

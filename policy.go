@@ -53,10 +53,10 @@ type Client struct {
 type Subject struct {
 	Identity
 	Privileges []string  `json:"privileges,omitzero"` // rights over others, for authorizers; ordinary roles don't belong here; nil is unknown
-	Scope      Scope     `json:"scope"`                // the most it may hand on: subtracts from what its token says (nil: nothing to subtract); for a token without scope by nature it is the ceiling (nil: nothing)
-	Tenants    []string  `json:"tenants,omitempty"`    // organisations it belongs to, for a target that selects one (D24)
-	Until      time.Time `json:"until,omitzero"`       // end of its session or delegation: the latest an outliving token may reach (D25)
-	Token      Token     `json:"token"`                // an Exchanger fills it in
+	Scope      Scope     `json:"scope"`               // the most it may hand on: subtracts from what its token says (nil: nothing to subtract); for a token without scope by nature it is the ceiling (nil: nothing)
+	Tenants    []string  `json:"tenants,omitempty"`   // organisations it belongs to, for a target that selects one (D24)
+	Until      time.Time `json:"until,omitzero"`      // end of its session or delegation: the latest an outliving token may reach (D25)
+	Token      Token     `json:"token"`               // an Exchanger fills it in
 }
 
 // Facts is all that a decision depends on. The tokens of Request are blank. It survives encoding/json, so that a host can

@@ -15,7 +15,7 @@ import (
 type Token struct {
 	Type         TokenType       `json:"type,omitempty"`      // what it was found to be; at least as narrow as what it was declared as
 	Kind         Kind            `json:"kind,omitempty"`      // what kind of party it is about, where a host's own record knows; empty: it does not say
-	ID           string          `json:"jti,omitempty"`       // the handle by which its issuer revokes it: the parent of a family
+	ID           string          `json:"jti,omitempty"`       // the handle by which it is revoked, the parent of a family; of a JWT without jti a hash
 	Issuer       string          `json:"iss,omitempty"`       // whose token it is
 	Subject      string          `json:"sub,omitempty"`       // whom it is about, in either claim shape (D18)
 	ClientID     string          `json:"client_id,omitempty"` // client_id, else azp; empty for a token of another issuer

@@ -250,6 +250,9 @@ func (s *trusted) read(m *jose.Message, c Credential) (Token, error) {
 	if s.Foreign {
 		p.Scope = s.mapScope(p.Scope)
 	}
+	if p.ID == "" {
+		p.ID = "sha256:" + m.Digest() // a name for its family all the same
+	}
 	return p.Token, nil
 }
 

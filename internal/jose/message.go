@@ -2,6 +2,7 @@ package jose
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
@@ -26,6 +27,13 @@ type Message struct {
 }
 
 // What is wrong with a token is told from these alone. None has a place in the token or a byte of it, not even an offset.
+// Digest names the message by its header and payload, base64url of a SHA-256. The signature is left out: another one that
+// verifies can be made of a good ECDSA signature by anybody, and names must not change with it.
+func (m *Message) Digest() string {
+	sum := sha256.Sum256(m.signed)
+	return strict.EncodeToString(sum[:])
+}
+
 var (
 	errTooLong   = errors.New("longer than a token may be")
 	errSegments  = errors.New("not three segments with something in each")
