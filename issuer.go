@@ -91,13 +91,29 @@ func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, er
 		return IssuedToken{}, err
 	}
 	if d.IDToken {
-		id := d
-		id.Type, id.Audience = TypeIDToken, []string{d.Client}
-		if t.IDToken, err = j.sign(ctx, signer, id, rand.Text(), signer.HalfHash(t.Value)); err != nil {
+		if t.IDToken, err = j.IssueIDToken(ctx, d, t.Value); err != nil {
 			return IssuedToken{}, err
 		}
 	}
 	return t, nil
+}
+
+// IssueIDToken signs the ID token that goes out beside an access token (Decision.IDToken). IssueToken does so by itself;
+// an issuer of other access tokens, opaque ones, calls it with the value that at_hash is to be about. A decision that does
+// not ask for an ID token is an error.
+func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (string, error) {
+	if err := d.check(); err != nil {
+		return "", err
+	}
+	if !d.IDToken {
+		return "", errors.New("no ID token was decided")
+	}
+	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+	if err != nil {
+		return "", err
+	}
+	d.Type, d.Audience = TypeIDToken, []string{d.Client}
+	return j.sign(ctx, signer, d, rand.Text(), signer.HalfHash(accessToken))
 }
 
 // JWKS is the public key set to publish (RFC 7517), at a jwks_uri that resource servers and clients fetch.

@@ -177,6 +177,8 @@ func incomplete(d tokenexchange.Decision) string {
 		return "issuer or client"
 	case !isSomebody(d.Subject):
 		return "subject"
+	case (d.Mode == tokenexchange.Delegate || d.Mode == tokenexchange.ClientActs) && d.Actor == nil:
+		return "actor"
 	case d.Type == "" || len(d.Audience) == 0:
 		return "type or audience"
 	case d.Issued.IsZero() || d.Expires.Sub(d.Issued) < time.Second:

@@ -54,8 +54,9 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps [
 	return k.take(ctx, w, steps)
 }
 
-// start serves on a free port of the loopback interface until shutdown, which waits for requests that are under way.
-func start(s *server, rules []tokenexchange.Rule, audit tokenexchange.AuditSink) (base string, shutdown func() error, err error) {
+// start serves on a free port of the loopback interface. It returns its URL, and a function that stops it and waits for
+// requests that are under way.
+func start(s *server, rules []tokenexchange.Rule, audit tokenexchange.AuditSink) (string, func() error, error) {
 	policy, err := tokenexchange.NewPolicy(rules...)
 	if err != nil {
 		return "", nil, err

@@ -37,8 +37,8 @@ func (o *outcome) limit(expires time.Time) {
 	}
 }
 
-// readAnswer takes the token apart from the rest of the answer: it is not for printing.
-func (o *outcome) readAnswer(resp *http.Response, body []byte) error {
+// readAnswer calls the token by its name: no answer is printed with a token in it.
+func (o *outcome) readAnswer(resp *http.Response, body []byte, name string) error {
 	members := map[string]any{}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -49,8 +49,13 @@ func (o *outcome) readAnswer(resp *http.Response, body []byte) error {
 		return fmt.Errorf("answer: expected Cache-Control no-store, got %q", cache)
 	}
 	o.issued.value, _ = members["access_token"].(string)
-	delete(members, "access_token")
-	o.answer = inOrder(members, "issued_token_type", "token_type", "expires_in", "scope", "error", "error_description")
+	for _, secret := range []string{"access_token", "refresh_token", "id_token"} {
+		if _, there := members[secret]; there {
+			members[secret] = name
+		}
+	}
+	o.answer = inOrder(members, "access_token", "issued_token_type", "token_type", "expires_in", "scope",
+		"error", "error_description")
 	o.answer = slices.Insert(o.answer, 0, field{"status", strconv.Itoa(resp.StatusCode)})
 	return nil
 }

@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,92 +136,35 @@ func TestBrokenPolicy(t *testing.T) {
 	require.Error(t, run(t.Context(), io.Discard, []tokenexchange.Rule{{}}, steps), "a policy that is no policy")
 }
 
-// webapp is the client that alice uses, at a server of its own, whose parts a test may replace before.
-func webapp(t *testing.T, s *server, secrets map[string]string, audit tokenexchange.AuditSink, trail *trail) (*walk, tokenexchange.IssuedToken) {
-	t.Helper()
-	base, shutdown, err := start(s, rules, audit)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, shutdown()) })
-	token, err := s.logIn(t.Context(), logins[0])
-	require.NoError(t, err)
-	k := &walk{base: base, secrets: secrets, tokens: map[string]issued{logins[0].name: {token.Value, token.Expires}}, trail: trail}
-	return k, token
-}
-
-func TestRevoked(t *testing.T) {
-	s, secrets := newServer()
-	events := &trail{}
-	k, token := webapp(t, s, secrets, events, events)
-	require.NoError(t, k.take(t.Context(), io.Discard, steps[:1]))
-	s.setLive(token.ID, false)
-	err := k.take(t.Context(), io.Discard, steps[:1])
-	require.ErrorContains(t, err, "answer: expected status=200, got status=400")
-	require.ErrorContains(t, events.since(1)[0].Err, "revoked, or never issued")
-}
-
-func TestInactive(t *testing.T) {
-	s, secrets := newServer()
-	delete(s.parties, "alice")
-	events := &trail{}
-	k, _ := webapp(t, s, secrets, events, events)
-	require.ErrorContains(t, k.take(t.Context(), io.Discard, steps[:1]), "answer: expected status=200, got status=400")
-	require.ErrorContains(t, events.since(0)[0].Err, "not an active party of ours")
-}
-
-func TestNotRelated(t *testing.T) {
-	s, secrets := newServer()
-	clear(s.actsFor)
-	events := &trail{}
-	k, _ := webapp(t, s, secrets, events, events)
-	require.ErrorContains(t, k.take(t.Context(), io.Discard, steps[3:4]), "answer: expected status=200, got status=400")
-	require.ErrorContains(t, events.since(0)[0].Err, "gateway does not act for alice")
-}
-
-type fullDisk struct{}
-
-func (fullDisk) RecordExchange(context.Context, tokenexchange.Event) error {
-	return errors.New("disk full")
-}
-
-// A token that could not be audited does not leave, and is not good either.
-func TestNoAuditNoToken(t *testing.T) {
-	s, secrets := newServer()
-	k, token := webapp(t, s, secrets, fullDisk{}, &trail{})
-	form := url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {token.Value}, "subject_token_type": {accessToken}}
-	resp, body, err := k.post(t.Context(), "webapp", form)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
-	require.NotContains(t, string(body), "eyJ")
-	require.Equal(t, map[string]bool{token.ID: true}, s.live, "only the login is left")
-}
-
-func TestClientAuthentication(t *testing.T) {
-	s, secrets := newServer()
-	s.clients["svc-1.a b~"] = s.clients["webapp"]
-	secrets["svc-1.a b~"] = secrets["webapp"] // a name that Basic sends encoded
-	k, _ := webapp(t, s, secrets, &trail{}, &trail{})
-	for id, secret := range map[string]string{"webapp": "guessed", "helpdesk": secrets["webapp"], "gateway": "", "nobody": "", "": ""} {
-		wrong := *k
-		wrong.secrets = map[string]string{id: secret}
-		resp, body, err := wrong.post(t.Context(), id, url.Values{})
-		require.NoError(t, err)
-		require.Equal(t, http.StatusUnauthorized, resp.StatusCode, id)
-		require.Contains(t, resp.Header.Get("WWW-Authenticate"), "Basic", id)
-		require.JSONEq(t, `{"error":"invalid_client","error_description":"Client authentication failed."}`, string(body))
+// What a sound server never does: each is reported, and none prints a token.
+func TestOutcomeChecks(t *testing.T) {
+	now := time.Now()
+	o := outcome{jti: "a", auditID: "b"}
+	require.EqualError(t, o.check(step{}), `audit: expected the jti of the token, "a", got "b"`)
+	o = outcome{issued: issued{expires: now}, latest: now.Add(-time.Second)}
+	require.ErrorContains(t, o.check(step{}), "token: expected exp=")
+	require.EqualError(t, o.readAudit(nil), "audit: expected one event, got 0")
+	require.EqualError(t, o.readAudit(make([]tokenexchange.Event, 2)), "audit: expected one event, got 2")
+	for name, tok := range map[string]tokenexchange.Token{
+		"old":    {ID: "a", Issued: now.Add(-time.Hour), Claims: []byte("{}")},
+		"future": {ID: "a", Issued: now.Add(time.Hour), Claims: []byte("{}")},
+		"no jti": {Issued: now, Claims: []byte("{}")},
+	} {
+		require.ErrorContains(t, o.readToken(tok), "token: expected a jti and a new token", name)
 	}
-	for _, id := range []string{"webapp", "svc-1.a b~"} {
-		resp, body, err := k.post(t.Context(), id, url.Values{})
-		require.NoError(t, err)
-		require.Equal(t, http.StatusBadRequest, resp.StatusCode, id)
-		require.Contains(t, string(body), "The parameter grant_type is missing.")
-	}
+	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}
+	require.ErrorContains(t, o.readAnswer(resp, []byte("{}"), ""), "expected Cache-Control no-store")
+	resp.Header.Set("Cache-Control", "no-store")
+	require.ErrorContains(t, o.readAnswer(resp, []byte("<html>"), ""), "status 200, and an answer that is not JSON")
+	require.NoError(t, o.readAnswer(resp, []byte(`{"access_token":"eyJ1","id_token":"eyJ2","refresh_token":"r"}`), "<token 9>"))
+	require.Equal(t, fields{{"status", "200"}, {"access_token", "<token 9>"}, {"id_token", "<token 9>"}, {"refresh_token", "<token 9>"}}, o.answer)
 }
 
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out cancelling
 	out.cancel = cancel
-	err := run(ctx, &out, rules, slices.Repeat(steps, 20)) // more than the buffer holds
+	err := run(ctx, &out, rules, steps) // which is more than a buffer holds
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotContains(t, out.String(), "OUTCOME", "it went on to the end")
 }

@@ -28,7 +28,7 @@ var steps = []step{
 			{"subject_token", "<alice's token>"}, {"subject_token_type", accessToken},
 			{"audience", "https://orders.example"}, {"scope", "orders:read"},
 		},
-		answer: granted("300", "orders:read"),
+		answer: granted("<token 1>", "300", "orders:read"),
 		token: fields{
 			{"sub", "alice"}, {"client_id", "webapp"}, {"aud", `"https://orders.example"`},
 			{"scope", "orders:read"}, {"exp", "iat+5m"}, {"act", "none"},
@@ -43,7 +43,7 @@ var steps = []step{
 			{"actor_token", "<bob's token>"}, {"actor_token_type", accessToken},
 			{"audience", "https://orders.example"}, {"audience", "https://ai-agent.example"},
 		},
-		answer: granted("600", "orders:read tickets"),
+		answer: granted("<token 2>", "600", "orders:read tickets"),
 		token: fields{
 			{"sub", "alice"}, {"client_id", "helpdesk"}, {"aud", `["https://orders.example","https://ai-agent.example"]`},
 			{"scope", "orders:read tickets"}, {"exp", "iat+10m"}, {"act", byBob},
@@ -58,7 +58,7 @@ var steps = []step{
 			{"actor_token", "<ai-agent's token>"}, {"actor_token_type", accessToken},
 			{"audience", "https://tickets.example"}, {"scope", "tickets"},
 		},
-		answer: granted("120", "tickets"),
+		answer: granted("<token 3>", "120", "tickets"),
 		token: fields{
 			{"sub", "alice"}, {"client_id", "ai-agent"}, {"aud", `"https://tickets.example"`},
 			{"scope", "tickets"}, {"exp", "iat+2m"}, {"act", byAgent},
@@ -72,7 +72,7 @@ var steps = []step{
 			{"subject_token", "<alice's token>"}, {"subject_token_type", accessToken},
 			{"audience", "https://ledger.example"}, {"scope", "orders:read"},
 		},
-		answer: granted("60", "orders:read"),
+		answer: granted("<token 4>", "60", "orders:read"),
 		token: fields{
 			{"sub", "alice"}, {"client_id", "gateway"}, {"aud", `"https://ledger.example"`},
 			{"scope", "orders:read"}, {"exp", "iat+1m"}, {"act", "none"},
@@ -123,9 +123,9 @@ var steps = []step{
 	},
 }
 
-func granted(seconds, scope string) fields {
+func granted(token, seconds, scope string) fields {
 	return fields{
-		{"status", "200"}, {"issued_token_type", accessToken}, {"token_type", "Bearer"},
+		{"status", "200"}, {"access_token", token}, {"issued_token_type", accessToken}, {"token_type", "Bearer"},
 		{"expires_in", seconds}, {"scope", scope},
 	}
 }

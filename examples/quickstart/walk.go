@@ -32,7 +32,8 @@ func (k *walk) take(ctx context.Context, w io.Writer, steps []step) error {
 	printHeader(w)
 	var entries []fields
 	for i, s := range steps {
-		o, err := k.exchange(ctx, s)
+		name := fmt.Sprintf("<token %d>", i+1)
+		o, err := k.exchange(ctx, s, name)
 		if err == nil {
 			printStep(w, i+1, s, o)
 			err = o.check(s)
@@ -40,15 +41,15 @@ func (k *walk) take(ctx context.Context, w io.Writer, steps []step) error {
 		if err != nil {
 			return fmt.Errorf("step %d, %s: %w", i+1, s.title, err)
 		}
-		k.tokens[fmt.Sprintf("<token %d>", i+1)] = o.issued
+		k.tokens[name] = o.issued
 		entries = append(entries, o.audit)
 	}
 	printAudit(w, entries)
 	return nil
 }
 
-// exchange sends the form, and has every API that the new token is for verify it.
-func (k *walk) exchange(ctx context.Context, s step) (o outcome, err error) {
+// exchange sends the form, and has every API that the new token is for verify it. The new token will be printed as name.
+func (k *walk) exchange(ctx context.Context, s step, name string) (o outcome, err error) {
 	form := url.Values{"grant_type": {tokenexchange.GrantType}}
 	for _, f := range s.form {
 		if t, known := k.tokens[f.value]; known {
@@ -63,7 +64,7 @@ func (k *walk) exchange(ctx context.Context, s step) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
-	if err := o.readAnswer(resp, body); err != nil {
+	if err := o.readAnswer(resp, body, name); err != nil {
 		return o, err
 	}
 	if err := o.readAudit(k.trail.since(before)); err != nil {
