@@ -50,8 +50,10 @@ func (ev Event) LogValue() slog.Value {
 	))
 	if ev.Err != nil {
 		e := AsError(ev.Err)
-		attrs = append(attrs, slog.String("error", string(e.Code)), optional("rule", e.Rule), optional("reason", e.Reason),
-			slog.String("cause", ev.Err.Error()))
+		attrs = append(attrs, slog.String("error", string(e.Code)), optional("rule", e.Rule), optional("reason", e.Reason))
+		if e.Err != nil {
+			attrs = append(attrs, slog.String("cause", e.Err.Error()))
+		}
 	} else {
 		attrs = append(attrs, ev.Decision.logAttrs(ev.TokenID)...)
 	}

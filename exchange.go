@@ -13,6 +13,7 @@
 package tokenexchange
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,7 +137,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 	}
 	if f.Actor != nil {
 		if err := c.Actors.AuthorizeActor(ctx, *f); err != nil {
-			return fmt.Errorf("D11: %w", err)
+			return because("D11: the authorizer did not say yes", err)
 		}
 	}
 	d, err := c.Decide(*f)
@@ -152,7 +153,7 @@ func (c *conductor) conduct(ctx context.Context) error {
 	}
 	if f.Actor == nil && d.Mode != Narrow {
 		if err := c.Actors.AuthorizeActor(ctx, carried.factsFor(d)); err != nil {
-			return fmt.Errorf("D11: %w", err)
+			return because("D11: the authorizer did not say yes", err)
 		}
 	}
 	c.event.Decision = d
@@ -223,13 +224,13 @@ func (a carriedActor) factsFor(d Decision) Facts {
 func (c *conductor) resolve(ctx context.Context, f *Facts) (carriedActor, error) {
 	subject, err := c.who(ctx, f.Subject.Token)
 	if err != nil {
-		return carriedActor{}, fmt.Errorf("D07: subject: %w", err)
+		return carriedActor{}, because("D07: the directory does not vouch for the subject", err)
 	}
 	f.Subject = subject
 	if f.Actor != nil {
 		actor, err := c.who(ctx, f.Actor.Token)
 		if err != nil {
-			return carriedActor{}, fmt.Errorf("D07: actor: %w", err)
+			return carriedActor{}, because("D07: the directory does not vouch for the actor", err)
 		}
 		f.Actor = &actor
 		return carriedActor{}, nil
@@ -244,7 +245,7 @@ func (c *conductor) resolve(ctx context.Context, f *Facts) (carriedActor, error)
 	}
 	actor, err := c.who(ctx, current)
 	if err != nil {
-		return carriedActor{err: fmt.Errorf("D07: current actor: %w", err)}, nil
+		return carriedActor{err: because("D07: the directory does not vouch for the current actor", err)}, nil
 	}
 	return carriedActor{subject: &actor}, nil
 }
@@ -279,7 +280,7 @@ func (c *conductor) issue(ctx context.Context, d Decision) (err error) {
 		return err
 	}
 	if c.issued, err = c.Tokens.IssueToken(ctx, d); err != nil {
-		return fmt.Errorf("issuing: %w", err)
+		return because("the issuer made no token", err)
 	}
 	c.event.TokenID = c.issued.ID
 	if reason := c.issued.beyond(d); reason != "" {
@@ -298,9 +299,15 @@ func (c *conductor) record(ctx context.Context) error {
 	}
 	err := guard(func() error { return c.Audit.RecordExchange(context.WithoutCancel(ctx), c.event) })
 	if err != nil {
-		return fmt.Errorf("I06: recording: %w", err)
+		return because("I06: the event was not recorded", err)
 	}
 	return nil
+}
+
+// because says which step a host's answer is about, unless it has given a reason of its own.
+func because(step string, err error) *Error {
+	e := AsError(err)
+	return &Error{Code: e.Code, Description: e.Code.description(), Rule: e.Rule, Reason: cmp.Or(e.Reason, step), Err: err}
 }
 
 // guard turns a panic of host code into an error (I12). What was thrown is printed and not wrapped: a Code that somebody
@@ -322,7 +329,7 @@ func (c *conductor) seal(err error) error {
 	if !e.ours {
 		out.Description = e.Code.description()
 	}
-	if cause := error(e); cause != err {
+	if outermost(err) != err {
 		out.Err = err // with what the host wrapped around the code
 	}
 	if c.opened && out.Code == InvalidRequest {

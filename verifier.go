@@ -203,7 +203,7 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if err := issuer.keys.Verify(ctx, m); err != nil {
 		if jose.IsUnavailable(err) {
-			return Token{}, fmt.Errorf("keys of issuer %q: %w", issuer.Issuer, err)
+			return Token{}, because("the keys of the issuer cannot be had", err)
 		}
 		return Token{}, refuseFor(InvalidRequest, "R08: signature", err)
 	}
@@ -213,7 +213,7 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if !issuer.Foreign {
 		if err := issuer.Live(ctx, t); err != nil {
-			return Token{}, fmt.Errorf("D07: liveness: %w", err)
+			return Token{}, because("D07: the token is not live", err)
 		}
 	}
 	return t, nil
