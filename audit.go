@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -38,56 +39,53 @@ func (ev Event) LogValue() slog.Value {
 		slog.String("grant", f.Grant),
 		slog.String("issuer", f.Issuer),
 		slog.String("client", f.Client.ID),
-		slog.Attr{Key: "subject", Value: f.Subject.logValue()},
 	}
+	attrs = append(attrs, f.Subject.logAttrs("subject")...)
 	if f.Actor != nil {
-		attrs = append(attrs, slog.Attr{Key: "actor", Value: f.Actor.logValue()})
+		attrs = append(attrs, f.Actor.logAttrs("actor")...)
 	}
-	attrs = append(attrs, slog.Group("asked",
-		optional("type", string(f.Request.RequestedTokenType)),
-		optionalList("targets", f.Request.Targets()),
-		optional("scope", f.Request.Scope.String()),
-	))
-	if ev.Err != nil {
-		e := AsError(ev.Err)
-		attrs = append(attrs, slog.String("error", string(e.Code)), optional("rule", e.Rule), optional("reason", e.Reason))
-		if e.Err != nil {
-			attrs = append(attrs, slog.String("cause", e.Err.Error()))
-		}
-	} else {
-		attrs = append(attrs, ev.Decision.logAttrs(ev.TokenID)...)
+	attrs = append(attrs, said("asked",
+		text("type", string(f.Request.RequestedTokenType)),
+		list("targets", f.Request.Targets()),
+		text("scope", f.Request.Scope.String()),
+	)...)
+	if ev.Err == nil {
+		return slog.GroupValue(append(attrs, ev.Decision.logAttrs(ev.TokenID)...)...)
+	}
+	e := AsError(ev.Err)
+	attrs = append(attrs, slog.String("error", string(e.Code)))
+	attrs = append(attrs, kept(text("rule", e.Rule), text("reason", e.Reason))...)
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("cause", e.Err.Error()))
 	}
 	return slog.GroupValue(attrs...)
 }
 
-// logValue says who somebody is, and who their token says they are where nobody has resolved it.
-func (s Subject) logValue() slog.Value {
+// logAttrs says who somebody is, and who their token says they are where nobody has resolved it.
+func (s Subject) logAttrs(key string) []slog.Attr {
 	id := s.Identity
 	if id == (Identity{}) {
 		id = Identity{Issuer: s.Token.Issuer, ID: s.Token.Subject}
 	}
-	return slog.GroupValue(optional("iss", id.Issuer), optional("kind", string(id.Kind)), optional("tenant", id.Tenant),
-		optional("id", id.ID), optional("token_type", string(s.Token.Type)), optional("token_id", s.Token.ID),
-		optional("token_client", s.Token.ClientID), optional("chain", s.Token.Actor.path()))
+	return said(key, text("iss", id.Issuer), text("kind", string(id.Kind)), text("tenant", id.Tenant),
+		text("id", id.ID), text("token_type", string(s.Token.Type)), text("token_id", s.Token.ID),
+		text("token_client", s.Token.ClientID), text("chain", s.Token.Actor.path()))
 }
 
 func (d Decision) logAttrs(tokenID string) []slog.Attr {
-	return []slog.Attr{
-		slog.String("rule", d.Rule),
-		slog.String("mode", string(d.Mode)),
-		slog.Group("granted",
-			slog.String("type", string(d.Type)),
-			slog.Any("targets", d.Audience),
-			optional("scope", d.Scope.String()),
-			optional("expanded", d.Expanded.String()),
-			optional("tenant", d.Subject.Tenant),
-			optional("chain", d.Actor.path()),
-			slog.Time("expires", d.Expires),
-			slog.String("token_id", tokenID),
-			slog.Bool("id_token", d.IDToken),
-			slog.Bool("refresh_token", d.RefreshToken),
-		),
-	}
+	attrs := []slog.Attr{slog.String("rule", d.Rule), slog.String("mode", string(d.Mode))}
+	return append(attrs, said("granted",
+		text("type", string(d.Type)),
+		list("targets", d.Audience),
+		text("scope", d.Scope.String()),
+		text("expanded", d.Expanded.String()),
+		text("tenant", d.Subject.Tenant),
+		text("chain", d.Actor.path()),
+		slog.Time("expires", d.Expires),
+		text("token_id", tokenID),
+		slog.Bool("id_token", d.IDToken),
+		slog.Bool("refresh_token", d.RefreshToken),
+	)...)
 }
 
 // path is the chain in one line, the current actor first. Names are quoted, so that none can pretend to be two.
@@ -102,19 +100,32 @@ func (a *Actor) path() string {
 	return text
 }
 
-// optional is an attribute that is left out where it says nothing.
-func optional(key, value string) slog.Attr {
+// text is an attribute, or the empty one where it says nothing.
+func text(key, value string) slog.Attr {
 	if value == "" {
 		return slog.Attr{}
 	}
 	return slog.String(key, value)
 }
 
-func optionalList(key string, values []string) slog.Attr {
+func list(key string, values []string) slog.Attr {
 	if len(values) == 0 {
 		return slog.Attr{}
 	}
 	return slog.Any(key, values)
+}
+
+// kept drops the empty attributes: handlers of log/slog write a group that has nothing else in it badly.
+func kept(attrs ...slog.Attr) []slog.Attr {
+	return slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Equal(slog.Attr{}) })
+}
+
+// said is a group of what is not empty; nothing if all of it is.
+func said(key string, attrs ...slog.Attr) []slog.Attr {
+	if attrs = kept(attrs...); len(attrs) == 0 {
+		return nil
+	}
+	return []slog.Attr{{Key: key, Value: slog.GroupValue(attrs...)}}
 }
 
 // LogSink records through a slog.Handler. It takes the handler, not a *slog.Logger, because a Logger hides a failing

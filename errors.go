@@ -181,6 +181,13 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
+// Format prints what Error says, whatever the verb: %#v would go through the fields of the cause, which may be a host's
+// record of a token.
+func (e *Error) Format(w fmt.State, _ rune) { fmt.Fprint(w, e.Error()) }
+
+// MarshalText is what Error says, so that an event can be written as JSON, without the fields of the cause.
+func (e *Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
 // Unwrap returns Err.
 func (e *Error) Unwrap() error {
 	if e == nil {

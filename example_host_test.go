@@ -23,27 +23,26 @@ import (
 // threeMaps is an authorization server with opaque tokens: all that a host writes, over three maps. A server with a
 // database does the same with three tables.
 type threeMaps struct {
-	clients map[string]string // id to secret
-	users   map[string]*user  // nil is a record that cannot be read
-	tokens  sync.Map          // hash of a token to tokenexchange.Token: who has a copy of the table has no token
+	clients map[string]string  // id to secret
+	users   map[string]*helped // nil is a record that cannot be read
+	tokens  sync.Map           // hash of a token to tokenexchange.Token: who has a copy of the table has no token
 }
 
-type user struct {
+// helped is a user of the server, to whom other users may be of help.
+type helped struct {
 	locked  bool
 	helpers []string // users who may act for this one
 }
 
-// A host says no with an error that wraps a code: the client gets the code, the reason is for the audit trail. An error
-// without a code says that the host has failed: the client gets a 500, whatever the text. Both keep the token back.
-func no(why string) error { return fmt.Errorf("%w: %s", tokenexchange.InvalidRequest, why) }
-
-var errBroken = errors.New("users: the record cannot be read")
+// saysNo is how a host refuses, with an error that wraps a code: the client gets the code, and the audit trail the reason
+// too. An error without a code says that the host has failed, and the client gets a 500. Either way there is no token.
+func saysNo(why string) error { return fmt.Errorf("%w: %s", tokenexchange.InvalidRequest, why) }
 
 // Verify says what a token is, once it is known to be one of ours. Its expiry is the policy's business.
 func (h *threeMaps) Verify(_ context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 	tok, known := h.tokens.Load(sha256.Sum256([]byte(c.Token)))
 	if !known {
-		return tokenexchange.Token{}, no("not a token of ours, or a revoked one")
+		return tokenexchange.Token{}, saysNo("not a token of ours, or a revoked one")
 	}
 	return tok.(tokenexchange.Token), nil
 }
@@ -53,9 +52,9 @@ func (h *threeMaps) ResolveSubject(_ context.Context, tok tokenexchange.Token) (
 	u, known := h.users[tok.Subject]
 	switch {
 	case known && u == nil:
-		return tokenexchange.Subject{}, errBroken
+		return tokenexchange.Subject{}, errors.New("users: the record cannot be read")
 	case !known || u.locked:
-		return tokenexchange.Subject{}, no("unknown or locked")
+		return tokenexchange.Subject{}, saysNo("unknown or locked")
 	}
 	// The kind is from our own record of the token: a client may have the name of a user.
 	return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: tok.Issuer, Kind: tok.Kind, ID: tok.Subject}}, nil
@@ -64,7 +63,7 @@ func (h *threeMaps) ResolveSubject(_ context.Context, tok tokenexchange.Token) (
 // AuthorizeActor says whether one may act for the other. Without an actor it would be the client that wants to act.
 func (h *threeMaps) AuthorizeActor(_ context.Context, f tokenexchange.Facts) error {
 	if f.Actor == nil || !slices.Contains(h.users[f.Subject.ID].helpers, f.Actor.ID) {
-		return no("not a helper of the subject")
+		return saysNo("not a helper of the subject")
 	}
 	return nil
 }
@@ -113,7 +112,7 @@ func (h *threeMaps) client(id, secret string) (tokenexchange.Client, error) {
 func newThreeMaps() (*threeMaps, *tokenexchange.Exchanger) {
 	h := &threeMaps{
 		clients: map[string]string{"helpdesk": "a secret"},
-		users:   map[string]*user{"alice": {helpers: []string{"bob"}}, "bob": {}, "mallory": {locked: true}, "dave": nil},
+		users:   map[string]*helped{"alice": {helpers: []string{"bob"}}, "bob": {}, "mallory": {locked: true}, "dave": nil},
 	}
 	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
@@ -195,8 +194,8 @@ func Example() {
 	// audit: rule "support" lets bob act for alice
 	// 200 Bearer token for 300 seconds
 	//     about alice acted for by bob at [https://orders.example] to orders:read
-	// audit: invalid_request: D07: subject: invalid_request: unknown or locked
+	// audit: invalid_request: D07: the directory does not vouch for the subject: invalid_request: unknown or locked
 	// 400 invalid_request
-	// audit: server_error: D07: subject: users: the record cannot be read
+	// audit: server_error: D07: the directory does not vouch for the subject: users: the record cannot be read
 	// 500 server_error
 }

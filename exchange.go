@@ -18,6 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -58,7 +61,7 @@ type Exchanger struct {
 // Exchange answers one form (RFC 8693 §2.1) of an authenticated client. Whatever comes out has been audited, a malformed
 // form too. The error is an *Error that can be sent as it is.
 func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values) (Response, error) {
-	return x.Run(ctx, GrantType, client, func(ctx context.Context, now time.Time) (Request, Token, *Token, error) {
+	c := x.conductor(GrantType, client, func(ctx context.Context, now time.Time) (Request, Token, *Token, error) {
 		req, err := ParseRequest(form)
 		if err != nil {
 			return Request{}, Token{}, nil, err
@@ -81,6 +84,8 @@ func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values
 		}
 		return req, subject, &actor, nil
 	})
+	c.secrets = slices.Concat(form["subject_token"], form["actor_token"])
+	return c.run(ctx)
 }
 
 // Run is Exchange for another front door: refresh, assertion, ticket, act_as. open reads and verifies what the grant
@@ -91,7 +96,15 @@ func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values
 // RFC 7521, what the policy or a host refuses as invalid_request after open is sent as invalid_grant (R13).
 func (x *Exchanger) Run(ctx context.Context, grant string, client Client,
 	open func(ctx context.Context, now time.Time) (req Request, subject Token, actor *Token, err error)) (Response, error) {
-	c := conductor{Exchanger: x, open: open, event: Event{Facts: Facts{Grant: grant, Issuer: x.Issuer, Client: client}}}
+	return x.conductor(grant, client, open).run(ctx)
+}
+
+func (x *Exchanger) conductor(grant string, client Client, open opener) *conductor {
+	return &conductor{Exchanger: x, open: open, event: Event{Facts: Facts{Grant: grant, Issuer: x.Issuer, Client: client}}}
+}
+
+// run conducts, and lets nothing out that has not been recorded.
+func (c *conductor) run(ctx context.Context) (Response, error) {
 	err := guard(func() error { return c.conduct(ctx) })
 	if err != nil {
 		err = c.seal(err)
@@ -112,10 +125,13 @@ func (x *Exchanger) Run(ctx context.Context, grant string, client Client,
 	return Response{}, err
 }
 
+// opener is how a grant begins.
+type opener = func(ctx context.Context, now time.Time) (req Request, subject Token, actor *Token, err error)
+
 // conductor is one exchange on its way. The event is filled in as it goes, so that a refusal tells how far it came.
 type conductor struct {
 	*Exchanger
-	open    func(context.Context, time.Time) (Request, Token, *Token, error)
+	open    opener
 	event   Event
 	issued  IssuedToken
 	opened  bool     // open has succeeded
@@ -181,7 +197,7 @@ func (c *conductor) begin(f *Facts) error {
 // present verifies what the grant brings. From here on the tokens themselves are gone.
 func (c *conductor) present(ctx context.Context, f *Facts) error {
 	req, subject, actor, err := c.open(ctx, f.Now)
-	c.secrets = []string{req.SubjectToken, req.ActorToken}
+	c.secrets = append(c.secrets, req.SubjectToken, req.ActorToken)
 	req.SubjectToken, req.ActorToken = "", ""
 	f.Request, f.Subject.Token = req, subject
 	if actor != nil {
@@ -310,15 +326,35 @@ func because(step string, err error) *Error {
 	return &Error{Code: e.Code, Description: e.Code.description(), Rule: e.Rule, Reason: cmp.Or(e.Reason, step), Err: err}
 }
 
-// guard turns a panic of host code into an error (I12). What was thrown is printed and not wrapped: a Code that somebody
-// panics with is no answer.
+// guard turns a panic of host code into an error (I12). It says where and of what type, and not what was thrown: that may
+// hold anything, a token too, and a Code that somebody panics with is no answer. The runtime's own panics hold no data.
 func guard(call func() error) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = fmt.Errorf("panic%s: %s", thrownAt(), p.Error())
+		default:
+			err = fmt.Errorf("panic%s with a %T", thrownAt(), p)
 		}
 	}()
 	return call()
+}
+
+// thrownAt names the function that panicked and its line, the runtime's own ones aside. It is called while the panic is
+// being recovered.
+func thrownAt() string {
+	pc := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc)])
+	for {
+		f, more := frames.Next()
+		if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf(" in %s, line %d", f.Function, f.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
 }
 
 // seal makes of any error the *Error that leaves: a code with its fixed description outside, the cause inside, no token
@@ -347,14 +383,27 @@ func (c *conductor) seal(err error) error {
 // leastSecret is the length from which a presented token is taken for a secret. Nothing shorter can be one.
 const leastSecret = 8
 
-// redact takes a token out of the cause, if a host has put it there. A user id that was presented as a token is a name,
-// and stays.
+// redact takes a token, or its signature alone, out of what is for operators, if a host has put it there: as it was sent, as
+// URLs have it, or quoted. A user id that was presented as a token is a name, and stays.
 func (e *Error) redact(secret string, f Facts) {
-	if len(secret) < leastSecret || secret == f.Subject.Token.Subject || !strings.Contains(e.Error(), secret) {
+	if secret == f.Subject.Token.Subject {
 		return
 	}
-	e.Reason = strings.ReplaceAll(e.Reason, secret, "[token]")
+	var pairs []string
+	for _, part := range []string{secret, secret[strings.LastIndexByte(secret, '.')+1:]} {
+		if len(part) >= leastSecret {
+			quoted := strconv.Quote(part)
+			for _, spelling := range []string{part, url.QueryEscape(part), url.PathEscape(part), quoted[1 : len(quoted)-1]} {
+				pairs = append(pairs, spelling, "[token]")
+			}
+		}
+	}
+	clean := strings.NewReplacer(pairs...).Replace
+	if text := e.Error(); clean(text) == text {
+		return
+	}
+	e.Rule, e.Reason = clean(e.Rule), clean(e.Reason)
 	if e.Err != nil {
-		e.Err = errors.New(strings.ReplaceAll(e.Err.Error(), secret, "[token]"))
+		e.Err = errors.New(clean(e.Err.Error()))
 	}
 }

@@ -17,7 +17,9 @@ const maxParameters = 1 << 14
 // Handler is the token endpoint for this one grant (R01). authenticate runs after the body has been read, so r.PostForm
 // is there for client_secret_post, and r.Body can be read once more; a form that the host has parsed already is used as
 // it is. A client that could not be authenticated is an error with the code InvalidClient, one without this grant
-// UnauthorizedClient; an error without a Code is a failure. Bodies that never end are cut by the limits of http.Server.
+// UnauthorizedClient; an error without a Code is a failure. Mind that user and password of Basic are form-encoded below the
+// base64 (RFC 6749 §2.3.1): Request.BasicAuth leaves url.QueryUnescape to its caller. Bodies that never end are cut by the
+// limits of http.Server.
 func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {

@@ -71,6 +71,14 @@ type Facts struct {
 	Now     time.Time `json:"now"`
 }
 
+// ActingParty is who would act for the subject: the actor, or the client where there is no actor token.
+func (f Facts) ActingParty() Identity {
+	if f.Actor != nil {
+		return f.Actor.Identity
+	}
+	return Identity{Issuer: f.Issuer, Kind: KindClient, ID: f.Client.ID}
+}
+
 // Mode says who will be acting.
 type Mode string
 
@@ -102,6 +110,17 @@ type Decision struct {
 	RefreshToken   bool         // add a refresh token
 	RefreshExpires time.Time    // the latest it may expire; zero without RefreshToken
 	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing
+}
+
+// Token is what a token made from the decision says, for issuers that keep a record of opaque ones. id is its handle,
+// never the token.
+func (d Decision) Token(id string) Token {
+	in := d.Facts.Subject.Token
+	return Token{
+		Type: d.Type, Kind: d.Subject.Kind, ID: id, Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
+		Audience: d.Audience, Scope: d.Scope, Actor: d.Actor, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
+		AuthTime: in.AuthTime, ACR: in.ACR, AMR: in.AMR,
+	}
 }
 
 // tokenType is the token_type of the response (RFC 8693 §2.2.1).

@@ -29,7 +29,7 @@ type Rule struct {
 	Types        []TokenType `json:"types"` // what may be issued; the first where no type is asked for
 
 	Targets         []string `json:"targets,omitempty"`          // exact names or URIs
-	DefaultTargets  []string `json:"default_targets,omitempty"`  // where the request names none; each one of Targets
+	DefaultTargets  []string `json:"default_targets,omitempty"`  // where the request names none, each one of Targets; empty: what the subject's or actor's access token is for, as far as the rule allows it (D24)
 	TenantTargets   bool     `json:"tenant_targets,omitempty"`   // a target that equals one of Subject.Tenants sets Decision.Subject.Tenant, not aud
 	SubjectAudience bool     `json:"subject_audience,omitempty"` // also what the subject's own access token is for (D24)
 	ActorAudience   bool     `json:"actor_audience,omitempty"`   // also what the actor's own access token is for

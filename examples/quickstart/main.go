@@ -7,7 +7,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +39,7 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps [
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriter(out)
-	defer func() { err = errors.Join(err, w.Flush(), shutdown()) }()
+	defer func() { err = errors.Join(err, shutdown()) }()
 
 	k := &walk{base: base, secrets: secrets, tokens: map[string]issued{}, trail: audit}
 	for _, l := range logins {
@@ -51,7 +49,7 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps [
 		}
 		k.tokens[l.name] = issued{t.Value, t.Expires}
 	}
-	return k.take(ctx, w, steps)
+	return k.take(ctx, out, steps)
 }
 
 // start serves on a free port of the loopback interface. It returns its URL, and a function that stops it and waits for

@@ -9,14 +9,14 @@ import (
 
 // The layout. A line is longer than width only where a single value is.
 const (
-	width  = 110
-	indent = 11
+	width  = 111
+	indent = 12
 )
 
 func printHeader(w io.Writer) {
-	fmt.Fprintf(w, `%s runs on loopback. Each step shows what a client sends, what it gets, and what the API
-that the new token is for reads in it once it has verified it. Tokens are shown by name, dates as durations;
-every form also has grant_type=urn:ietf:params:oauth:grant-type:token-exchange.
+	fmt.Fprintf(w, `%s listens on loopback. Each step shows what a client sends, the answer, and what the API that
+the new token is for has verified and reads in it. Tokens are shown by name, and dates as durations. Every form
+also has grant_type=urn:ietf:params:oauth:grant-type:token-exchange.
 
 `, issuer)
 }
@@ -60,6 +60,7 @@ func printFields(w io.Writer, label string, list fields, breaks ...string) {
 
 // printAudit prints one line for each event, in columns.
 func printAudit(w io.Writer, entries []fields) {
+	fmt.Fprintln(w, "The audit trail has one event for each step, and says why:")
 	var names fields
 	for _, f := range entries[0] {
 		names = append(names, field{f.name, strings.ToUpper(f.name)})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,9 +165,19 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out cancelling
 	out.cancel = cancel
-	err := run(ctx, &out, rules, steps) // which is more than a buffer holds
+	err := run(ctx, &out, rules, steps)
 	require.ErrorIs(t, err, context.Canceled)
-	require.NotContains(t, out.String(), "OUTCOME", "it went on to the end")
+	require.Contains(t, out.String(), "1. NARROW")
+	require.NotContains(t, out.String(), "2. DELEGATE")
+}
+
+// No server is left running, whatever the end.
+func TestShutdown(t *testing.T) {
+	require.NoError(t, run(t.Context(), io.Discard, rules, steps))
+	require.Error(t, run(t.Context(), io.Discard, rules[:1], steps))
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	require.NotContains(t, string(stacks), "http.(*Server).Serve(")
 }
 
 // cancelling ends the walk at the first output.

@@ -19,8 +19,8 @@ import (
 // one is new at every start.
 const issuer = "https://as.example"
 
-// server is an authorization server. What it knows is in maps, where yours asks a database. It is four of the parts that
-// an Exchanger needs: SubjectResolver, ActorAuthorizer and TokenIssuer are its methods, and Live is one too.
+// server is an authorization server. What it knows is in maps, where yours asks a database. Its methods are what only a
+// host can say: who the client is, who a token is about, who may act for whom, which tokens are good still.
 type server struct {
 	clients map[string]client             // by client_id
 	parties map[string]tokenexchange.Kind // by sub: everybody who may be active

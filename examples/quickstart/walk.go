@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,7 +30,8 @@ type issued struct {
 }
 
 // take takes all steps, prints each, and stops at the first that has another outcome than it should.
-func (k *walk) take(ctx context.Context, w io.Writer, steps []step) error {
+func (k *walk) take(ctx context.Context, out io.Writer, steps []step) error {
+	w := bufio.NewWriter(out)
 	printHeader(w)
 	var entries []fields
 	for i, s := range steps {
@@ -36,7 +39,7 @@ func (k *walk) take(ctx context.Context, w io.Writer, steps []step) error {
 		o, err := k.exchange(ctx, s, name)
 		if err == nil {
 			printStep(w, i+1, s, o)
-			err = o.check(s)
+			err = errors.Join(w.Flush(), o.check(s))
 		}
 		if err != nil {
 			return fmt.Errorf("step %d, %s: %w", i+1, s.title, err)
@@ -45,7 +48,7 @@ func (k *walk) take(ctx context.Context, w io.Writer, steps []step) error {
 		entries = append(entries, o.audit)
 	}
 	printAudit(w, entries)
-	return nil
+	return w.Flush()
 }
 
 // exchange sends the form, and has every API that the new token is for verify it. The new token will be printed as name.

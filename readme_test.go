@@ -1,0 +1,55 @@
+package tokenexchange_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	goBlock   = regexp.MustCompile("(?s)```go\n(.*?)```")
+	textBlock = regexp.MustCompile("(?s)```text\n(.*?)```")
+)
+
+// TestREADME_SaysWhatIsRun: every Go snippet stands in a tested example, line for line, and the transcript is what the
+// quickstart prints, which its own test compares with a real run.
+func TestREADME_SaysWhatIsRun(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	var sources strings.Builder
+	files, err := filepath.Glob("example*_test.go")
+	require.NoError(t, err)
+	for _, dir := range []string{"actors", "resourceserver", "tokenstore", "tokenexchangetest", "examples/authserver"} {
+		more, err := filepath.Glob(dir + "/*_test.go")
+		require.NoError(t, err)
+		files = append(files, more...)
+	}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		sources.WriteString(unindented(string(source)))
+	}
+	snippets := goBlock.FindAllStringSubmatch(string(readme), -1)
+	require.NotEmpty(t, snippets)
+	for _, snippet := range snippets {
+		require.True(t, strings.Contains(sources.String(), unindented(snippet[1])), "no example runs this snippet:\n%s", snippet[1])
+	}
+	transcript, err := os.ReadFile("examples/quickstart/testdata/output.txt")
+	require.NoError(t, err)
+	shown := textBlock.FindStringSubmatch(string(readme))
+	require.NotNil(t, shown)
+	require.Equal(t, string(transcript), shown[1], "the transcript is not what the quickstart prints")
+}
+
+// unindented drops the white space in front of each line, since a snippet stands at another depth than its example.
+func unindented(source string) string {
+	var b strings.Builder
+	for line := range strings.Lines(source) {
+		b.WriteString(strings.TrimLeft(line, " \t"))
+	}
+	return b.String()
+}
