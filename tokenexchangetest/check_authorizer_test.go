@@ -122,6 +122,12 @@ func TestCheckAuthorizerFinds(t *testing.T) {
 			}
 			return fair(ctx, f)
 		}, []string{"AuthorizeActor for an unknown acting party, concurrently, said yes", "under a cancelled context said yes"}},
+		{"a role in every tenant", func(_ context.Context, f tx.Facts) error {
+			if f.Actor != nil && slices.Contains(f.Actor.Privileges, "impersonate") {
+				return nil
+			}
+			return errNo
+		}, []string{"AuthorizeActor for an unknown subject said yes"}},
 		{"changes the facts", func(ctx context.Context, f tx.Facts) error {
 			if len(f.Subject.Token.Audience) > 0 {
 				f.Subject.Token.Audience[0] = "changed"

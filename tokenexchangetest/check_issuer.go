@@ -52,9 +52,7 @@ func (c *issuerCheck) variants() {
 			if refresh != c.d.RefreshToken || id != c.d.IDToken {
 				what = fmt.Sprintf("a decision with RefreshToken %t and IDToken %t", refresh, id)
 			}
-			for range 2 {
-				c.need(c.issue(c.ctx, what, c.with(refresh, id), c.hold), more, what)
-			}
+			c.need(c.issue(c.ctx, what, c.with(refresh, id), c.hold), more, what)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func TestCheckIssuerFinds(t *testing.T) {
 		{"repeats the token", spoilt(func(t *tx.IssuedToken) { t.Value = "always the same" }), []string{"made a token twice"}},
 		{"repeats the ID", spoilt(func(t *tx.IssuedToken) { t.ID = "always the same" }), []string{"made an ID twice"}},
 		{"repeats the ID when busy", spoilt(func(t *tx.IssuedToken) {
-			if race.Add(1) > 9 {
+			if race.Add(1) > 5 {
 				t.ID = "the same"
 			}
 		}), []string{"IssueToken for the decision, concurrently, made an ID twice"}},
@@ -119,6 +119,24 @@ func TestCheckIssuerFinds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			finds(t, tokenexchangetest.CheckIssuer(ctx, tt.issuer, decided()), tt.want...)
 		})
+	}
+}
+
+func TestCheckIssuerAsksForWhatAPolicyMayDecide(t *testing.T) {
+	about := func(d tx.Decision) issuerFunc {
+		return func(ctx context.Context, got tx.Decision) (tx.IssuedToken, error) {
+			if got.Mode != "" {
+				user := got.Subject.Kind == tx.KindUser && got.Type != tx.TypeIDToken
+				assert.True(t, user || !got.RefreshToken && !got.IDToken, "D23")
+				assert.Equal(t, got.RefreshToken, !got.RefreshExpires.IsZero())
+			}
+			return good(ctx, got)
+		}
+	}
+	aboutClient, idToken := decided(), decided()
+	aboutClient.Subject, idToken.Type = billerAPI, tx.TypeIDToken
+	for _, d := range []tx.Decision{decided(), aboutClient, idToken} {
+		assert.NoError(t, tokenexchangetest.CheckIssuer(ctx, about(d), d))
 	}
 }
 

@@ -67,6 +67,16 @@ func TestCheckResolverFinds(t *testing.T) {
 			s.Kind = "person"
 			return s, err
 		}, []string{"answered with an identity without issuer, kind or id (D07)"}},
+		{"no id", func(ctx context.Context, t tx.Token) (tx.Subject, error) {
+			s, err := knowing(ctx, t)
+			s.ID = ""
+			return s, err
+		}, []string{"answered with an identity without issuer, kind or id (D07)"}},
+		{"no issuer", func(ctx context.Context, t tx.Token) (tx.Subject, error) {
+			s, err := knowing(ctx, t)
+			s.Issuer = ""
+			return s, err
+		}, []string{"answered with an identity without issuer, kind or id (D07)"}},
 		{"a no without a Code", func(ctx context.Context, t tx.Token) (tx.Subject, error) {
 			s, err := knowing(ctx, t)
 			if err != nil {

@@ -3,7 +3,8 @@
 // Directory, Authorizer, Issuer and Recorder are the four host interfaces in memory, so that whole exchanges run without
 // keys, a database or a clock. A Minter signs JWTs with a key of its own, good ones and hostile ones. CheckResolver,
 // CheckAuthorizer, CheckIssuer and CheckSink hold an implementation of a host to what the interfaces promise, in the
-// manner of testing/fstest.TestFS; run them under the race detector too.
+// manner of testing/fstest.TestFS, and CheckRoundTrip holds an issuer and its verifiers to each other. Run them under the
+// race detector too: each makes calls at once.
 //
 // Nothing here is for production: the fakes keep everything for ever, and mistakes in their setup panic.
 package tokenexchangetest

@@ -18,8 +18,8 @@ func TestDirectory(t *testing.T) {
 	mallory := tx.Identity{Issuer: as, Kind: tx.KindUser, ID: "mallory"}
 	userReports := tx.Identity{Issuer: as, Kind: tx.KindUser, ID: "reports"}
 	clientReports := tx.Identity{Issuer: as, Kind: tx.KindClient, ID: "reports"}
-	d := tokenexchangetest.NewDirectory(tx.Subject{Identity: alice, Privileges: []string{"help"}}, tx.Subject{Identity: mallory},
-		tx.Subject{Identity: userReports}, tx.Subject{Identity: clientReports}, tx.Subject{Identity: alice, Privileges: []string{"help"}})
+	d := tokenexchangetest.NewDirectory(tx.Subject{Identity: alice, Token: tx.Token{ID: "t1"}}, tx.Subject{Identity: mallory},
+		tx.Subject{Identity: userReports}, tx.Subject{Identity: clientReports}, tx.Subject{Identity: alice, Privileges: []string{"help"}, Token: tx.Token{ID: "t1"}})
 	d.Link("https://idp.example", "00u1", alice)
 	d.Disable(mallory)
 
@@ -51,6 +51,7 @@ func TestDirectory(t *testing.T) {
 	}
 
 	s, _ := d.ResolveSubject(ctx, tx.Token{Issuer: as, Subject: "alice"})
+	assert.Empty(t, s.Token, "an Exchanger fills it in")
 	s.Privileges[0] = "everything"
 	s, _ = d.ResolveSubject(ctx, tx.Token{Issuer: as, Subject: "alice"})
 	assert.Equal(t, []string{"help"}, s.Privileges, "an answer is a copy")
@@ -76,10 +77,15 @@ func TestAuthorizer(t *testing.T) {
 	f.Actor = nil
 	assert.NoError(t, a.AuthorizeActor(ctx, f), "without actor, the client")
 	assert.ErrorIs(t, a.AuthorizeActor(ctx, tx.Facts{}), tx.InvalidRequest, "an empty pair fits nobody")
-	nobody := tx.Facts{Actor: &tx.Subject{}}
-	assert.ErrorIs(t, a.AuthorizeActor(ctx, nobody), tx.InvalidRequest, "an empty pair fits nobody")
-	require.Len(t, a.Asked(), 4)
+	a.Pairs = append(a.Pairs, tokenexchangetest.Pair{Actor: ordersAPI}, tokenexchangetest.Pair{Subject: alice})
+	half := tx.Facts{Actor: &tx.Subject{}, Subject: tx.Subject{Identity: alice}}
+	assert.ErrorIs(t, a.AuthorizeActor(ctx, half), tx.InvalidRequest, "nor does half a pair")
+	half = tx.Facts{Actor: &tx.Subject{Identity: ordersAPI}}
+	assert.ErrorIs(t, a.AuthorizeActor(ctx, half), tx.InvalidRequest, "nor does half a pair")
+	half.Actor.ID = "changed afterwards"
+	require.Len(t, a.Asked(), 5)
 	assert.Equal(t, f, a.Asked()[1])
+	assert.Equal(t, ordersAPI, a.Asked()[4].Actor.Identity)
 	a.Asked()[0].Actor.ID = "changed"
 	assert.Equal(t, billerAPI, a.Asked()[0].Actor.Identity, "what was asked is a copy")
 
@@ -135,6 +141,14 @@ func TestIssuer(t *testing.T) {
 	value := i.Put(tx.Token{ID: "t1", Issuer: as, Subject: "alice", Expires: noon.Add(time.Second)})
 	_, ok = i.Decision(value)
 	assert.False(t, ok, "nobody decided it")
+	tok, err = i.Verify(ctx, tx.Credential{Token: i.Put(tok), Type: tx.TypeAccessToken, Issuer: as, Now: noon})
+	require.NoError(t, err)
+	i.Revoke(tok.ID)
+	nameless := i.Put(tx.Token{Issuer: as, Subject: "alice", Expires: noon.Add(time.Second)})
+	tok, err = i.Verify(ctx, tx.Credential{Token: nameless, Type: tx.TypeAccessToken, Issuer: as, Now: noon})
+	require.NoError(t, err)
+	assert.NotEmpty(t, tok.ID)
+	i.Revoke(tok.ID)
 	i.Revoke("t1")
 	assert.Zero(t, i.Len())
 }
@@ -151,6 +165,41 @@ func TestRecorder(t *testing.T) {
 	assert.Equal(t, "2", r.Last().TokenID)
 	require.Len(t, r.Events(), 3)
 	assert.Equal(t, "0", r.Events()[0].TokenID)
+}
+
+func TestFakesMindTheirContext(t *testing.T) {
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	w := newWorld(t)
+	token := w.login()
+	_, err := w.people.ResolveSubject(over, tx.Token{Issuer: as, Subject: "alice"})
+	assert.Equal(t, context.Canceled, err)
+	assert.Equal(t, context.Canceled, w.allow.AuthorizeActor(over, tx.Facts{}))
+	_, err = w.tokens.IssueToken(over, decided())
+	assert.Equal(t, context.Canceled, err)
+	_, err = w.tokens.Verify(over, access(token))
+	assert.Equal(t, context.Canceled, err)
+	assert.NoError(t, w.ledger.RecordExchange(over, tx.Event{}), "an event is not lost with its request")
+}
+
+// What an issuer must not leave out, it must have been told.
+func TestIssuerRefusesHalfADecision(t *testing.T) {
+	for name, forget := range map[string]func(*tx.Decision){
+		"mode":                           func(d *tx.Decision) { d.Mode = "" },
+		"issuer or client":               func(d *tx.Decision) { d.Issuer = "" },
+		"subject":                        func(d *tx.Decision) { d.Subject.Kind = "" },
+		"actor":                          func(d *tx.Decision) { d.Actor = nil },
+		"type or audience":               func(d *tx.Decision) { d.Audience = nil },
+		"lifetime":                       func(d *tx.Decision) { d.Expires = d.Issued },
+		"lifetime for its refresh token": func(d *tx.Decision) { d.RefreshToken = true },
+	} {
+		var i tokenexchangetest.Issuer
+		d := decided()
+		forget(&d)
+		_, err := i.IssueToken(ctx, d)
+		assert.ErrorContains(t, err, "a decision without "+name)
+		assert.Zero(t, i.Len())
+	}
 }
 
 // All setters may be called while an exchange is under way.

@@ -51,6 +51,9 @@ func TestMinterAccessToken(t *testing.T) {
 	assert.Equal(t, noon.Add(time.Hour), tok.Expires, "no lifetime is an hour")
 	assert.NotEmpty(t, tok.ID)
 
+	assert.JSONEq(t, `{"alg":"ES256","kid":"`+m.KeyID()+`","typ":"at+jwt"}`, segment(t, m.AccessToken(login), 0))
+	assert.Contains(t, payloadOf(t, m.AccessToken(login)), `"aud":"`+orders+`"`, "a string if it is one")
+
 	late := access(m.AccessToken(login))
 	late.Now = noon.Add(time.Hour)
 	_, err = v.Verify(ctx, late)
