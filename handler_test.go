@@ -223,6 +223,7 @@ func TestR09_Clients(t *testing.T) {
 		w.send(w.request("", spa)).granted(t)
 	})
 	t.Run("I12 authentication that fails or panics", func(t *testing.T) {
+		before := len(w.events)
 		for code, authenticate := range map[tx.Code]func(*http.Request) (tx.Client, error){
 			tx.ServerError:            func(*http.Request) (tx.Client, error) { return tx.Client{}, errors.New("secret text") },
 			tx.TemporarilyUnavailable: func(r *http.Request) (tx.Client, error) { return tx.Client{}, deadline() },
@@ -236,6 +237,7 @@ func TestR09_Clients(t *testing.T) {
 		}
 		panics := w.Handler(func(*http.Request) (tx.Client, error) { panic("secret text") })
 		require.NotContains(t, w.handled(panics, f.Encode()).refused(t, tx.ServerError).raw, "secret text")
+		require.Len(t, w.events, before, "I07 begins after client authentication")
 		nobody := w.Handler(nil)
 		w.handled(nobody, f.Encode()).refused(t, tx.ServerError)
 	})

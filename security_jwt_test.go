@@ -91,8 +91,8 @@ func TestR08_GoodTokensInEveryPlace(t *testing.T) {
 		}
 	})
 	t.Run("foreign aud array with others", func(t *testing.T) {
-		for _, kind := range []string{"at+jwt", "JWT"} {
-			token := sign(t, w.idpKey, `{"alg":"ES256","kid":"idp-1","typ":"`+kind+`"}`, payload(claims{"iss": idpIss, "sub": "ext-alice", "scope": "ext.read",
+		for kind, scope := range map[string]any{"at+jwt": "ext.read", "JWT": nil} {
+			token := sign(t, w.idpKey, `{"alg":"ES256","kid":"idp-1","typ":"`+kind+`"}`, payload(claims{"iss": idpIss, "sub": "ext-alice", "scope": scope,
 				"aud": []string{"https://elsewhere.example", ownIss}, "iat": at.Unix(), "exp": at.Unix() + 60}, nil))
 			w.places(token, tx.TypeJWT)["as subject"]().granted(t)
 		}

@@ -1,7 +1,9 @@
 package tokenexchangetest_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -29,48 +31,30 @@ func TestCheckSinkPasses(t *testing.T) {
 	assert.ErrorContains(t, tokenexchangetest.CheckSink(ctx, sinkFunc(confirms), r.Events), "lost one", "another check's events are not this one's")
 }
 
-// lines is a slog.Handler that keeps its records.
-type lines struct {
-	slog.Handler
-	mu   *sync.Mutex
-	list *[]slog.Record
-}
-
-func (l lines) Enabled(context.Context, slog.Level) bool { return true }
-
-func (l lines) Handle(_ context.Context, r slog.Record) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	*l.list = append(*l.list, r)
-	return nil
-}
-
-// What a log says is enough to be read back.
+// A log is read back from its lines.
 func TestCheckSinkPassesForALog(t *testing.T) {
-	log := lines{mu: &sync.Mutex{}, list: &[]slog.Record{}}
+	var log bytes.Buffer
 	recorded := func() (list []tx.Event) {
-		for _, r := range *log.list {
-			said := map[string]string{}
-			r.Attrs(func(a slog.Attr) bool {
-				if a.Value.Kind() != slog.KindGroup {
-					said[a.Key] = a.Value.String()
-				} else {
-					for _, inner := range a.Value.Group() {
-						said[a.Key+"."+inner.Key] = inner.Value.String()
-					}
+		for line := range bytes.Lines(log.Bytes()) {
+			var said struct {
+				Outcome, Client, Error string
+				Subject                struct{ ID string }
+				Granted                struct {
+					TokenID string `json:"token_id"`
 				}
-				return true
-			})
-			ev := tx.Event{TokenID: said["granted.token_id"], Facts: tx.Facts{Client: tx.Client{ID: said["client"]}}}
-			ev.Facts.Subject.ID = said["subject.id"]
-			if said["outcome"] != "granted" {
-				ev.Err = errors.New(said["error"])
+			}
+			require.NoError(t, json.Unmarshal(line, &said), "%s", line)
+			ev := tx.Event{TokenID: said.Granted.TokenID, Facts: tx.Facts{Client: tx.Client{ID: said.Client}}}
+			ev.Facts.Subject.ID = said.Subject.ID
+			if said.Outcome != "granted" {
+				ev.Err = errors.New(said.Error)
 			}
 			list = append(list, ev)
 		}
 		return list
 	}
-	assert.NoError(t, tokenexchangetest.CheckSink(ctx, tx.LogSink{Handler: log}, recorded))
+	sink := tx.LogSink{Handler: slog.NewJSONHandler(&log, nil)}
+	assert.NoError(t, tokenexchangetest.CheckSink(ctx, sink, recorded))
 }
 
 func TestCheckSinkFinds(t *testing.T) {
