@@ -280,7 +280,7 @@ func (c *conductor) who(ctx context.Context, t Token) (Subject, error) {
 
 // checkDecision holds a policy that is not ours to what every decision must say.
 func (c *conductor) checkDecision(d Decision) error {
-	err := d.check()
+	err := d.Check()
 	if err == nil && (d.Issuer != c.Issuer || d.Client != d.Facts.Client.ID) {
 		err = errors.New("a decision for another issuer or client")
 	}

@@ -43,8 +43,8 @@ func (t IssuedToken) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", t.ID) 
 // beyond returns where an issuer did not keep to the decision, or nothing.
 func (t IssuedToken) beyond(d Decision) (reason string) {
 	switch {
-	case t.Value == "":
-		return "R11: the issuer made no token"
+	case t.Value == "" || t.ID == "":
+		return "R11: the issuer made no token, or one without an ID for the audit trail"
 	case t.Expires.After(d.Expires):
 		return "I04: the issuer made a token that lives longer than was decided"
 	case t.Expires.Sub(d.Facts.Now) < time.Second:
@@ -76,7 +76,7 @@ type JWTIssuer struct {
 
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
-	if err := d.check(); err != nil {
+	if err := d.Check(); err != nil {
 		return IssuedToken{}, err
 	}
 	if d.RefreshToken {
@@ -102,7 +102,7 @@ func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, er
 // an issuer of other access tokens, opaque ones, calls it with the value that at_hash is to be about. A decision that does
 // not ask for an ID token is an error.
 func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (string, error) {
-	if err := d.check(); err != nil {
+	if err := d.Check(); err != nil {
 		return "", err
 	}
 	if !d.IDToken {

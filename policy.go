@@ -134,8 +134,9 @@ func (d Decision) tokenType() string {
 	return bearer
 }
 
-// check reports what a decision must say before anything may be issued for it. The zero Decision fails it.
-func (d Decision) check() error {
+// Check reports what a decision lacks that must be there before anything is issued for it; nil if it lacks nothing. Every
+// TokenIssuer calls it first, since it must refuse the zero Decision.
+func (d Decision) Check() error {
 	switch {
 	case d.Mode != Narrow && d.Mode != Delegate && d.Mode != ClientActs && d.Mode != Impersonate:
 		return errors.New("a decision without mode")

@@ -101,10 +101,10 @@ func (f fault) run() string {
 	if os.WriteFile(changed, []byte(faulty), 0o600) != nil || os.WriteFile(overlay, replace, 0o600) != nil {
 		return "cannot write to " + dir
 	}
-	if exec.Command("go", "build", "-overlay", overlay, "./...").Run() != nil {
+	if exec.Command("go", "build", "-overlay", overlay, ".").Run() != nil {
 		return "BROKEN"
 	}
-	if exec.Command("go", "test", "-count=1", "-failfast", "-overlay", overlay, ".", "./internal/...").Run() == nil {
+	if exec.Command("go", "test", "-count=1", "-failfast", "-overlay", overlay, ".", "./internal/jose", "./actors").Run() == nil {
 		return "SURVIVED"
 	}
 	return "noticed"
