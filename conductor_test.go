@@ -139,6 +139,26 @@ func TestR08_VerifierOfTheHost(t *testing.T) {
 	}
 }
 
+// What a verifier found must be what was declared, or anything where that was jwt.
+func TestR07_FoundAndDeclared(t *testing.T) {
+	w := newWorld(t)
+	found := tx.TypeIDToken
+	host := func(context.Context, tx.Credential) (tx.Token, error) {
+		tok := accessOf("alice", "shop")
+		tok.Type = found
+		return tok, nil
+	}
+	w.Verify[tx.TypeAccessToken], w.Verify[tx.TypeJWT] = host, host
+	for _, c := range []struct {
+		declared, found tx.TokenType
+		good            bool
+	}{{tx.TypeAccessToken, tx.TypeAccessToken, true}, {tx.TypeAccessToken, tx.TypeIDToken, false}, {tx.TypeAccessToken, tx.TypeJWT, false}, {tx.TypeJWT, tx.TypeIDToken, true}, {tx.TypeJWT, tx.TypeAccessToken, true}, {tx.TypeJWT, "", false}} {
+		found = c.found
+		_, err := w.exchange(withActor(form("opaque-1", c.declared), w.id(claims{"sub": "admin"}), tx.TypeIDToken))
+		require.Equal(t, c.good, err == nil, "%v %v", c, err)
+	}
+}
+
 func TestI06_NoTokenWithoutItsEvent(t *testing.T) {
 	for name, c := range map[string]struct {
 		record sinkFunc

@@ -1,6 +1,7 @@
 package tokenexchange
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -17,13 +18,13 @@ func (p *Policy) Decide(f Facts) (Decision, error) {
 	if p == nil {
 		p = &Policy{}
 	}
-	if reason := first(q.badSubject, q.badActor); reason != "" {
+	if reason := cmp.Or(q.badSubject(), q.badActor()); reason != "" {
 		return Decision{}, refuse(InvalidRequest, reason)
 	}
 	if f.Client.Public && !p.namesPublic(f.Client) {
 		return Decision{}, refuse(UnauthorizedClient, "R09: no rule names this public client")
 	}
-	if reason := first(q.misplaced, q.badChain); reason != "" {
+	if reason := cmp.Or(q.misplaced(), q.badChain()); reason != "" {
 		return Decision{}, refuse(InvalidRequest, reason)
 	}
 	var granted *compiledRule
@@ -131,16 +132,6 @@ func (q *question) incomplete() error {
 		return refuse(InvalidRequest, "D07: nobody says who the actor is")
 	}
 	return nil
-}
-
-// first returns the first reason that is not empty.
-func first(checks ...func() string) string {
-	for _, check := range checks {
-		if reason := check(); reason != "" {
-			return reason
-		}
-	}
-	return ""
 }
 
 // badSubject returns why the subject token is not good in itself, or nothing. No rule can lift that, nor anything else up

@@ -134,6 +134,39 @@ func TestR08_AlgorithmsOfAnIssuer(t *testing.T) {
 	}
 }
 
+// The Verifier alone, without a policy behind it that would refuse the same.
+func TestD26_TheVerifierAlone(t *testing.T) {
+	w := newWorld(t)
+	w.trusts = append(w.trusts, tx.Trust{Issuer: "shop", JWKS: keySet(t, w.key, "shop-1"), Foreign: true, Audience: []string{ownIss}, Types: map[tx.TokenType]string{typeAssertion: "JWT"}})
+	v, err := tx.NewVerifier(w.trusts...)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		patch claims
+		good  bool
+	}{
+		"exp in a second": {claims{"exp": at.Unix() + 1}, true}, "exp now": {claims{"exp": at.Unix()}, false}, "exp a second ago": {claims{"exp": at.Unix() - 1}, false},
+		"nbf in 60 s": {claims{"nbf": at.Unix() + 60}, true}, "nbf in 61 s": {claims{"nbf": at.Unix() + 61}, false}, "iat in 60 s": {claims{"iat": at.Unix() + 60}, true}, "iat in 61 s": {claims{"iat": at.Unix() + 61}, false},
+	} {
+		_, err := verify(t, v, w.access(c.patch), tx.TypeAccessToken)
+		require.Equal(t, c.good, err == nil, name)
+		_, err = verify(t, v, w.foreignToken(c.patch), tx.TypeJWT)
+		require.Equal(t, c.good, err == nil, "foreign "+name)
+		if !c.good {
+			require.ErrorIs(t, err, tx.InvalidRequest)
+		}
+	}
+	t.Run("R07 a client assertion", func(t *testing.T) {
+		for sub, good := range map[string]bool{"alice": true, "shop": false} {
+			_, err := verify(t, v, sign(t, w.key, `{"alg":"ES256","kid":"shop-1","typ":"JWT"}`, payload(claims{"iss": "shop", "sub": sub, "aud": ownIss, "exp": at.Unix() + 60})), tx.TypeJWT)
+			require.Equal(t, good, err == nil)
+		}
+	})
+	t.Run("another issuer name than its own", func(t *testing.T) {
+		_, err := v.Verify(t.Context(), tx.Credential{Token: w.access(nil), Type: tx.TypeAccessToken, Issuer: "https://other-name.example", Client: tx.Client{ID: "shop"}, Now: at})
+		require.ErrorIs(t, err, tx.InvalidRequest)
+	})
+}
+
 func TestD06_ForeignIssuers(t *testing.T) {
 	w := newWorld(t)
 	v, err := tx.NewVerifier(w.trusts...)
