@@ -270,6 +270,14 @@ func TestR10_Limits(t *testing.T) {
 		}
 	}
 	require.Len(t, w.events, 3)
+	t.Run("a token of 64 KiB", func(t *testing.T) {
+		w.Verify[tx.TypeAccessToken] = func(ctxType, tx.Credential) (tx.Token, error) { return accessOf("alice", "shop"), nil }
+		w.post("shop", form(strings.Repeat("x", 64<<10), tx.TypeAccessToken)).granted(t)
+		a := w.post("shop", form(strings.Repeat("x", 64<<10+1), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
+		require.Contains(t, a.json["error_description"], "subject_token")
+		a = w.post("shop", withActor(form("x", tx.TypeAccessToken), strings.Repeat("x", 64<<10+1), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
+		require.Contains(t, a.json["error_description"], "actor_token")
+	})
 }
 
 // D03: of two things that are wrong, the one that comes first in this list is answered.
