@@ -15,8 +15,10 @@ import (
 const maxParameters = 1 << 14
 
 // Handler is the token endpoint for this one grant (R01). authenticate runs after the body has been read, so r.PostForm
-// is there for client_secret_post, and r.Body can be read once more; a form that the host has parsed already is used as
-// it is. A client that could not be authenticated is an error with the code InvalidClient, one without this grant
+// is there for client_secret_post, and r.Body can be read once more. A form that the host has parsed already is used as
+// it is, so whoever parses it must look at the error of ParseForm.
+//
+// A client that could not be authenticated is an error with the code InvalidClient, one without this grant
 // UnauthorizedClient; an error without a Code is a failure. Mind that user and password of Basic are form-encoded below the
 // base64 (RFC 6749 §2.3.1): Request.BasicAuth leaves url.QueryUnescape to its caller. Bodies that never end are cut by the
 // limits of http.Server.

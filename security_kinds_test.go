@@ -86,6 +86,12 @@ func TestR07_IDTokenAndAccessTokenAreNotMistaken(t *testing.T) {
 		"foreign access token":            {w.foreignToken(nil), tx.TypeAccessToken},
 		"foreign access token as ID":      {w.foreignToken(nil), tx.TypeIDToken},
 		"ticket as access token":          {sign(t, w.key, `{"alg":"ES256","kid":"own-1","typ":"ticket+jwt"}`, w.accessClaims(claims{"may_act": claims{"sub": "admin"}})), tx.TypeAccessToken},
+		// OpenID Connect Core §2: aud of an ID token must contain the client. These are for an API, or another server, and
+		// taken for ID tokens they would have the user's whole scope (D22).
+		"access token without typ and scope":   {sign(t, w.key, `{"alg":"ES256","kid":"own-1"}`, w.accessClaims(claims{"scope": nil})), tx.TypeIDToken},
+		"access token, typ JWT, no scope":      {sign(t, w.key, `{"alg":"ES256","kid":"own-1","typ":"JWT"}`, w.accessClaims(claims{"scope": nil})), tx.TypeJWT},
+		"access token, typ JWT, azp, no scope": {sign(t, w.key, `{"alg":"ES256","kid":"own-1","typ":"JWT"}`, w.accessClaims(claims{"scope": nil, "client_id": nil, "azp": "shop"})), tx.TypeIDToken},
+		"ID-JAG, typ JWT, no scope":            {sign(t, w.key, `{"alg":"ES256","kid":"own-1","typ":"JWT"}`, w.accessClaims(claims{"scope": nil, "aud": "https://other-as.example"})), tx.TypeIDToken},
 	}
 	for name, c := range refused {
 		t.Run(name, func(t *testing.T) { w.refusedEverywhere(t, c.token, c.declared) })
