@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
 // Code is an OAuth error code that is itself an error: errors.Is(err, InvalidTarget) works through any wrapping.
@@ -203,16 +205,10 @@ func (e *Error) Is(target error) bool { return e != nil && target == error(e.Cod
 // to a Basic caller.
 func (e *Error) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e = AsError(e)
-	if e.Code == InvalidClient && usesBasic(r) {
+	if e.Code == InvalidClient && form.UsesBasic(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="token endpoint", charset="UTF-8"`)
 	}
 	e.serve(w, e.Code.Status())
-}
-
-// usesBasic reports whether the client tried to authenticate with the Basic scheme, however badly.
-func usesBasic(r *http.Request) bool {
-	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.EqualFold(scheme, "Basic")
 }
 
 func (e *Error) serve(w http.ResponseWriter, status int) {

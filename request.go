@@ -9,9 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// What one request may bring (R10). More is refused, never cut.
+// What one request may bring (R10), beside the size of its form. More is refused, never cut.
 const (
-	maxBody    = 1 << 20  // bytes of form
 	maxToken   = 64 << 10 // bytes of one token
 	maxTargets = 16       // audiences and resources together
 )
