@@ -1,0 +1,136 @@
+package resourceserver_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/resourceserver"
+)
+
+// recorded sends one request to an API and returns what its audit was told.
+func recorded(t *testing.T, w *world, next http.HandlerFunc, authorization string, scope ...string) resourceserver.Access {
+	t.Helper()
+	told := make(chan resourceserver.Access, 1)
+	w.api.Audit = func(ctx context.Context, a resourceserver.Access) {
+		assert.NoError(t, ctx.Err())
+		told <- a
+	}
+	req, err := http.NewRequest(http.MethodDelete, serve(t, w.api.Protect(next, scope...))+"/orders/7?secret=1", nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", authorization)
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	select {
+	case a := <-told:
+		return a
+	case <-time.After(10 * time.Second):
+		t.Fatal("the audit was not told")
+		panic("not reached")
+	}
+}
+
+func TestW05_TheRecordNamesBothPeople(t *testing.T) {
+	w := newWorld(t)
+	for _, actAs := range []bool{false, true} {
+		a := recorded(t, w, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "Bearer "+w.issue(t, actAs, bob()), "read")
+		assert.NoError(t, a.Err)
+		assert.Equal(t, now, a.Time)
+		assert.Equal(t, "DELETE /orders/7 204", fmt.Sprint(a.Method, " ", a.Path, " ", a.Status))
+		assert.Equal(t, resourceserver.Party{Issuer: issuer, Subject: "alice"}, a.Subject)
+		assert.Equal(t, resourceserver.Party{Issuer: issuer, Subject: "bob"}, a.Actor)
+		assert.Equal(t, "console", a.Token.ClientID)
+		assert.Equal(t, tokenexchange.Scope{"read"}, a.Token.Scope)
+		assert.NotEmpty(t, a.Token.ID)
+		assert.Equal(t, "carol", a.Token.Actor.Prior.Subject)
+		assert.Empty(t, a.Token.Claims, "a claim may be a token (C05)")
+	}
+}
+
+func TestW05_RefusalsAreRecorded(t *testing.T) {
+	w := newWorld(t)
+	never := func(http.ResponseWriter, *http.Request) { t.Error("let in") }
+	for name, tt := range map[string]struct {
+		authorization string
+		status        int
+		code          tokenexchange.Code
+		subject       string
+	}{
+		"no token":   {"", 401, resourceserver.InvalidToken, ""},
+		"malformed":  {"Bearer", 400, tokenexchange.InvalidRequest, ""},
+		"expired":    {"Bearer " + w.token(map[string]any{"exp": now.Unix()}), 401, resourceserver.InvalidToken, ""},
+		"elsewhere":  {"Bearer " + w.token(map[string]any{"aud": "https://else.example"}), 401, resourceserver.InvalidToken, ""},
+		"bound":      {"Bearer " + w.token(map[string]any{"cnf": map[string]any{"jkt": "K"}}), 401, resourceserver.InvalidToken, "alice"},
+		"less scope": {"Bearer " + w.token(map[string]any{"scope": "read"}), 403, resourceserver.InsufficientScope, "alice"},
+	} {
+		a := recorded(t, w, never, tt.authorization, "write")
+		assert.Equal(t, tt.status, a.Status, name)
+		assert.ErrorIs(t, a.Err, tt.code, name)
+		assert.Equal(t, tt.subject, a.Subject.Subject, name)
+		assert.Equal(t, tt.subject, a.Token.Subject, name)
+	}
+}
+
+func TestW05_TheStatusIsTheFinalOne(t *testing.T) {
+	w := newWorld(t)
+	good := "Bearer " + w.token(nil)
+	for name, tt := range map[string]struct {
+		next http.HandlerFunc
+		want int
+	}{
+		"nothing":      {func(http.ResponseWriter, *http.Request) {}, 200},
+		"a body":       {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }, 200},
+		"early hints":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(404) }, 404},
+		"flushed":      {func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush(); panic(http.ErrAbortHandler) }, 200},
+		"panic":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0},
+		"panic, later": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); panic(http.ErrAbortHandler) }, 201},
+	} {
+		assert.Equal(t, tt.want, recorded(t, w, tt.next, good).Status, name)
+	}
+}
+
+func TestW05_StreamsStayStreams(t *testing.T) {
+	w := newWorld(t)
+	w.api.Audit = func(context.Context, resourceserver.Access) {}
+	release := make(chan struct{})
+	base := serve(t, w.api.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c := http.NewResponseController(w)
+		assert.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Minute)))
+		fmt.Fprintln(w, "first")
+		assert.NoError(t, c.Flush())
+		<-release
+	})))
+	req, err := http.NewRequest(http.MethodGet, base, nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+w.token(nil))
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	line, err := bufio.NewReader(resp.Body).ReadString('\n')
+	close(release)
+	assert.NoError(t, err)
+	assert.Equal(t, "first\n", line)
+}
+
+func TestW05_ToldAlsoAfterTheCallerHasGone(t *testing.T) {
+	w := newWorld(t)
+	var told error
+	w.api.Audit = func(ctx context.Context, _ resourceserver.Access) { told = ctx.Err() }
+	ctx, cancel := context.WithCancel(context.Background())
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
+	r.Header.Set("Authorization", "Bearer "+w.token(nil))
+	w.api.Protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() })).ServeHTTP(httptest.NewRecorder(), r)
+	assert.NoError(t, told)
+	assert.Error(t, ctx.Err())
+}
