@@ -197,12 +197,9 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 }
 
 // each calls try with every rule that speaks of the client, in policy order, until it returns false. Rules of other
-// clients cost nothing.
+// clients cost nothing. A public client has only rules that say so, and those name it (R09).
 func (p *Policy) each(client Client, try func(*compiledRule) bool) {
 	named, any := p.named[client.ID], p.any
-	if client.Public {
-		any = nil
-	}
 	for len(named)+len(any) > 0 {
 		var i int
 		if len(any) == 0 || len(named) > 0 && named[0] < any[0] {
