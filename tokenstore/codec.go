@@ -1,0 +1,207 @@
+package tokenstore
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// Data is a version and then fields: a name of one byte, a length, and as many bytes. What is zero is left out. Issuer
+// and Expires are not in it: whoever asks knows the one, the record says the other.
+const dataVersion = 1
+
+// The names of the fields. None is ever used for something else.
+const (
+	fieldType     = 't'
+	fieldKind     = 'k'
+	fieldHandle   = 'h' // an ID that is a hash in base64url, without the base64url
+	fieldID       = 'i' // any other
+	fieldSubject  = 's'
+	fieldClient   = 'c'
+	fieldAudience = 'a' // one for each
+	fieldScope    = 'o'
+	fieldActor    = 'A' // JSON
+	fieldMayAct   = 'M' // JSON
+	fieldIssued   = 'I'
+	fieldJKT      = 'J'
+	fieldX5T      = 'X'
+	fieldAuthTime = 'T'
+	fieldACR      = 'C'
+	fieldAMR      = 'R' // one for each
+	fieldGrant    = 'G' // JSON, of a refresh token
+)
+
+// types are the short names of the usual token types; any other is written in full.
+var types = map[tokenexchange.TokenType]string{
+	tokenexchange.TypeAccessToken:  "a",
+	tokenexchange.TypeRefreshToken: "r",
+	tokenexchange.TypeIDToken:      "i",
+}
+
+var typesByName = map[string]tokenexchange.TokenType{
+	"a": tokenexchange.TypeAccessToken,
+	"r": tokenexchange.TypeRefreshToken,
+	"i": tokenexchange.TypeIDToken,
+}
+
+var errData = errors.New("tokenstore: a record that cannot be read")
+
+// writer appends fields.
+type writer []byte
+
+func (w *writer) field(name byte, value string) {
+	if value == "" {
+		return
+	}
+	*w = append(*w, name)
+	*w = binary.AppendUvarint(*w, uint64(len(value)))
+	*w = append(*w, value...)
+}
+
+func (w *writer) time(name byte, t time.Time) {
+	if !t.IsZero() {
+		w.field(name, string(binary.AppendVarint(nil, t.Unix())))
+	}
+}
+
+func (w *writer) actor(name byte, a *tokenexchange.Actor) error {
+	if a == nil {
+		return nil
+	}
+	text, err := json.Marshal(a)
+	w.field(name, string(text))
+	return err
+}
+
+// encode writes what a token says, and of a refresh token the grant; Claims are left out.
+func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
+	w := append(make(writer, 0, 192), dataVersion)
+	if short, ok := types[t.Type]; ok {
+		w.field(fieldType, short)
+	} else {
+		w.field(fieldType, string(t.Type))
+	}
+	w.field(fieldKind, string(t.Kind))
+	if hash, ok := unhandle(t.ID); ok {
+		w.field(fieldHandle, hash)
+	} else {
+		w.field(fieldID, t.ID)
+	}
+	w.field(fieldSubject, t.Subject)
+	w.field(fieldClient, t.ClientID)
+	for _, a := range t.Audience {
+		w.field(fieldAudience, a)
+	}
+	if t.Scope != nil {
+		w.field(fieldScope, " "+t.Scope.String()) // so that one that is known to be none is a field too
+	}
+	err := errors.Join(w.actor(fieldActor, t.Actor), w.actor(fieldMayAct, t.MayAct))
+	w.time(fieldIssued, t.Issued)
+	w.field(fieldJKT, t.Confirmation.JKT)
+	w.field(fieldX5T, t.Confirmation.X5T)
+	w.time(fieldAuthTime, t.AuthTime)
+	w.field(fieldACR, t.ACR)
+	for _, m := range t.AMR {
+		w.field(fieldAMR, m)
+	}
+	if g != nil {
+		text, failed := json.Marshal(g)
+		w.field(fieldGrant, string(text))
+		err = errors.Join(err, failed)
+	}
+	return w, err
+}
+
+// decode is the inverse of encode; the grant is nil where there is none. A field that it does not know may mean a limit,
+// so it is an error.
+func decode(issuer string, r Record) (t tokenexchange.Token, g *grant, err error) {
+	t.Issuer, t.Expires = issuer, r.Expires
+	if len(r.Data) == 0 || r.Data[0] != dataVersion {
+		return t, nil, errData
+	}
+	for data := r.Data[1:]; len(data) > 0; {
+		name := data[0]
+		length, n := binary.Uvarint(data[1:])
+		if n <= 0 || length > uint64(len(data)-1-n) {
+			return t, nil, errData
+		}
+		value := data[1+n : 1+n+int(length)]
+		data = data[1+n+int(length):]
+		if name == fieldGrant {
+			g = &grant{}
+			err = json.Unmarshal(value, g)
+		} else {
+			err = decodeField(&t, name, value)
+		}
+		if err != nil {
+			return t, nil, errors.Join(errData, err)
+		}
+	}
+	return t, g, nil
+}
+
+func decodeField(t *tokenexchange.Token, name byte, value []byte) (err error) {
+	switch text := string(value); name {
+	case fieldType:
+		if t.Type = typesByName[text]; t.Type == "" {
+			t.Type = tokenexchange.TokenType(text)
+		}
+	case fieldKind:
+		t.Kind = tokenexchange.Kind(text)
+	case fieldHandle:
+		t.ID = base64.RawURLEncoding.EncodeToString(value)
+	case fieldID:
+		t.ID = text
+	case fieldSubject:
+		t.Subject = text
+	case fieldClient:
+		t.ClientID = text
+	case fieldAudience:
+		t.Audience = append(t.Audience, text)
+	case fieldScope:
+		t.Scope, err = tokenexchange.ParseScope(strings.TrimPrefix(text, " "))
+	case fieldActor:
+		t.Actor = &tokenexchange.Actor{}
+		err = t.Actor.UnmarshalJSON(value)
+	case fieldMayAct:
+		t.MayAct = &tokenexchange.Actor{}
+		err = t.MayAct.UnmarshalJSON(value)
+	case fieldIssued:
+		t.Issued, err = decodeTime(value)
+	case fieldJKT:
+		t.Confirmation.JKT = text
+	case fieldX5T:
+		t.Confirmation.X5T = text
+	case fieldAuthTime:
+		t.AuthTime, err = decodeTime(value)
+	case fieldACR:
+		t.ACR = text
+	case fieldAMR:
+		t.AMR = append(t.AMR, text)
+	default:
+		err = errData
+	}
+	return err
+}
+
+func decodeTime(value []byte) (time.Time, error) {
+	seconds, n := binary.Varint(value)
+	if n != len(value) {
+		return time.Time{}, errData
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// unhandle returns the hash that an ID is in base64url, if it is one.
+func unhandle(id string) (hash string, ok bool) {
+	if len(id) != handleLength {
+		return "", false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
+	return string(raw), err == nil
+}

@@ -1,0 +1,243 @@
+package tokenstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+// Introspection says what a token says, in either claim shape and whatever it is made of (R17, D18, F11).
+func TestIntrospectionReadsBack(t *testing.T) {
+	for _, actAs := range []bool{false, true} {
+		for _, kind := range []tokenexchange.TokenType{access, jwt} {
+			w := newWorld(t)
+			w.tokens.JWT.ActAs = actAs
+			w.tokens.MayAct = func(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
+				return &tokenexchange.Actor{Subject: "carol", ClientID: d.Client}, nil
+			}
+			hooked := false
+			w.tokens.JWT.Claims = func(_ context.Context, _ tokenexchange.Decision, c map[string]any) error {
+				hooked = c["may_act"] != nil
+				return nil
+			}
+			c := w.client["helpdesk"]
+			c.Confirmation = tokenexchange.Confirmation{X5T: "thumb"}
+			w.client["helpdesk"] = c
+			a := w.delegated("requested_token_type", string(kind), "audience", api, "audience", down)
+			d := w.audit.Last().Decision
+			body := w.post("/introspect", "helpdesk", url.Values{"token": {a.text("access_token")}}).body
+			got, err := tokenexchange.ParseToken([]byte(body))
+			require.NoError(t, err)
+			want := d.Token(w.audit.Last().TokenID)
+			want.Type, want.Kind, want.AMR, want.Claims = "", "", nil, got.Claims
+			want.MayAct = &tokenexchange.Actor{Subject: "carol", ClientID: "helpdesk"}
+			require.Equal(t, want, got)
+			require.True(t, hooked, "the host's own hook is called too")
+			var all map[string]any
+			require.NoError(t, json.Unmarshal([]byte(body), &all))
+			require.Equal(t, map[string]any{"active": true, "token_type": "Bearer", "scope": "read write openid offline_access", "client_id": "helpdesk",
+				"sub": "alice", "aud": []any{api, down}, "iss": issuer, "jti": w.audit.Last().TokenID,
+				"exp": float64(d.Expires.Unix()), "iat": float64(d.Issued.Unix()), "acr": "gold", "auth_time": float64(w.login("alice").AuthTime.Unix()),
+				"act":     map[string]any{"iss": issuer, "sub": "bob", "client_id": "webapp"},
+				"may_act": map[string]any{"sub": "carol", "client_id": "helpdesk"}, "cnf": map[string]any{"x5t#S256": "thumb"}}, all)
+		}
+	}
+}
+
+// A caller is told about what is for it, or was issued to it, and about nothing else.
+func TestWhoIsToldWhat(t *testing.T) {
+	w := newWorld(t)
+	a := w.granted(w.exchange("gateway", w.opaque("alice"), access, "scope", "read openid offline_access", "audience", down))
+	b := w.granted(w.exchange("gateway", w.opaque("alice"), access, "scope", "read", "requested_token_type", string(jwt)))
+	ticket := w.ticket(false)
+	foreign := w.minter.Sign("at+jwt", map[string]any{"iss": "https://elsewhere.example"})
+	w.after(time.Second)
+	login := w.signed("alice", idToken)
+	for _, row := range []struct {
+		caller, token string
+		active        bool
+	}{
+		{"gateway", a.text("access_token"), true}, {"api", a.text("access_token"), false}, {"other", a.text("access_token"), false},
+		{"gateway", a.text("refresh_token"), true}, {"api", a.text("refresh_token"), false}, {"other", a.text("refresh_token"), false},
+		{"gateway", a.text("id_token"), false}, {"webapp", login, false}, {"helpdesk", ticket, false},
+		{"api", b.text("access_token"), true}, {"gateway", b.text("access_token"), true}, {"other", b.text("access_token"), false},
+		{"api", foreign, false}, {"api", "nonsense", false}, {"api", ".", false}, {"api", "at_", false}, {"api", "at_\x00", false},
+	} {
+		got := w.introspect(row.caller, row.token)
+		require.Equal(t, row.active, got["active"], "%s %.10s", row.caller, row.token)
+		if !row.active {
+			require.Len(t, got, 1)
+		}
+	}
+	tok := w.login("alice")
+	tok.Audience = []string{"x", "other"}
+	named, err := w.tokens.Mint(t.Context(), tok)
+	require.NoError(t, err)
+	require.Equal(t, true, w.introspect("other", named.Value)["active"], "the ID of a client is always one of its names")
+	require.Nil(t, w.introspect("gateway", a.text("refresh_token"))["token_type"])
+
+	w.after(time.Hour)
+	require.False(t, w.introspect("gateway", a.text("access_token"))["active"].(bool), "expired")
+	require.False(t, w.introspect("gateway", b.text("access_token"))["active"].(bool), "expired")
+}
+
+// A token of one issuer is nothing to another, although both keep theirs in one store.
+func TestIssuersAreKeptApart(t *testing.T) {
+	w := newWorld(t)
+	value := w.opaque("alice")
+	c := w.credential(access, value)
+	c.Issuer = "https://another.example"
+	_, err := w.tokens.VerifyToken(t.Context(), c)
+	require.ErrorIs(t, err, tokenstore.ErrUnknown)
+	h := w.tokens.IntrospectionHandler("https://another.example", func(*http.Request) (tokenexchange.Client, error) { return w.client["api"], nil })
+	for _, token := range []string{value, w.signed("alice", access)} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(url.Values{"token": {token}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		require.JSONEq(t, `{"active":false}`, rec.Body.String())
+	}
+}
+
+// The doors of introspection, revocation and refresh are as strict as that of the exchange (R01, R04, R09, R10, R12).
+func TestDoors(t *testing.T) {
+	w := newWorld(t)
+	value := w.opaque("alice")
+	var reported error
+	w.tokens.Report = func(_ context.Context, err error) { reported = err }
+	token := "token=" + value
+	big := strings.Repeat("a", 1<<20)
+	for _, path := range []string{"/introspect", "/revoke"} {
+		for name, row := range map[string]struct {
+			method, query, contentType, user, body string
+			status                                 int
+			code                                   string
+		}{
+			"GET":                 {method: "GET", status: 405, code: "invalid_request"},
+			"HEAD":                {method: "PUT", status: 405, code: "invalid_request"},
+			"JSON":                {contentType: "application/json", body: `{"token":"x"}`, status: 400, code: "invalid_request"},
+			"no type":             {contentType: "none", body: token, status: 400, code: "invalid_request"},
+			"charset":             {contentType: "application/x-www-form-urlencoded;charset=latin1", body: token, status: 400, code: "invalid_request"},
+			"token in query":      {query: "?token=x", body: token, status: 400, code: "invalid_request"},
+			"secret in query":     {query: "?client_secret=x", body: token, status: 400, code: "invalid_request"},
+			"no token":            {body: "token=", status: 400, code: "invalid_request"},
+			"two tokens":          {body: token + "&" + token, status: 400, code: "invalid_request"},
+			"two hints":           {body: token + "&token_type_hint=a&token_type_hint=", status: 400, code: "invalid_request"},
+			"malformed":           {body: "token=%zz", status: 400, code: "invalid_request"},
+			"semicolon":           {body: token + ";a=b", status: 400, code: "invalid_request"},
+			"too long":            {body: "token=" + big, status: 400, code: "invalid_request"},
+			"long token":          {body: "token=" + big[:64<<10+1], status: 400, code: "invalid_request"},
+			"many parameters":     {body: token + strings.Repeat("&", 1<<10), status: 400, code: "invalid_request"},
+			"unknown client":      {user: "nobody", body: token, status: 401, code: "invalid_client"},
+			"no client":           {user: "none", body: token, status: 401, code: "invalid_client"},
+			"two authentications": {body: token + "&client_secret=x", status: 400, code: "invalid_request"},
+		} {
+			t.Run(path+" "+name, func(t *testing.T) {
+				method := "POST"
+				if row.method != "" {
+					method = row.method
+				}
+				r, err := http.NewRequest(method, w.url+path+row.query, strings.NewReader(row.body))
+				require.NoError(t, err)
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
+				switch row.contentType {
+				case "":
+				case "none":
+					r.Header.Del("Content-Type")
+				default:
+					r.Header.Set("Content-Type", row.contentType)
+				}
+				switch row.user {
+				case "":
+					r.SetBasicAuth("webapp", "secret of webapp")
+				case "none":
+				default:
+					r.SetBasicAuth(row.user, "x")
+				}
+				reported = nil
+				a := w.do(r)
+				require.Equal(t, row.status, a.status)
+				require.Equal(t, row.code, a.text("error"))
+				require.Equal(t, row.user == "nobody", a.header.Get("WWW-Authenticate") != "")
+				require.Equal(t, row.status == 405, a.header.Get("Allow") == "POST")
+				require.NotContains(t, a.body, "wrong secret")
+				require.Equal(t, row.status != 405, reported != nil)
+				require.NotContains(t, fmt.Sprint(reported), value)
+			})
+		}
+	}
+	require.True(t, w.active(value), "nothing of that has ended it")
+	require.Equal(t, true, w.post("/introspect", "api", url.Values{"token": {value}, "token_type_hint": {"refresh_token"}}).json["active"], "a hint is a hint")
+	require.Equal(t, "unauthorized_client", w.post("/introspect", "phone", url.Values{"token": {value}}).text("error"))
+}
+
+// A store that fails, and a host that panics, are a 500 without their text, and never an answer about the token.
+func TestBrokenStore(t *testing.T) {
+	w := newWorld(t)
+	var reported error
+	w.tokens.Report = func(_ context.Context, err error) { reported = err }
+	opaque, signed := w.opaque("alice"), w.signed("alice", access)
+	w.store.fail = errBroken
+	for _, value := range []string{opaque, signed} {
+		for _, path := range []string{"/introspect", "/revoke"} {
+			a := w.post(path, "webapp", url.Values{"token": {value}})
+			require.Equal(t, 500, a.status)
+			require.NotContains(t, a.body, "broken")
+			require.ErrorIs(t, reported, errBroken)
+		}
+		w.refused(w.exchange("gateway", value, access), tokenexchange.ServerError, "broken")
+	}
+	w.store.fail = nil
+	require.True(t, w.active(opaque))
+	h := w.tokens.IntrospectionHandler(issuer, func(*http.Request) (tokenexchange.Client, error) { panic(opaque) })
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("token="+opaque))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	require.Equal(t, 500, rec.Code)
+	require.NotContains(t, reported.Error(), opaque)
+}
+
+// A client gives back what was issued to it, and nobody else's (RFC 7009).
+func TestRevocation(t *testing.T) {
+	w := newWorld(t)
+	a := w.granted(w.exchange("gateway", w.opaque("alice"), access, "scope", "read openid offline_access"))
+	b := w.granted(w.refresh("gateway", a.text("refresh_token")))
+	revoke := func(client, token string) answer { return w.post("/revoke", client, url.Values{"token": {token}}) }
+
+	for _, token := range []string{a.text("access_token"), b.text("refresh_token"), a.text("id_token")} {
+		refused := revoke("other", token)
+		require.Equal(t, 400, refused.status)
+		require.Equal(t, "invalid_request", refused.text("error"))
+	}
+	require.True(t, w.active(b.text("access_token")))
+	for _, token := range []string{"nonsense", "at_" + strings.Repeat("A", 43), "a.b.c", w.minter.Sign("at+jwt", nil)} {
+		require.Equal(t, 200, revoke("other", token).status)
+	}
+	require.Equal(t, "{}", w.granted(revoke("gateway", a.text("access_token"))).body)
+	require.False(t, w.active(a.text("access_token")))
+	require.True(t, w.active(b.text("access_token")), "an access token ends alone")
+	w.granted(revoke("gateway", a.text("access_token")))
+
+	w.granted(revoke("gateway", a.text("refresh_token"))) // one that was rotated out long ago
+	require.False(t, w.active(b.text("access_token")))
+	w.refused(w.refresh("gateway", b.text("refresh_token")), tokenexchange.InvalidGrant, "revoked")
+	w.refused(w.exchange("gateway", a.text("id_token"), idToken, "scope", "read"), tokenexchange.InvalidRequest, "revoked")
+
+	c := w.granted(w.exchange("phone", w.opaque("alice"), access, "scope", "read", "requested_token_type", string(jwt)))
+	d := w.granted(w.exchange("gateway", c.text("access_token"), access, "scope", "read"))
+	w.granted(revoke("phone", c.text("access_token")))
+	require.False(t, w.active(c.text("access_token")), "a public client, and a JWT")
+	require.False(t, w.active(d.text("access_token")), "what was made from it")
+}

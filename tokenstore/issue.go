@@ -1,0 +1,229 @@
+package tokenstore
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// IssueToken makes what was decided, and is a tokenexchange.TokenIssuer: an opaque token or a JWT by type, an ID token
+// beside either with the hash of that token (at_hash), a refresh token. All of it is recorded in one Commit, with what it
+// was made from, and in the same Commit a ticket is spent: a subject token of our own that is evidence and says who may
+// act. So a ticket is good once, and what is refused before, or discarded after, leaves it as it was.
+//
+// A parent that is revoked by then, and a ticket that is spent, is an error with the code InvalidRequest. An incomplete
+// decision, the zero Decision for one, is an error. A decision of the refresh_token grant is an error outside of Refresh.
+func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+	if err := d.Check(); err != nil {
+		return tokenexchange.IssuedToken{}, fmt.Errorf("tokenstore: %w", err)
+	}
+	if t.Store == nil {
+		return tokenexchange.IssuedToken{}, errNoStore
+	}
+	i := &issue{Tokens: t, d: d, owner: ownerKey(d.Facts.Subject.Identity)}
+	for _, step := range []func(context.Context) error{i.trace, i.main, i.idToken, i.refreshToken, i.commit} {
+		if err := step(ctx); err != nil {
+			return tokenexchange.IssuedToken{}, err
+		}
+	}
+	i.issued.Discard = t.discard(i.batch)
+	return i.issued, nil
+}
+
+// issue is one decision on its way into the store.
+type issue struct {
+	*Tokens
+	d       tokenexchange.Decision
+	owner   Key
+	refresh *rotation // nil: not a refresh
+	parents []Key
+	value   string // of the refresh token to be
+	batch   Batch
+	issued  tokenexchange.IssuedToken
+}
+
+// trace finds out what the tokens are made from, and what is used up by that.
+func (i *issue) trace(ctx context.Context) error {
+	if i.d.RefreshToken {
+		i.value = newValue(refreshPrefix)
+	}
+	if i.d.Facts.Grant == grantRefresh {
+		return i.traceRefresh(ctx)
+	}
+	subject := i.d.Facts.Subject.Token
+	i.parent(subject)
+	if actor := i.d.Facts.Actor; actor != nil {
+		i.parent(actor.Token)
+	}
+	if i.d.RefreshToken {
+		i.parents = append(i.parents, grantKey(i.d.Issuer, i.value))
+	}
+	if isTicket(subject, i.d.Issuer) {
+		if subject.ID == "" {
+			return no("D09: a ticket without an ID cannot be spent", nil)
+		}
+		i.batch.Spend = []Mark{{Key: TokenKey(subject), Until: subject.Expires}}
+	}
+	return nil
+}
+
+// parent adds a token; a user id, which is no token, has no ID.
+func (i *issue) parent(tok tokenexchange.Token) {
+	if key := TokenKey(tok); key != (Key{}) {
+		i.parents = append(i.parents, key)
+	}
+}
+
+// grantKey names all that is issued under one grant, after its first refresh token.
+func grantKey(issuer, value string) Key { return KeyOf(kindGrant, issuer, handle(value)) }
+
+// isTicket reports whether a subject token is good once: our own, neither an access nor an ID token, and for somebody to
+// act upon.
+func isTicket(t tokenexchange.Token, issuer string) bool {
+	switch t.Type {
+	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT, tokenexchange.TypeIDToken:
+		return false
+	}
+	return t.Issuer == issuer && t.MayAct != nil
+}
+
+// main makes the token that was asked for.
+func (i *issue) main(ctx context.Context) (err error) {
+	tok := tokenOf(i.d)
+	if prefix, opaque := i.prefix(i.d.Type); opaque {
+		i.issued.Value = newValue(prefix)
+		tok.ID = handle(i.issued.Value)
+		if i.MayAct != nil {
+			if tok.MayAct, err = i.MayAct(ctx, i.d); err != nil {
+				return fmt.Errorf("may_act: %w", err)
+			}
+		}
+	} else {
+		signer, err := i.signer()
+		if err != nil {
+			return err
+		}
+		alone := i.d
+		alone.IDToken, alone.RefreshToken, alone.RefreshExpires = false, false, time.Time{}
+		if i.issued, err = signer.IssueToken(ctx, alone); err != nil {
+			return err
+		}
+		tok.ID = i.issued.ID
+	}
+	i.issued.ID, i.issued.Expires = tok.ID, tok.Expires
+	return i.put(tok, nil)
+}
+
+// signer is the JWTIssuer with the hook of these Tokens before its own.
+func (i *issue) signer() (*tokenexchange.JWTIssuer, error) {
+	if i.JWT == nil {
+		return nil, fmt.Errorf("tokenstore: no issuer of JWTs for type %q", i.d.Type)
+	}
+	if i.MayAct == nil {
+		return i.JWT, nil
+	}
+	signer := *i.JWT
+	signer.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+		party, err := i.MayAct(ctx, d)
+		if err != nil {
+			return fmt.Errorf("may_act: %w", err)
+		}
+		if party != nil {
+			claims["may_act"] = party
+		}
+		if i.JWT.Claims == nil {
+			return nil
+		}
+		return i.JWT.Claims(ctx, d, claims)
+	}
+	return &signer, nil
+}
+
+// idToken signs the ID token beside the main token. Its jti is read back, since it is live only while it has a record.
+func (i *issue) idToken(ctx context.Context) error {
+	if !i.d.IDToken {
+		return nil
+	}
+	signer, err := i.signer()
+	if err != nil {
+		return err
+	}
+	if i.issued.IDToken, err = signer.IssueIDToken(ctx, i.d, i.issued.Value); err != nil {
+		return err
+	}
+	parts := strings.Split(i.issued.IDToken, ".")
+	payload, err := base64.RawURLEncoding.DecodeString(parts[min(1, len(parts)-1)])
+	if err != nil {
+		return err
+	}
+	claims, err := tokenexchange.ParseToken(payload)
+	if err != nil {
+		return err
+	}
+	tok := tokenOf(i.d)
+	tok.ID, tok.Type, tok.Audience, tok.Scope = claims.ID, tokenexchange.TypeIDToken, []string{i.d.Client}, nil
+	return i.put(tok, nil)
+}
+
+// refreshToken makes the refresh token: of a new grant, or the next one of an old.
+func (i *issue) refreshToken(context.Context) (err error) {
+	if !i.d.RefreshToken {
+		return nil
+	}
+	tok := tokenOf(i.d)
+	tok.Type = tokenexchange.TypeRefreshToken
+	var g *grant
+	if i.refresh != nil {
+		tok, g = i.refresh.token, i.refresh.grant // its scope is not narrowed with that of the access token (RFC 6749 §6)
+		tok.Issued = i.d.Issued
+	} else if g, err = newGrant(i.d, grantKey(i.d.Issuer, i.value), i.Keep); err != nil {
+		return err
+	}
+	i.issued.RefreshToken = i.value
+	tok.ID, tok.Expires = handle(i.value), i.d.RefreshExpires
+	return i.put(tok, g)
+}
+
+func (i *issue) put(tok tokenexchange.Token, g *grant) error {
+	r, err := record(tok, g, i.parents, i.owner)
+	i.batch.Put = append(i.batch.Put, r)
+	return err
+}
+
+// commit writes it all. Where nobody knows whether that has happened, it is undone: no live record may stay of a token
+// that does not leave (I06).
+func (i *issue) commit(ctx context.Context) error {
+	err := i.Store.Commit(ctx, i.d.Issued, i.batch)
+	var refusal Refusal
+	switch {
+	case err == nil && i.refresh != nil:
+		i.refresh.done = true
+	case err == nil:
+	case !errors.As(err, &refusal):
+		return errors.Join(err, i.Store.Discard(context.WithoutCancel(ctx), i.batch))
+	case refusal == ErrSpent && i.refresh != nil: // another request was faster: the token is in two hands
+		return i.reused(ctx, i.refresh.finding, i.d.Issued)
+	}
+	return err
+}
+
+// tokenOf is what a token for the decision says. An own access token is TypeAccessToken, however it was asked for (R07),
+// and a scope that was decided is known, if it is empty too.
+func tokenOf(d tokenexchange.Decision) tokenexchange.Token {
+	tok := d.Token("")
+	switch {
+	case tok.Type == tokenexchange.TypeIDToken:
+		tok.Scope = nil
+	case tok.Scope == nil:
+		tok.Scope = tokenexchange.Scope{}
+	}
+	if tok.Type == tokenexchange.TypeJWT {
+		tok.Type = tokenexchange.TypeAccessToken
+	}
+	return tok
+}

@@ -1,0 +1,220 @@
+package tokenstore
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Memory is a Store in memory, for one process and for as long as that runs. What has expired is forgotten little by
+// little by the calls that follow, never at once, so no call takes longer because many tokens have expired; what is not
+// called keeps what it has. Its memory is bounded by the tokens that are live at one time, and is reused but not given back.
+type Memory struct {
+	mu      sync.Mutex
+	entries slab[entry, *entry]
+	table   map[uint64]uint32 // entries by key
+	cells   cells             // data and ancestors
+	people  slab[owner, *owner]
+	owners  map[uint64]uint32 // people by key
+	due     schedule
+	spentBy map[uint32]Key // by entry: the first key that the batch put, or zero
+	scratch []byte
+	keys    []Key
+}
+
+// NewMemory returns an empty Memory.
+func NewMemory() *Memory {
+	return &Memory{table: map[uint64]uint32{}, owners: map[uint64]uint32{}, spentBy: map[uint32]Key{},
+		due: schedule{buckets: map[int64]uint32{}}}
+}
+
+// What one call forgets at most, beside twice what a Commit adds. A Commit forgets faster than it adds, so garbage
+// cannot pile up.
+const (
+	sweepRead  = 2
+	sweepWrite = 8
+)
+
+// Commit implements Store. It looks at everything first and then writes, under one lock.
+func (m *Memory) Commit(ctx context.Context, now time.Time, b Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.Check(now); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := now.Unix()
+	lineages, touched, err := m.inspect(at, b)
+	if err != nil {
+		return err
+	}
+	for i, r := range b.Put {
+		m.put(at, r, lineages[i])
+	}
+	for _, mark := range b.Spend {
+		n := m.entry(at, mark.Key, ceil(mark.Until))
+		m.entries.get(n).spent = true
+		m.spentBy[n] = b.name()
+	}
+	m.sweep(at, sweepWrite+2*touched)
+	return nil
+}
+
+// inspect reports whether a batch may be written, the ancestors of each record, and how many entries it touches.
+func (m *Memory) inspect(at int64, b Batch) (lineages [][]Key, touched int, err error) {
+	lineages = make([][]Key, len(b.Put))
+	touched = len(b.Put) + len(b.Spend)
+	for i, r := range b.Put {
+		if lineages[i], err = m.lineage(at, r.Ancestors); err != nil {
+			return nil, 0, err
+		}
+		touched += len(lineages[i])
+		for _, k := range lineages[i] {
+			if m.revoked(at, k) {
+				return nil, 0, ErrRevoked
+			}
+		}
+		switch e := m.known(at, r.Key); {
+		case e == nil:
+		case e.revoked:
+			return nil, 0, ErrRevoked
+		case e.holds:
+			return nil, 0, ErrExists
+		}
+	}
+	for _, mark := range b.Spend {
+		switch e := m.known(at, mark.Key); {
+		case e == nil:
+		case m.ended(at, e):
+			return nil, 0, ErrRevoked
+		case e.spent:
+			return nil, 0, ErrSpent
+		}
+	}
+	return lineages, touched, nil
+}
+
+// name tells a batch from the others.
+func (b Batch) name() Key {
+	if len(b.Put) == 0 {
+		return Key{}
+	}
+	return b.Put[0].Key
+}
+
+// put writes one record and prolongs what it was made from.
+func (m *Memory) put(at int64, r Record, lineage []Key) {
+	expires := r.Expires.Unix()
+	n := m.entry(at, r.Key, expires)
+	m.scratch = m.scratch[:0]
+	for i := range lineage {
+		m.entry(at, lineage[i], expires)
+		m.scratch = append(m.scratch, lineage[i][:]...)
+	}
+	e := m.entries.get(n)
+	m.orphan(e)
+	e.lineage, e.ancestors = m.cells.put(m.scratch), uint8(len(lineage))
+	e.data, e.size = m.cells.put(r.Data), uint32(len(r.Data))
+	e.expires, e.holds = expires, true
+	m.own(n, r.Owner)
+}
+
+// entry returns the number of a key's entry, which it makes known until then at least.
+func (m *Memory) entry(at int64, key Key, until int64) uint32 {
+	n := m.find(key)
+	var e *entry
+	if n == 0 {
+		n, e = m.add(key)
+		m.look(n, until+linger)
+	} else if e = m.entries.get(n); e.forgotten(at) { // it has only not been swept yet
+		m.clear(n, e)
+	}
+	e.gone = max(e.gone, until)
+	return n
+}
+
+// Discard implements Store.
+func (m *Memory) Discard(ctx context.Context, b Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range b.Put {
+		if n := m.find(r.Key); n != 0 && m.entries.get(n).holds {
+			e := m.entries.get(n)
+			m.drop(e)
+			m.orphan(e)
+		}
+	}
+	for _, mark := range b.Spend {
+		if n := m.find(mark.Key); n != 0 && m.entries.get(n).spent && m.spentBy[n] == b.name() {
+			m.unspend(n, m.entries.get(n))
+		}
+	}
+	return nil
+}
+
+// Get implements Store.
+func (m *Memory) Get(ctx context.Context, now time.Time, key Key) (Record, error) {
+	if err := ctx.Err(); err != nil {
+		return Record{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := now.Unix()
+	m.sweep(at, sweepRead)
+	e := m.known(at, key)
+	switch {
+	case e == nil:
+		return Record{}, ErrUnknown
+	case m.ended(at, e):
+		return Record{}, ErrRevoked
+	case !e.live(at):
+		return Record{}, ErrUnknown
+	}
+	return m.record(e), nil
+}
+
+// Revoke implements Store.
+func (m *Memory) Revoke(ctx context.Context, now time.Time, key Key, until time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := now.Unix()
+	m.entries.get(m.entry(at, key, ceil(until))).revoked = true
+	m.sweep(at, sweepWrite)
+	return nil
+}
+
+// List implements Store. It takes as long as the owner has records.
+func (m *Memory) List(ctx context.Context, now time.Time, key Key) ([]Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := now.Unix()
+	m.sweep(at, sweepRead)
+	var list []Record
+	if who := m.owner(key); who != 0 {
+		for n := m.people.get(who).first; n != 0; n = m.entries.get(n).after {
+			if e := m.entries.get(n); e.live(at) && !m.ended(at, e) {
+				list = append(list, m.record(e))
+			}
+		}
+	}
+	return list, nil
+}
+
+// ceil is the time in whole seconds, up: what must be remembered is never forgotten early.
+func ceil(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}

@@ -1,0 +1,299 @@
+package tokenstore_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+const (
+	issuer  = "https://as.example"
+	api     = "https://api.example"
+	down    = "https://down.example"
+	orgA    = "urn:org:a"
+	orgB    = "urn:org:b"
+	access  = tokenexchange.TypeAccessToken
+	jwt     = tokenexchange.TypeJWT
+	idToken = tokenexchange.TypeIDToken
+	refresh = tokenexchange.TypeRefreshToken
+	ticket  = tokenexchange.TokenType("urn:example:ticket")
+)
+
+var (
+	alice = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: orgA, ID: "alice"}
+	bob   = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: orgA, ID: "bob"}
+)
+
+// world is an authorization server around Tokens, over real HTTP.
+type world struct {
+	*testing.T
+	store  *watched
+	tokens *tokenstore.Tokens
+	x      *tokenexchange.Exchanger
+	minter *tokenexchangetest.Minter
+	people *tokenexchangetest.Directory
+	actors *tokenexchangetest.Authorizer
+	audit  *tokenexchangetest.Recorder
+	rules  []tokenexchange.Rule
+	policy *tokenexchange.Policy
+	client map[string]tokenexchange.Client
+	url    string
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+// watched is a Memory whose answers a test may replace.
+type watched struct {
+	tokenstore.Store
+	memory *tokenstore.Memory
+	fail   error // what every call answers; nil: the memory does
+	commit func(context.Context, time.Time, tokenstore.Batch) error
+}
+
+func (s *watched) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
+	if s.fail != nil {
+		return tokenstore.Record{}, s.fail
+	}
+	return s.Store.Get(ctx, now, k)
+}
+
+func (s *watched) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
+	if s.fail != nil {
+		return s.fail
+	}
+	if s.commit != nil {
+		return s.commit(ctx, now, b)
+	}
+	return s.Store.Commit(ctx, now, b)
+}
+
+func newWorld(t *testing.T) *world {
+	memory := tokenstore.NewMemory()
+	w := &world{T: t, now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), minter: tokenexchangetest.NewMinter(issuer),
+		store:  &watched{Store: memory, memory: memory},
+		people: tokenexchangetest.NewDirectory(), audit: &tokenexchangetest.Recorder{},
+		actors: &tokenexchangetest.Authorizer{Func: func(context.Context, tokenexchange.Facts) error { return nil }}}
+	all := tokenexchange.Scope{"read", "write", "openid", "offline_access"}
+	w.people.Add(tokenexchange.Subject{Identity: alice, Scope: all, Tenants: []string{orgA, orgB}}, tokenexchange.Subject{Identity: bob, Scope: all})
+	w.client = map[string]tokenexchange.Client{}
+	for _, id := range []string{"webapp", "gateway", "helpdesk", "other"} {
+		w.client[id] = tokenexchange.Client{ID: id, Scope: all}
+	}
+	w.client["api"] = tokenexchange.Client{ID: "api", Audiences: []string{api}, Scope: all}
+	w.client["phone"] = tokenexchange.Client{ID: "phone", Scope: all, Public: true}
+
+	w.tokens = &tokenstore.Tokens{Store: w.store, JWT: w.minter.JWTIssuer(), Now: w.clock}
+	w.tokens.JWT.Types = map[tokenexchange.TokenType]string{ticket: "ticket+jwt"}
+	trust := w.minter.Trust()
+	trust.Live, trust.Types[ticket] = w.tokens.Live, "ticket+jwt"
+	verifier, err := tokenexchange.NewVerifier(trust)
+	require.NoError(t, err)
+	w.tokens.Verify = verifier.Verify
+	w.x = &tokenexchange.Exchanger{Issuer: issuer, Verify: tokenexchange.Verifiers{access: w.tokens.VerifyToken,
+		jwt: w.tokens.VerifyToken, idToken: w.tokens.VerifyToken, ticket: w.tokens.VerifyToken, refresh: w.tokens.VerifyRefreshToken},
+		Subjects: w.people, Actors: w.actors, Tokens: w.tokens, Audit: w.audit, Now: w.clock,
+		Decide: func(f tokenexchange.Facts) (tokenexchange.Decision, error) { return w.policy.Decide(f) }}
+	w.setRules(usualRules()...)
+	w.serve()
+	return w
+}
+
+func usualRules() []tokenexchange.Rule {
+	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*", ID: "*"}}
+	gateway := tokenexchange.Rule{Name: "gateway", Mode: tokenexchange.Impersonate, Clients: []string{"gateway", "other", "phone"},
+		Subjects: users, SubjectTypes: []tokenexchange.TokenType{access, idToken, refresh}, Types: []tokenexchange.TokenType{access, jwt, idToken},
+		Targets: []string{api, down}, DefaultTargets: []string{api}, TenantTargets: true, Scope: tokenexchange.Scope{"*"},
+		Lifetime: time.Hour, RefreshLifetime: 24 * time.Hour,
+		OtherTokens: true, Carry: true, PublicClients: true, IDToken: true, RefreshToken: true}
+	helpdesk := tokenexchange.Rule{Name: "helpdesk", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
+		Subjects: users, SubjectTypes: []tokenexchange.TokenType{access, idToken, ticket}, Types: []tokenexchange.TokenType{access, jwt},
+		Actors: users, ActorTypes: []tokenexchange.TokenType{access, idToken},
+		Targets: []string{api, down}, DefaultTargets: []string{api}, Scope: tokenexchange.Scope{"*"},
+		Lifetime: time.Hour, RefreshLifetime: 24 * time.Hour,
+		OtherTokens: true, OtherActors: true, IDToken: true, RefreshToken: true}
+	return []tokenexchange.Rule{gateway, helpdesk}
+}
+
+func (w *world) setRules(rules ...tokenexchange.Rule) {
+	policy, err := tokenexchange.NewPolicy(rules...)
+	require.NoError(w, err)
+	w.rules, w.policy = rules, policy
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *world) after(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
+}
+
+func (w *world) serve() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/token", func(rw http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		if r.PostForm.Get("grant_type") == "refresh_token" {
+			w.tokens.RefreshHandler(w.x, w.authenticate).ServeHTTP(rw, r)
+			return
+		}
+		w.x.Handler(w.authenticate).ServeHTTP(rw, r)
+	})
+	mux.Handle("/introspect", w.tokens.IntrospectionHandler(issuer, w.authenticate))
+	mux.Handle("/revoke", w.tokens.RevocationHandler(issuer, w.authenticate))
+	server := httptest.NewServer(mux)
+	w.Cleanup(server.Close)
+	w.url = server.URL
+}
+
+func (w *world) authenticate(r *http.Request) (tokenexchange.Client, error) {
+	id, secret, _ := r.BasicAuth()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, known := w.client[id]
+	if !known || secret != "secret of "+id {
+		return tokenexchange.Client{}, fmt.Errorf("%w: a wrong secret", tokenexchange.InvalidClient)
+	}
+	return c, nil
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	json   map[string]any
+}
+
+func (a answer) text(name string) string { s, _ := a.json[name].(string); return s }
+
+func (w *world) post(path, client string, form url.Values) answer {
+	r, err := http.NewRequest(http.MethodPost, w.url+path, strings.NewReader(form.Encode()))
+	require.NoError(w, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(client, "secret of "+client)
+	return w.do(r)
+}
+
+func (w *world) do(r *http.Request) answer {
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(w, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(w, err)
+	a := answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
+	require.NoError(w, json.Unmarshal(body, &a.json), a.body)
+	require.Equal(w, "no-store", resp.Header.Get("Cache-Control"))
+	require.Equal(w, "application/json", resp.Header.Get("Content-Type"))
+	return a
+}
+
+// exchange posts a token exchange; more are further parameters in pairs.
+func (w *world) exchange(client, token string, kind tokenexchange.TokenType, more ...string) answer {
+	form := url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {token}, "subject_token_type": {string(kind)}}
+	for pair := range slices.Chunk(more, 2) {
+		form.Add(pair[0], pair[1])
+	}
+	return w.post("/token", client, form)
+}
+
+func (w *world) refresh(client, token string, more ...string) answer {
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
+	for pair := range slices.Chunk(more, 2) {
+		form.Add(pair[0], pair[1])
+	}
+	return w.post("/token", client, form)
+}
+
+func (w *world) granted(a answer) answer {
+	w.Helper()
+	require.Equal(w, 200, a.status, "%s %v", a.body, w.audit.Last().Err)
+	return a
+}
+
+// refused demands an error code, and the cause in the audit trail.
+func (w *world) refused(a answer, code tokenexchange.Code, cause string) {
+	w.Helper()
+	require.Equal(w, string(code), a.text("error"), a.body)
+	require.Equal(w, code.Status(), a.status)
+	require.ErrorContains(w, w.audit.Last().Err, cause)
+}
+
+func (w *world) introspect(client, token string) map[string]any {
+	a := w.post("/introspect", client, url.Values{"token": {token}})
+	require.Equal(w, 200, a.status, a.body)
+	return a.json
+}
+
+func (w *world) active(token string) bool { return w.introspect("api", token)["active"] == true }
+
+// login is a token for the API that webapp was given when somebody logged in.
+func (w *world) login(who string) tokenexchange.Token {
+	return tokenexchange.Token{Type: access, Kind: tokenexchange.KindUser, Issuer: issuer, Subject: who, ClientID: "webapp",
+		Audience: []string{api}, Scope: tokenexchange.Scope{"read", "write", "openid", "offline_access"},
+		Issued: w.clock(), Expires: w.clock().Add(2 * time.Hour), AuthTime: w.clock().Add(-time.Minute), ACR: "gold"}
+}
+
+func (w *world) opaque(who string, parents ...tokenstore.Key) string {
+	t, err := w.tokens.Mint(w.Context(), w.login(who), parents...)
+	require.NoError(w, err)
+	return t.Value
+}
+
+// signed is a JWT of the same login, recorded by the host.
+func (w *world) signed(who string, kind tokenexchange.TokenType, parents ...tokenstore.Key) string {
+	tok := w.login(who)
+	c := tokenexchangetest.Claims{Subject: who, Client: "webapp", Audience: tok.Audience, Scope: tok.Scope, Now: w.clock(), Lifetime: 2 * time.Hour,
+		Extra: map[string]any{"jti": fmt.Sprint(kind, who, w.clock().UnixNano())}}
+	mint := w.minter.AccessToken
+	if kind == idToken {
+		c.Audience = []string{"gateway", "helpdesk", "webapp"}
+		mint = w.minter.IDToken
+	}
+	value := mint(c)
+	tok, err := tokenexchange.ParseToken(payload(w.T, value))
+	require.NoError(w, err)
+	tok.Type, tok.Kind = kind, tokenexchange.KindUser
+	require.NoError(w, w.tokens.Record(w.Context(), tok, parents...))
+	return value
+}
+
+func payload(t *testing.T, token string) []byte {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	require.Len(t, parts, 3)
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	require.NoError(t, err)
+	return raw
+}
+
+func claims(t *testing.T, token string) (c map[string]any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(payload(t, token), &c))
+	return c
+}
+
+// credential is what an Exchanger would present to a verifier.
+func (w *world) credential(kind tokenexchange.TokenType, token string) tokenexchange.Credential {
+	return tokenexchange.Credential{Token: token, Type: kind, Issuer: issuer, Client: w.client["gateway"], Now: w.clock()}
+}
