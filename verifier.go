@@ -28,7 +28,7 @@ func (c Credential) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", c.Type)
 // Verifiers says for each declared token type what verifies it. A type without an entry is invalid_request. What a
 // verifier returns must be of the declared type, or of any type where that was TypeJWT. A host that keeps tokens in a
 // store, or that accepts user ids, adds a function of its own; an error that carries a Code is a no, any other is a
-// failure.
+// failure. One that takes what was presented for a name must know the name: what it returns goes on record.
 type Verifiers map[TokenType]func(context.Context, Credential) (Token, error)
 
 // verify is the only way from a presented token to a Token.
@@ -51,8 +51,9 @@ type Trust struct {
 	Algorithms []string // nil: ES256, EdDSA, PS256, RS256. Symmetric ones and none are an error
 
 	// Types it may issue, each with the header typ that proves it, compared without regard to case and to a leading
-	// "application/". "" is the usual typ: at+jwt for access tokens (TypeAccessToken of our own, TypeJWT of another
-	// issuer), JWT or none for ID tokens. What is declared as TypeJWT may be any of them: Token.Type is what typ says.
+	// "application/". "JWT" stands for none as well (RFC 7519 §5.1). "" is the usual typ: at+jwt for access tokens
+	// (TypeAccessToken of our own, TypeJWT of another issuer), JWT for ID tokens. What is declared as TypeJWT may be any of
+	// them: Token.Type is what typ says.
 	Types map[TokenType]string
 
 	// Live says whether one of our own tokens is still good: not revoked, its session not ended. Required, and Audience
@@ -81,7 +82,7 @@ type trusted struct {
 // The usual typ headers, in the form that typKey gives them.
 const (
 	typAccessToken = "at+jwt"
-	typIDToken     = "jwt"
+	typJWT         = "jwt" // also of ID tokens
 )
 
 // maxSkew is how far the clock of an issuer may run ahead of ours (D26). There is none for exp.
@@ -157,16 +158,18 @@ func typTable(t Trust) (map[string]TokenType, error) {
 			return nil, errors.New("an access or refresh token is our own; of a foreign issuer it is TypeJWT")
 		case !t.Foreign && kind == TypeJWT:
 			return nil, errors.New("our own access tokens are TypeAccessToken, however they are declared")
+		case typKey(typ) == typJWT:
+			typs = []string{typJWT, ""}
 		case typ != "":
 			typs = []string{typKey(typ)}
 		case kind == TypeAccessToken, kind == TypeJWT:
 			typs = []string{typAccessToken}
 		case kind == TypeIDToken:
-			typs = []string{typIDToken, ""}
+			typs = []string{typJWT, ""}
 		default:
 			return nil, fmt.Errorf("type %q has no usual typ", kind)
 		}
-		if !t.Foreign && kind.isAccess() && (typs[0] == typIDToken || typs[0] == "") {
+		if !t.Foreign && kind.isAccess() && (typs[0] == typJWT || typs[0] == "") {
 			return nil, errors.New("a typ that says no more than JWT proves no access token")
 		}
 		for _, typ := range typs {
