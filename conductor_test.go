@@ -341,6 +341,26 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 			require.True(t, discarded)
 		})
 	}
+	t.Run("a refresh token", func(t *testing.T) {
+		for within, want := range map[time.Duration]bool{0: true, -time.Minute: true, time.Second: false, -1000 * time.Hour: false} {
+			w := newWorld(t)
+			decide := w.Decide
+			w.Decide = func(f tx.Facts) (tx.Decision, error) {
+				d, err := decide(f)
+				d.RefreshToken, d.RefreshExpires = true, at.Add(time.Hour)
+				return d, err
+			}
+			w.Tokens = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
+				i := tx.IssuedToken{Value: "v", ID: "i", Expires: d.Expires, RefreshToken: "r", RefreshExpires: d.RefreshExpires.Add(within)}
+				if within < -time.Hour {
+					i.RefreshExpires = time.Time{}
+				}
+				return i, nil
+			})
+			_, err := w.exchange(w.delegation(nil))
+			require.Equal(t, want, err == nil, "%s beyond the decision", within)
+		}
+	})
 	t.Run("an error and a token", func(t *testing.T) {
 		w, discarded := newWorld(t), false
 		w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {

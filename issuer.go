@@ -32,6 +32,8 @@ type IssuedToken struct {
 	RefreshToken string `json:"-"` // if and only if Decision.RefreshToken
 	IDToken      string `json:"-"` // if and only if Decision.IDToken
 
+	RefreshExpires time.Time // of RefreshToken, Decision.RefreshExpires at the latest
+
 	// Discard undoes what IssueToken recorded, a spent ticket included; called where the token must not leave (I06).
 	// Nil: there is no record.
 	Discard func(context.Context) error `json:"-"`
@@ -51,6 +53,8 @@ func (t IssuedToken) beyond(d Decision) (reason string) {
 		return "R11: the issuer made a token that has expired"
 	case (t.RefreshToken != "") != d.RefreshToken:
 		return "D23: the issuer and the decision disagree about a refresh token"
+	case d.RefreshToken && (t.RefreshExpires.IsZero() || t.RefreshExpires.After(d.RefreshExpires)):
+		return "I04: the issuer does not say that the refresh token expires as decided"
 	case (t.IDToken != "") != d.IDToken:
 		return "D23: the issuer and the decision disagree about an ID token"
 	}

@@ -135,6 +135,7 @@ func (c *issuerCheck) hold(what string, d tokenexchange.Decision, t tokenexchang
 	bad(t.Expires.Sub(d.Issued) < time.Second, "made a token that has expired already")
 	bad(t.RefreshToken != "" && !d.RefreshToken, "made a refresh token that was not decided")
 	bad(t.RefreshToken == "" && d.RefreshToken, "left out the refresh token")
+	bad(d.RefreshToken && (t.RefreshExpires.IsZero() || t.RefreshExpires.After(d.RefreshExpires)), "made a refresh token that outlives the decision")
 	bad(t.IDToken != "" && !d.IDToken, "made an ID token that was not decided")
 	bad(t.IDToken == "" && d.IDToken, "left out the ID token")
 	for _, secret := range []string{t.Value, t.RefreshToken, t.IDToken} {

@@ -37,7 +37,7 @@ func good(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
 	}
 	t := tx.IssuedToken{Value: rand.Text(), ID: rand.Text(), Expires: d.Expires}
 	if d.RefreshToken {
-		t.RefreshToken = rand.Text()
+		t.RefreshToken, t.RefreshExpires = rand.Text(), d.RefreshExpires
 	}
 	if d.IDToken {
 		t.IDToken = rand.Text()
@@ -78,6 +78,11 @@ func TestCheckIssuerFinds(t *testing.T) {
 		}, []string{"IssueToken for the zero Decision panicked: runtime error: index out of range"}},
 		{"adds a refresh token", spoilt(func(t *tx.IssuedToken) { t.RefreshToken = rand.Text() }),
 			[]string{"made a refresh token that was not decided"}},
+		{"outlives by the refresh token", spoilt(func(t *tx.IssuedToken) {
+			if t.RefreshToken != "" {
+				t.RefreshExpires = t.RefreshExpires.Add(time.Second)
+			}
+		}), []string{"made a refresh token that outlives the decision"}},
 		{"leaves the refresh token out", spoilt(func(t *tx.IssuedToken) { t.RefreshToken = "" }), []string{"left out the refresh token"}},
 		{"adds an ID token", spoilt(func(t *tx.IssuedToken) { t.IDToken = rand.Text() }), []string{"made an ID token that was not decided"}},
 		{"leaves the ID token out", spoilt(func(t *tx.IssuedToken) { t.IDToken = "" }), []string{"left out the ID token"}},

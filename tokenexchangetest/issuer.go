@@ -57,7 +57,7 @@ func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	if d.RefreshToken {
 		refresh := tok
 		refresh.Type, refresh.Expires = tokenexchange.TypeRefreshToken, d.RefreshExpires
-		t.RefreshToken = i.record(refresh, &d)
+		t.RefreshToken, t.RefreshExpires = i.record(refresh, &d), d.RefreshExpires
 	}
 	if d.IDToken {
 		id := tok

@@ -11,17 +11,19 @@ func (m *Memory) Owners() int  { return len(m.owners) }
 func (m *Memory) Buckets() int { return len(m.due.buckets) }
 func (m *Memory) Marks() int   { return len(m.spentBy) }
 
-// Dump is every byte of data that the memory keeps, also where nothing is kept any more. All else is keys and numbers.
+// Dump is every byte of data that the memory keeps: record by record, and cell by cell where nothing is kept any more. All
+// else is keys and numbers.
 func (m *Memory) Dump() (all []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for n := uint32(1); n < m.entries.used; n++ {
+		if e := m.entries.get(n); e.holds {
+			all = append(all, string(m.record(e).Data))
+		}
+	}
 	for _, c := range m.cells.chunks {
 		for i := range c {
-			text := string(c[i].bytes[:])
-			for n, most := c[i].next, 200; n != 0 && most > 0; n, most = m.cells.get(n).next, most-1 {
-				text += string(m.cells.get(n).bytes[:])
-			}
-			all = append(all, text)
+			all = append(all, string(c[i].bytes[:]))
 		}
 	}
 	return all

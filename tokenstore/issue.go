@@ -22,8 +22,11 @@ func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	if err := d.Check(); err != nil {
 		return tokenexchange.IssuedToken{}, fmt.Errorf("tokenstore: %w", err)
 	}
-	if t.Store == nil {
+	switch {
+	case t.Store == nil:
 		return tokenexchange.IssuedToken{}, errNoStore
+	case d.Type == tokenexchange.TypeRefreshToken:
+		return tokenexchange.IssuedToken{}, errors.New("tokenstore: a refresh token is no type to be asked for (D28)")
 	}
 	i := &issue{Tokens: t, d: d, owner: ownerKey(d.Facts.Subject.Identity)}
 	for _, step := range []func(context.Context) error{i.trace, i.main, i.idToken, i.refreshToken, i.commit} {
@@ -184,7 +187,7 @@ func (i *issue) refreshToken(context.Context) (err error) {
 	} else if g, err = newGrant(i.d, grantKey(i.d.Issuer, i.value), i.Keep); err != nil {
 		return err
 	}
-	i.issued.RefreshToken = i.value
+	i.issued.RefreshToken, i.issued.RefreshExpires = i.value, i.d.RefreshExpires
 	tok.ID, tok.Expires = handle(i.value), i.d.RefreshExpires
 	return i.put(tok, g)
 }

@@ -22,10 +22,16 @@ type Memory struct {
 	keys    []Key
 }
 
-// NewMemory returns an empty Memory.
-func NewMemory() *Memory {
-	return &Memory{table: map[uint64]uint32{}, owners: map[uint64]uint32{}, spentBy: map[uint32]Key{},
-		due: schedule{buckets: map[int64]uint32{}}}
+// NewMemory returns an empty Memory, as is the zero one.
+func NewMemory() *Memory { return &Memory{} }
+
+// begin takes the lock, which the caller gives back.
+func (m *Memory) begin() {
+	m.mu.Lock()
+	if m.table == nil {
+		m.table, m.owners, m.spentBy = map[uint64]uint32{}, map[uint64]uint32{}, map[uint32]Key{}
+		m.due.buckets = map[int64]uint32{}
+	}
 }
 
 // What one call forgets at most, beside twice what a Commit adds. A Commit forgets faster than it adds, so garbage
@@ -43,7 +49,7 @@ func (m *Memory) Commit(ctx context.Context, now time.Time, b Batch) error {
 	if err := b.Check(now); err != nil {
 		return err
 	}
-	m.mu.Lock()
+	m.begin()
 	defer m.mu.Unlock()
 	at := now.Unix()
 	lineages, touched, err := m.inspect(at, b)
@@ -140,7 +146,7 @@ func (m *Memory) Discard(ctx context.Context, b Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	m.mu.Lock()
+	m.begin()
 	defer m.mu.Unlock()
 	for _, r := range b.Put {
 		if n := m.find(r.Key); n != 0 && m.entries.get(n).holds {
@@ -162,7 +168,7 @@ func (m *Memory) Get(ctx context.Context, now time.Time, key Key) (Record, error
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
 	}
-	m.mu.Lock()
+	m.begin()
 	defer m.mu.Unlock()
 	at := now.Unix()
 	m.sweep(at, sweepRead)
@@ -183,7 +189,7 @@ func (m *Memory) Revoke(ctx context.Context, now time.Time, key Key, until time.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	m.mu.Lock()
+	m.begin()
 	defer m.mu.Unlock()
 	at := now.Unix()
 	m.entries.get(m.entry(at, key, ceil(until))).revoked = true
@@ -196,7 +202,7 @@ func (m *Memory) List(ctx context.Context, now time.Time, key Key) ([]Record, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
+	m.begin()
 	defer m.mu.Unlock()
 	at := now.Unix()
 	m.sweep(at, sweepRead)

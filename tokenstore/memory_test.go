@@ -8,5 +8,5 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	storetest.Run(t, func(*testing.T) tokenstore.Store { return tokenstore.NewMemory() })
+	storetest.Run(t, func(*testing.T) tokenstore.Store { return &tokenstore.Memory{} })
 }

@@ -195,8 +195,8 @@ func ownerKey(id tokenexchange.Identity) Key {
 }
 
 // Once is replay memory: nil for the first who says the id within its kind and issuer, ErrSpent for everybody else until
-// then, on whatever machine. It is for the jti of assertions (RFC 7523 §3); kind keeps their name spaces apart, and must
-// not be "token". Until should be the expiry of the assertion, which a host should bound: so long the store remembers.
+// then, on whatever machine. It is for the jti of assertions (RFC 7523 §3); kind keeps their name spaces apart, see KeyOf.
+// Until should be the expiry of the assertion, which a host should bound: so long the store remembers.
 func (t *Tokens) Once(ctx context.Context, now time.Time, kind, issuer, id string, until time.Time) error {
 	if t.Store == nil {
 		return errNoStore

@@ -143,6 +143,10 @@ func TestIssuerContract(t *testing.T) {
 		require.NoError(t, tokenexchangetest.CheckRoundTrip(t.Context(), w.tokens, w.x.Verify, d))
 		_, err := w.tokens.IssueToken(t.Context(), tokenexchange.Decision{})
 		require.ErrorContains(t, err, "without mode")
+		asked := d
+		asked.Type = refresh
+		_, err = w.tokens.IssueToken(t.Context(), asked)
+		require.ErrorContains(t, err, "D28")
 		d.Facts.Grant = "refresh_token"
 		_, err = w.tokens.IssueToken(t.Context(), d)
 		require.ErrorContains(t, err, "outside of Refresh")
