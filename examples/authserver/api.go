@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/resourceserver"
+)
+
+// management is GET /api/users, an API of this server itself: who there is. It takes tokens that were made for it, and
+// none that somebody uses for somebody else: an impersonator must not become an administrator of the server by acting for
+// one.
+func (s *server) management(w *world) http.Handler {
+	api := resourceserver.API{
+		Issuer:       s.issuer,
+		Audience:     []string{w.Management.Audience},
+		Verify:       s.verifyActive,
+		RefuseActors: true,
+		Audit:        s.recordAccess,
+		Now:          s.now,
+	}
+	return api.Protect(http.HandlerFunc(s.listUsers), w.Management.Scope)
+}
+
+// verifyActive verifies a token, and that the directory still vouches for whom it is about.
+func (s *server) verifyActive(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+	tok, err := s.tokens.VerifyToken(ctx, c)
+	if err == nil {
+		_, err = s.ResolveSubject(ctx, tok)
+	}
+	return tok, err
+}
+
+// recordAccess is the audit trail of the API: both people, if there are two.
+func (s *server) recordAccess(ctx context.Context, a resourceserver.Access) {
+	attrs := []slog.Attr{slog.String("method", a.Method), slog.String("path", a.Path), slog.Int("status", a.Status),
+		slog.String("subject", a.Subject.Subject), slog.String("actor", a.Actor.Subject),
+		slog.String("client", a.Token.ClientID), slog.String("token_id", a.Token.ID), slog.String("scope", a.Token.Scope.String())}
+	if a.Err != nil {
+		attrs = append(attrs, slog.String("cause", a.Err.Error()))
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "api access", attrs...)
+}
+
+// userInfo is what is told about a user, here and in the line that -demo prints.
+type userInfo struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Organization string   `json:"org"`
+	Roles        []string `json:"roles"`
+}
+
+func (u user) info() userInfo {
+	return userInfo{u.ID, u.Name, u.Organization, append([]string{}, u.Roles...)}
+}
+
+// listUsers answers with the users of the caller's organisation; a service, which has none, sees all.
+func (s *server) listUsers(w http.ResponseWriter, r *http.Request) {
+	tok, _ := resourceserver.TokenFrom(r.Context())
+	caller, err := s.ResolveSubject(r.Context(), tok)
+	if err != nil {
+		tokenexchange.AsError(err).ServeHTTP(w, r)
+		return
+	}
+	list := []userInfo{}
+	for _, u := range s.directory.everybody() {
+		if caller.Kind == tokenexchange.KindClient || u.Organization == caller.Tenant {
+			list = append(list, u.info())
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]any{"users": list})
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+// This file and answers.go are all that there is to embedding the library. Here the parts are put together; there this
+// server answers what only a host can.
+
+// Token types that only this server's own doors bring. No client can present one, and no rule of the policy names them.
+const (
+	typeSession   tokenexchange.TokenType = "urn:example:token-type:session"               // a user has logged in
+	typeClient    tokenexchange.TokenType = "urn:example:token-type:client"                // a client has authenticated
+	typeAssertion tokenexchange.TokenType = "urn:example:token-type:client-assertion"      // a client has signed something about a user
+	typeAuthJWT   tokenexchange.TokenType = "urn:example:token-type:client-authentication" // a client has signed something about itself
+)
+
+// embed puts the library together, in the order in which a request goes through it.
+func (s *server) embed(w *world, o options) error {
+	s.signer = &tokenexchange.JWTIssuer{Key: o.Key, KeyID: keyID(o.Key), Claims: s.addClaims, ActAs: w.ClaimShape == "act_as"}
+	var err error
+	if s.jwks, err = s.signer.JWKS(); err != nil {
+		return err
+	}
+	// What is issued and what is presented goes through the same records, so that revoking one token ends all made from it.
+	s.tokens = &tokenstore.Tokens{Store: o.Store, JWT: s.signer, MayAct: s.sayMayAct, Now: o.Now}
+	verifier, err := tokenexchange.NewVerifier(s.trust(w)...)
+	if err != nil {
+		return err
+	}
+	s.tokens.Verify = verifier.Verify
+	if s.policy, err = exchangePolicy(w); err != nil {
+		return err
+	}
+	if s.ownPolicy, err = ownPolicy(w); err != nil {
+		return err
+	}
+	s.exchanger = &tokenexchange.Exchanger{
+		Issuer: s.issuer,
+		Verify: tokenexchange.Verifiers{
+			tokenexchange.TypeAccessToken: s.tokens.VerifyToken,
+			tokenexchange.TypeIDToken:     s.verifyJWT,
+			tokenexchange.TypeJWT:         s.verifyJWT,
+			// No entry for TypeRefreshToken: one is for the refresh_token grant.
+		},
+		Subjects: s,
+		Decide:   s.decide,
+		Actors:   s.authorizer(w),
+		Tokens:   s.tokens,
+		Audit:    tokenexchange.LogSink{Handler: o.Log},
+		Now:      o.Now,
+	}
+	if w.UserIDType != "" {
+		s.exchanger.Verify[w.UserIDType] = s.verifyUserID
+	}
+	return nil
+}
+
+// trust is whose signatures are believed, and for what: this server, the issuers of the world, and every client that has a
+// key, for what it says about itself or, together with an actor token, about a user.
+func (s *server) trust(w *world) []tokenexchange.Trust {
+	list := []tokenexchange.Trust{{
+		Issuer: s.issuer, JWKS: s.jwks, Live: s.tokens.Live, Actors: true,
+		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "", tokenexchange.TypeIDToken: ""},
+	}}
+	for _, f := range w.Issuers {
+		t := tokenexchange.Trust{Issuer: f.Issuer, JWKS: f.JWKS, JWKSURL: f.JWKSURI, Foreign: true,
+			Audience: f.Audience, Scopes: f.Scopes, Types: f.Types}
+		if len(t.Types) == 0 {
+			t.Types = map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: "", tokenexchange.TypeIDToken: ""}
+		}
+		list = append(list, t)
+	}
+	for _, c := range w.Clients {
+		if len(c.JWKS) == 0 {
+			continue
+		}
+		// Clients write typ JWT, or none, and that is what the usual typ of an ID token stands for; verifyJWT gives
+		// what has been found a type of its own.
+		list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Audience: []string{s.issuer},
+			Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: "", typeAuthJWT: "client-authentication+jwt"}})
+	}
+	return list
+}
+
+// verifyJWT verifies whatever is declared as a JWT or an ID token: our own, also against our records, those of the issuers
+// we trust, and what the requesting client has signed. Whose it is is said by the verified iss.
+func (s *server) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+	tok, err := s.tokens.VerifyToken(ctx, c)
+	if err != nil {
+		return tokenexchange.Token{}, err
+	}
+	if _, isClient := s.directory.client(tok.Issuer); !isClient {
+		return tok, nil
+	}
+	if c.Type != tokenexchange.TypeJWT || tok.Type != tokenexchange.TypeIDToken || tok.Issuer != c.Client.ID || len(tok.Audience) != 1 {
+		return tokenexchange.Token{}, fmt.Errorf("%w: a client's word, where it is none", tokenexchange.InvalidRequest)
+	}
+	tok.Type, tok.Kind = typeAssertion, tokenexchange.KindUser
+	return tok, nil
+}
+
+// verifyUserID takes a user id for the token of a user. It must be one that exists: what is returned as Subject goes on
+// record, and somebody might present a token in this place. Whether the user may take part is the resolver's business. It
+// expires soon because a token that does not is none.
+func (s *server) verifyUserID(_ context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+	if _, known := s.directory.user(c.Token); !known {
+		return tokenexchange.Token{}, fmt.Errorf("%w: no user of that id", tokenexchange.InvalidRequest)
+	}
+	return tokenexchange.Token{Type: c.Type, Kind: tokenexchange.KindUser, Issuer: c.Issuer, Subject: c.Token,
+		Expires: c.Now.Add(time.Minute)}, nil
+}
+
+// decide asks the policy of the world about every exchange, and this server's own about what its clients and logins get
+// for themselves.
+func (s *server) decide(f tokenexchange.Facts) (tokenexchange.Decision, error) {
+	if isOwnDoor(f.Subject.Token) {
+		return s.ownPolicy.Decide(f)
+	}
+	return s.policy.Decide(f)
+}
+
+// isOwnDoor reports whether a token was never presented but brought by a login or by client_credentials.
+func isOwnDoor(t tokenexchange.Token) bool { return t.Type == typeSession || t.Type == typeClient }
+
+// exchangePolicy reads the policy of the world. With the master switch off, the rules that would put a new actor into a
+// token are left out; those that narrow and impersonate stay as they are.
+func exchangePolicy(w *world) (*tokenexchange.Policy, error) {
+	policy, err := tokenexchange.ParsePolicy(w.Policy)
+	if err != nil {
+		return nil, err
+	}
+	var read struct {
+		Rules []json.RawMessage `json:"rules"`
+	}
+	if err := json.Unmarshal(w.Policy, &read); err != nil {
+		return nil, err
+	}
+	kept, names := []json.RawMessage{}, map[string]bool{}
+	for _, raw := range read.Rules {
+		var r tokenexchange.Rule
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, err
+		}
+		names[r.Name] = true
+		if r.Mode != tokenexchange.Delegate && r.Mode != tokenexchange.ClientActs {
+			kept = append(kept, raw)
+		}
+	}
+	for rule, p := range w.MayAct {
+		if !names[rule] || p == (party{}) {
+			return nil, fmt.Errorf("may_act.%s: there is no rule of that name, or nobody is named", rule)
+		}
+	}
+	if w.AllowImpersonation {
+		return policy, nil
+	}
+	data, err := json.Marshal(map[string]any{"rules": kept})
+	if err != nil {
+		return nil, err
+	}
+	return tokenexchange.ParsePolicy(data)
+}
+
+// ownPolicy says what clients get for themselves: at a login, for the user who logged in, and by client_credentials.
+func ownPolicy(w *world) (*tokenexchange.Policy, error) {
+	var rules []tokenexchange.Rule
+	for _, c := range w.Clients {
+		if len(c.TokenAudience) == 0 {
+			continue
+		}
+		r := tokenexchange.Rule{
+			Name: "login/" + c.ID, Mode: tokenexchange.Impersonate, Clients: []string{c.ID}, PublicClients: c.public(),
+			Subjects:     []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*", ID: "*"}},
+			SubjectTypes: []tokenexchange.TokenType{typeSession},
+			Types:        []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeJWT},
+			Targets:      c.TokenAudience, DefaultTargets: c.TokenAudience,
+			Scope: tokenexchange.Scope{"*"}, IDToken: true, Lifetime: time.Duration(w.Lifetimes.AccessToken),
+		}
+		if slices.Contains(c.Grants, grantRefresh) {
+			r.RefreshToken, r.RefreshLifetime = true, time.Duration(w.Lifetimes.RefreshToken)
+		}
+		rules = append(rules, r)
+		if slices.Contains(c.Grants, grantClient) {
+			r.Name, r.IDToken, r.RefreshToken, r.RefreshLifetime = grantClient+"/"+c.ID, false, false, 0
+			r.Subjects = []tokenexchange.Identity{{Kind: tokenexchange.KindClient, ID: c.ID}}
+			r.SubjectTypes = []tokenexchange.TokenType{typeClient}
+			rules = append(rules, r)
+		}
+	}
+	return tokenexchange.NewPolicy(rules...)
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// The paths of the endpoints, below the issuer.
+const (
+	pathToken      = "/token"
+	pathIntrospect = "/introspect"
+	pathRevoke     = "/revoke"
+	pathJWKS       = "/jwks"
+)
+
+// metadata is one document for RFC 8414 and OpenID Connect Discovery. The server has no login page, so there is no
+// authorization endpoint and no response type. The last three members are its own: which token types an exchange takes
+// and gives.
+func (s *server) metadata(w *world) ([]byte, error) {
+	algorithms, err := s.algorithms()
+	if err != nil {
+		return nil, err
+	}
+	methods := append(slices.Clone(allMethods), "none")
+	signed := []string{"ES256", "EdDSA", "PS256", "RS256"} // what a Trust accepts where it names no algorithms
+	return json.Marshal(map[string]any{
+		"issuer":                                s.issuer,
+		"token_endpoint":                        s.issuer + pathToken,
+		"introspection_endpoint":                s.issuer + pathIntrospect,
+		"revocation_endpoint":                   s.issuer + pathRevoke,
+		"jwks_uri":                              s.issuer + pathJWKS,
+		"grant_types_supported":                 allGrants,
+		"response_types_supported":              []string{},
+		"scopes_supported":                      scopes(w),
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": algorithms,
+		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "at_hash",
+			"act", "may_act", "name", "preferred_username", "email", "tenant"},
+		"token_endpoint_auth_methods_supported":                    methods,
+		"token_endpoint_auth_signing_alg_values_supported":         signed,
+		"introspection_endpoint_auth_methods_supported":            allMethods,
+		"introspection_endpoint_auth_signing_alg_values_supported": signed,
+		"revocation_endpoint_auth_methods_supported":               methods,
+		"revocation_endpoint_auth_signing_alg_values_supported":    signed,
+		"subject_token_types_supported":                            slices.Sorted(maps.Keys(s.exchanger.Verify)),
+		"actor_token_types_supported":                              []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeIDToken, tokenexchange.TypeJWT},
+		"requested_token_types_supported":                          []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeJWT, tokenexchange.TypeIDToken},
+	})
+}
+
+// algorithms are what this server signs with, read off what it publishes.
+func (s *server) algorithms() ([]string, error) {
+	var set struct {
+		Keys []struct {
+			Algorithm string `json:"alg"`
+		} `json:"keys"`
+	}
+	if err := json.Unmarshal(s.jwks, &set); err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, key := range set.Keys {
+		list = append(list, key.Algorithm)
+	}
+	return list, nil
+}
+
+// scopes are those that some client is registered for.
+func scopes(w *world) []string {
+	all := map[string]bool{}
+	for _, c := range w.Clients {
+		for _, token := range c.Scope {
+			all[token] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}

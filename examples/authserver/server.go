@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+// server is an authorization server. It is an http.Handler, and the host of an Exchanger.
+type server struct {
+	http.Handler
+
+	issuer    string
+	log       *slog.Logger
+	now       func() time.Time
+	session   time.Duration
+	directory *directory
+	roles     map[string]role
+	links     map[account]string
+	mayAct    map[string]party // by rule
+
+	signer    *tokenexchange.JWTIssuer
+	jwks      []byte
+	tokens    *tokenstore.Tokens
+	policy    *tokenexchange.Policy
+	ownPolicy *tokenexchange.Policy
+	exchanger *tokenexchange.Exchanger
+}
+
+// options are what a world does not say. The zero value of each is good, but for Issuer where the world names none.
+type options struct {
+	Issuer string           // for a world that names none
+	Key    crypto.Signer    // nil: a new one, for ES256
+	Store  tokenstore.Store // nil: in memory
+	Log    slog.Handler     // audit events and everything else; nil: nowhere
+	Now    func() time.Time // nil: time.Now
+}
+
+// newServer makes a server of a world that has been checked.
+func newServer(w *world, o options) (*server, error) {
+	if o.Key == nil {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		o.Key = key
+	}
+	if o.Store == nil {
+		o.Store = tokenstore.NewMemory()
+	}
+	if o.Log == nil {
+		o.Log = slog.NewJSONHandler(io.Discard, nil)
+	}
+	s := &server{issuer: cmp.Or(w.Issuer, o.Issuer), log: slog.New(o.Log), now: o.Now, roles: maps.Clone(w.Roles),
+		session: time.Duration(w.Lifetimes.Session), links: map[account]string{}, mayAct: maps.Clone(w.MayAct)}
+	if s.issuer == "" {
+		return nil, errors.New("neither the world nor the options name the issuer")
+	}
+	for _, f := range w.Issuers {
+		for sub, user := range f.Links {
+			s.links[account{f.Issuer, sub}] = user
+		}
+	}
+	var err error
+	if s.directory, err = newDirectory(w); err != nil {
+		return nil, err
+	}
+	if err := s.embed(w, o); err != nil {
+		return nil, err
+	}
+	s.Handler, err = s.routes(w)
+	return s, err
+}
+
+// routes are the endpoints of the server.
+func (s *server) routes(w *world) (http.Handler, error) {
+	metadata, err := s.metadata(w)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle(pathToken, s.tokenEndpoint())
+	mux.Handle(pathIntrospect, s.tokens.IntrospectionHandler(s.issuer, s.authenticate("")))
+	mux.Handle(pathRevoke, s.tokens.RevocationHandler(s.issuer, s.authenticate("")))
+	mux.Handle("GET "+pathJWKS, document("application/jwk-set+json", s.jwks))
+	mux.Handle("GET /.well-known/oauth-authorization-server", document("application/json", metadata))
+	mux.Handle("GET /.well-known/openid-configuration", document("application/json", metadata))
+	mux.Handle("GET /api/users", s.management(w))
+	return mux, nil
+}
+
+// document serves what is the same for everybody.
+func document(contentType string, body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(body)
+	})
+}
+
+// keyID names a key by the hash of its public part, so that the same key has the same kid after every start.
+func keyID(key crypto.Signer) string {
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return "" // a key that nothing can be signed with; the issuer says so
+	}
+	hash := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(hash[:])
+}
+
+// readKey reads a private key from a PEM file: PKCS #8, or SEC 1 for elliptic curves.
+func readKey(file string) (crypto.Signer, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New(file + " is not a PEM file")
+	}
+	if block.Type == "EC PRIVATE KEY" {
+		return x509.ParseECPrivateKey(block.Bytes)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New(file + " has a key that cannot sign")
+	}
+	return signer, nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// demoWorld is the world that is served where no other is named. It is a file like any other.
+//
+//go:embed world.json
+var demoWorld []byte
+
+// world is all that an authorization server knows before its first request: one JSON file, where yours asks a database.
+// What may be exchanged is tried out by editing it.
+type world struct {
+	Issuer             string `json:"issuer"`              // iss; empty: http:// and the address that is served
+	AllowImpersonation bool   `json:"allow_impersonation"` // off: rules with mode delegate or client-as-actor are left out
+	ClaimShape         string `json:"claim_shape"`         // of JWTs with an actor: "act" (also if empty) or "act_as"
+
+	// UserIDType is the token type under which a bare user id is accepted as subject_token; empty: none. Rules name it too.
+	UserIDType tokenexchange.TokenType `json:"user_id_token_type"`
+
+	Lifetimes     lifetimes        `json:"lifetimes"` // of tokens that do not come from an exchange
+	Management    managementAPI    `json:"management_api"`
+	Organizations []organization   `json:"organizations"`
+	Roles         map[string]role  `json:"roles"` // every role that a user has must be here
+	Users         []user           `json:"users"`
+	Clients       []client         `json:"clients"`
+	Issuers       []foreignIssuer  `json:"foreign_issuers"`
+	Policy        json.RawMessage  `json:"policy"`  // {"rules": [...]}, read by tokenexchange.ParsePolicy
+	MayAct        map[string]party `json:"may_act"` // by the name of a rule: who may act with what it grants
+	Logins        map[string]login `json:"logins"`  // what -demo logs in, by the name under which it prints the tokens
+}
+
+// lifetimes are how long the tokens of logins and of client_credentials live; a rule says it for exchanged ones.
+type lifetimes struct {
+	AccessToken  duration `json:"access_token"`
+	RefreshToken duration `json:"refresh_token"`
+	Session      duration `json:"session"` // the latest that a rule with outlive_subject or outlive_actor can reach
+}
+
+// managementAPI is how tokens must look to be accepted by this server's own API.
+type managementAPI struct {
+	Audience string `json:"audience"`
+	Scope    string `json:"scope"`
+}
+
+type organization struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// role is what a role means for acting for others. The zero role means nothing for that: it is an ordinary one.
+type role struct {
+	Administrator bool   `json:"administrator"` // only an impersonator whose reach lists it gets at whoever has it
+	Impersonates  *reach `json:"impersonates"`  // nil: nobody
+}
+
+// reach is whom an impersonator may act for, see actors.Reach.
+type reach struct {
+	Administrators  []string `json:"administrators"`   // roles; none: end users only
+	AnyOrganization bool     `json:"any_organization"` // else the impersonator's own only
+}
+
+// user is a person. Scope is the most they may hand on by an exchange; without it a user id or an ID token gives nothing,
+// and an access token what it says.
+type user struct {
+	ID            string              `json:"id"`
+	Name          string              `json:"name"`
+	Email         string              `json:"email"`
+	Organization  string              `json:"org"`
+	Organizations []string            `json:"organizations"` // further ones
+	Roles         []string            `json:"roles"`
+	Scope         tokenexchange.Scope `json:"scope"`
+	Status        status              `json:"status"`
+}
+
+// client is an OAuth client, an API, or both.
+type client struct {
+	ID            string              `json:"id"`
+	Secret        string              `json:"secret"`        // in the plain, as only a demo should have it, or
+	SecretHash    string              `json:"secret_bcrypt"` // its bcrypt hash
+	JWKS          json.RawMessage     `json:"jwks"`          // public keys: for private_key_jwt, and for what it says about users (Z04)
+	AuthMethods   []string            `json:"auth_methods"`  // none: a public client
+	Grants        []string            `json:"grants"`        // as in grant_type
+	Scope         tokenexchange.Scope `json:"scope"`         // what it is registered for
+	Audiences     []string            `json:"audiences"`     // the names under which it receives tokens as an API
+	TokenAudience []string            `json:"token_audience"`
+	MayAct        *party              `json:"may_act"` // who may act with tokens of its users' logins, and its own; nil: not said
+	Status        status              `json:"status"`
+}
+
+// party is a may_act (RFC 8693 §4.4). It must name somebody.
+type party struct {
+	Issuer   string `json:"iss"` // empty: this server
+	Subject  string `json:"sub"`
+	ClientID string `json:"client_id"`
+}
+
+// foreignIssuer is another issuer whose tokens can be subject tokens here. Its people are users of ours only where a link
+// says so; an e-mail address is no link, whoever has verified it.
+type foreignIssuer struct {
+	Issuer   string                             `json:"issuer"`
+	JWKS     json.RawMessage                    `json:"jwks"` // pinned, or
+	JWKSURI  string                             `json:"jwks_uri"`
+	Audience []string                           `json:"audience"` // one must be in aud
+	Types    map[tokenexchange.TokenType]string `json:"types"`    // header typ by type, see tokenexchange.Trust; none: JWT access tokens and ID tokens
+	Scopes   map[string]tokenexchange.Scope     `json:"scopes"`   // what its scopes mean here; others mean nothing
+	Links    map[string]string                  `json:"links"`    // its sub to our user
+}
+
+// login says who is logged in, with which client.
+type login struct {
+	User   string `json:"user"`
+	Client string `json:"client"`
+}
+
+// parseWorld reads a world strictly. What the parts say of each other is checked too; the policy is read by newServer.
+func parseWorld(data []byte) (*world, error) {
+	w := &world{}
+	if err := readStrictly(data, w); err != nil {
+		return nil, fmt.Errorf("world: %w", err)
+	}
+	if err := w.check(); err != nil {
+		return nil, fmt.Errorf("world: %w", err)
+	}
+	return w, nil
+}
+
+// duration is a time.Duration as text: "90s" or "1h30m".
+type duration time.Duration
+
+// UnmarshalText reads what time.ParseDuration does, of a second at least.
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed < time.Second {
+		return fmt.Errorf("%q is no duration of at least a second, such as 90s or 1h30m", text)
+	}
+	*d = duration(parsed)
+	return nil
+}
+
+// status says whether somebody may take part. The empty one is enabled.
+type status string
+
+// UnmarshalText refuses a status that does not exist.
+func (s *status) UnmarshalText(text []byte) error {
+	if *s = status(text); !slices.Contains([]status{"enabled", "disabled", "locked"}, *s) {
+		return fmt.Errorf("%q is none of enabled, disabled, locked", text)
+	}
+	return nil
+}
+
+func (s status) enabled() bool { return s == "" || s == "enabled" }
