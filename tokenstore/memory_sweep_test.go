@@ -100,6 +100,19 @@ func TestNoPauseFromSweeping(t *testing.T) {
 	}
 }
 
+// What must be remembered until a fraction of a second is remembered until the whole one.
+func TestFractionOfAMark(t *testing.T) {
+	m, ctx := tokenstore.NewMemory(), t.Context()
+	mark := tokenstore.Mark{Key: numbered(1), Until: epoch.Add(time.Millisecond)}
+	spend := func(now time.Time) error {
+		mark.Until = now.Add(time.Millisecond)
+		return m.Commit(ctx, now, tokenstore.Batch{Spend: []tokenstore.Mark{mark}})
+	}
+	require.NoError(t, spend(epoch))
+	require.ErrorIs(t, spend(epoch.Add(tokenstore.Linger)), tokenstore.ErrSpent)
+	require.NoError(t, spend(epoch.Add(tokenstore.Linger+time.Second)))
+}
+
 // Entries that share a hash, by somebody's long search, are still entries of their own.
 func TestSharedHash(t *testing.T) {
 	m, ctx := tokenstore.NewMemory(), t.Context()

@@ -3,6 +3,7 @@ package tokenstore_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"reflect"
@@ -59,6 +60,26 @@ func TestWholeToken(t *testing.T) {
 	require.NoError(t, good(access, value))
 	w.after(time.Second)
 	require.ErrorIs(t, good(access, value), tokenstore.ErrUnknown)
+}
+
+// Every one of 32 bytes is random.
+func TestRandomness(t *testing.T) {
+	w := newWorld(t)
+	var seen [32]map[byte]bool
+	for range 64 {
+		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(w.opaque("alice"), "at_"))
+		require.NoError(t, err)
+		require.Len(t, raw, len(seen))
+		for i, b := range raw {
+			if seen[i] == nil {
+				seen[i] = map[byte]bool{}
+			}
+			seen[i][b] = true
+		}
+	}
+	for i := range seen {
+		require.Greater(t, len(seen[i]), 32, "byte %d", i)
+	}
 }
 
 // Two types with one prefix are still two types: the record says which it is.
@@ -142,6 +163,8 @@ func TestIssuerContract(t *testing.T) {
 		require.NoError(t, tokenexchangetest.CheckIssuer(t.Context(), w.tokens, d))
 		require.NoError(t, tokenexchangetest.CheckRoundTrip(t.Context(), w.tokens, w.x.Verify, d))
 		_, err := w.tokens.IssueToken(t.Context(), tokenexchange.Decision{})
+		require.ErrorContains(t, err, "without mode")
+		_, err = w.tokens.IssueToken(t.Context(), tokenexchange.Decision{Type: access, Audience: []string{api}, Issued: w.clock(), Expires: w.clock().Add(time.Hour)})
 		require.ErrorContains(t, err, "without mode")
 		asked := d
 		asked.Type = refresh

@@ -18,7 +18,7 @@ func TestREADME_World(t *testing.T) {
 	require.NoError(t, err)
 	readme := string(raw)
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[world]()) {
-		require.Contains(t, readme, "`"+f.Tag.Get("json")+"`", "the README does not explain it")
+		require.True(t, strings.Contains(readme, "`"+f.Tag.Get("json")+"`"), "the README does not explain %s", f.Name)
 	}
 	rows := regexp.MustCompile("(?m)^\\| \\[`(\\w+\\.go)`\\]\\(\\w+\\.go\\) \\| (\\d+) \\|").FindAllStringSubmatch(readme, -1)
 	require.Len(t, rows, 4)

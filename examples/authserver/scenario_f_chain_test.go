@@ -118,9 +118,16 @@ func scenarioF06(t *testing.T) {
 		sc.exchange(t, portal, about(ines.AccessToken, urnAccess), acting(ines.IDToken, urnID)).refused(t, tokenexchange.InvalidRequest)
 	})
 	t.Run("an actor token that carries act", func(t *testing.T) {
-		delegated := next(sc, sc.alice.AccessToken, "sam", urnAccess).opaque(t)
-		bob := sc.logIn(t, "bob", "customer")
-		sc.exchange(t, sc.service, about(bob.AccessToken, urnAccess), acting(delegated.token(), urnAccess), asking("read")).refused(t, tokenexchange.InvalidRequest)
+		portal := sc.basic("portal")
+		alice, ines, gustav := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal"), sc.logIn(t, "gustav", "portal")
+		sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(ines.AccessToken, urnAccess)).opaque(t)
+		for _, want := range []string{urnAccess, urnJWT, urnID} {
+			a := sc.exchange(t, portal, about(ines.AccessToken, urnAccess), acting(gustav.AccessToken, urnAccess), requested(want))
+			require.Equal(t, want, a.text("issued_token_type"), a.raw)
+			for kind, subject := range map[string]string{urnAccess: alice.AccessToken, urnID: alice.IDToken, urnUserID: "alice"} {
+				sc.exchange(t, portal, about(subject, kind), acting(a.token(), want), asking("read")).refused(t, tokenexchange.InvalidRequest, "D14")
+			}
+		}
 	})
 	t.Run("chains that come from elsewhere", func(t *testing.T) {
 		iss := fmt.Sprintf("%q", sc.iss())

@@ -19,12 +19,16 @@ func init() {
 // scenarioZ20: end-user or administrator impersonators, of their own organisation or of all.
 func scenarioZ20(t *testing.T) {
 	sc := play(t, quickPortal,
+		func(doc object) { // a role of one organisation that lists one of all: it reaches no further by that
+			doc["roles"].(object)["org-lead"] = object{"impersonates": object{"administrators": []string{"global-user-impersonator", "org-user-impersonator"}}}
+		},
 		adding("users",
 			`{"id": "root", "name": "Root", "org": "acme", "roles": ["global-admin"], "scope": ["read"]}`,
 			`{"id": "gerd", "name": "Globex Support", "org": "globex", "roles": ["org-user-impersonator"], "scope": ["read"]}`,
 			`{"id": "otto", "name": "Globex Admin Support", "org": "globex", "roles": ["org-admin-impersonator"], "scope": ["read"]}`,
 			`{"id": "ivan", "name": "Admin and Support", "org": "acme", "roles": ["org-admin", "org-user-impersonator"], "scope": ["read"]}`,
 			`{"id": "iris", "name": "Support too", "org": "acme", "roles": ["org-user-impersonator"], "scope": ["read"]}`,
+			`{"id": "lead", "name": "Lead", "org": "acme", "roles": ["org-lead"], "scope": ["read"]}`,
 			`{"id": "dual", "name": "Half and half", "org": "acme", "roles": ["org-admin-impersonator", "global-user-impersonator"], "scope": ["read"]}`,
 		))
 	portal := sc.private(t, "portal", "testdata/robot.pem")
@@ -45,6 +49,7 @@ func scenarioZ20(t *testing.T) {
 		"gerd":   there,
 		"otto":   there + " gina gerd",
 		"ivan":   here,                                        // being an administrator does not make them reach one
+		"lead":   here + " ines iris",                         // not greta, whose reach is wider
 		"dual":   here + " " + there + " adam ines iris ivan", // two roles are not one wider one: not gina
 		"alice":  "", "adam": "", "root": "", "gina": "", "sam": "",
 	} {
