@@ -20,7 +20,7 @@ func scenarioZ24(t *testing.T) {
 	portal := sc.basic("portal")
 	alice, ines, bob := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal"), sc.logIn(t, "bob", "portal")
 	act := acting(ines.AccessToken, urnAccess)
-	id := func(event object, who string) any { return event[who].(object)["id"] }
+	id := func(event object, who string) any { return inside(event, who, "id") }
 
 	t.Run("token exchanged", func(t *testing.T) {
 		a := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"scope", "read", "audience", aggregates}).opaque(t)
@@ -29,14 +29,14 @@ func scenarioZ24(t *testing.T) {
 		assert.Equal(t, grantExchange, e["grant"])
 		assert.Equal(t, "portal", e["client"])
 		assert.Equal(t, "alice", id(e, "subject"))
-		assert.Equal(t, "acme", e["subject"].(object)["tenant"])
+		assert.Equal(t, "acme", inside(e, "subject", "tenant"))
 		assert.NotContains(t, e, "actor")
 		assert.Equal(t, "portal-narrow", e["rule"])
 		assert.Equal(t, "narrow", e["mode"])
 		assert.Equal(t, object{"targets": []any{aggregates}, "scope": "read"}, e["asked"])
 		granted := e["granted"].(object)
 		assert.Equal(t, sc.active(t, portal, a.token())["jti"], granted["token_id"], "which token it was")
-		assert.Equal(t, sc.active(t, portal, alice.AccessToken)["jti"], e["subject"].(object)["token_id"], "and from which")
+		assert.Equal(t, sc.active(t, portal, alice.AccessToken)["jti"], inside(e, "subject", "token_id"), "and from which")
 		assert.Equal(t, "read", granted["scope"])
 		assert.Equal(t, []any{aggregates}, granted["targets"])
 		assert.Equal(t, sc.clock.Now().Format(time.RFC3339), e["time"])
@@ -49,18 +49,18 @@ func scenarioZ24(t *testing.T) {
 			assert.Equal(t, "portal", e["client"])
 			assert.Equal(t, "alice", id(e, "subject"))
 			assert.Equal(t, "ines", id(e, "actor"))
-			assert.Equal(t, sc.iss(), e["actor"].(object)["iss"])
-			assert.Equal(t, `"ines"`, e["granted"].(object)["chain"])
-			assert.Equal(t, true, e["granted"].(object)["refresh_token"])
-			assert.Equal(t, true, e["granted"].(object)["id_token"])
+			assert.Equal(t, sc.iss(), inside(e, "actor", "iss"))
+			assert.Equal(t, `"ines"`, inside(e, "granted", "chain"))
+			assert.Equal(t, true, inside(e, "granted", "refresh_token"))
+			assert.Equal(t, true, inside(e, "granted", "id_token"))
 		}
 	})
 	t.Run("a client that acts", func(t *testing.T) {
 		e := sc.exchange(t, sc.basic("aggregates-api"), about(alice.AccessToken, urnAccess)).opaque(t).event(t)
 		assert.Equal(t, "client-as-actor", e["mode"])
 		assert.Equal(t, "aggregates-api", e["client"])
-		assert.Equal(t, "portal", e["subject"].(object)["token_client"])
-		assert.Equal(t, `"aggregates-api"`, e["granted"].(object)["chain"])
+		assert.Equal(t, "portal", inside(e, "subject", "token_client"))
+		assert.Equal(t, `"aggregates-api"`, inside(e, "granted", "chain"))
 	})
 	t.Run("impersonation without a trace in the token", func(t *testing.T) { // C01
 		customer := sc.logIn(t, "alice", "customer")
@@ -69,7 +69,7 @@ func scenarioZ24(t *testing.T) {
 		assert.Equal(t, "impersonate", e["mode"])
 		assert.Equal(t, "service", e["client"])
 		assert.Equal(t, "alice", id(e, "subject"))
-		assert.Equal(t, "transfer", e["granted"].(object)["expanded"], "audited as expansion")
+		assert.Equal(t, "transfer", inside(e, "granted", "expanded"), "audited as expansion")
 	})
 	t.Run("refresh", func(t *testing.T) {
 		a := sc.exchange(t, portal, about("alice", urnUserID), act, []string{"scope", "read offline_access"}).opaque(t)
@@ -82,7 +82,7 @@ func scenarioZ24(t *testing.T) {
 	t.Run("client_credentials", func(t *testing.T) {
 		e := sc.own(t, portal).event(t)
 		assert.Equal(t, "client_credentials", e["grant"])
-		assert.Equal(t, "client", e["subject"].(object)["kind"])
+		assert.Equal(t, "client", inside(e, "subject", "kind"))
 	})
 
 	for _, row := range []struct {

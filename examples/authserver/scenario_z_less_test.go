@@ -148,7 +148,7 @@ func scenarioZ13(t *testing.T) {
 		m := sc.active(t, sc.basic("bank-api"), b.token())
 		assert.Equal(t, ledger, m["aud"])
 		assert.Equal(t, "read", m["scope"])
-		assert.Equal(t, "aggregates-api", m["act"].(object)["sub"])
+		assert.Equal(t, "aggregates-api", inside(m, "act", "sub"))
 	})
 	t.Run("more than the old token", func(t *testing.T) {
 		sc.exchange(t, portal, about(adam.AccessToken, urnAccess), []string{"scope", "transfer"}).refused(t, tokenexchange.InvalidScope)

@@ -120,6 +120,12 @@ func (a reply) refused(t *testing.T, code tokenexchange.Code, reasons ...string)
 
 func noted(event object, name string) string { s, _ := event[name].(string); return s + "\n" }
 
+// inside is a member of a member; nil if there is none.
+func inside(o object, outer, inner string) any {
+	within, _ := o[outer].(object)
+	return within[inner]
+}
+
 // notLeaked asserts that a text has no token, secret or signature of the request (I08).
 func (a reply) notLeaked(t *testing.T, text string) {
 	t.Helper()

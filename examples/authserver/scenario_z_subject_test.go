@@ -160,6 +160,9 @@ func scenarioZ02(t *testing.T) {
 		refused(t, mint(t, ours, kid, with(claims, object{"jti": "never-issued"})))
 		refused(t, mint(t, ours, kid, with(claims, object{"jti": nil})))
 		refused(t, mint(t, ours, with(kid, object{"typ": "JWT"}), claims))
+		asID := with(claims, object{"aud": "portal", "azp": "portal", "scope": nil})
+		sc.exchange(t, portal, about(mint(t, ours, object{"kid": header["kid"]}, asID), urnID), []string{"scope", "read"}).
+			refused(t, tokenexchange.InvalidRequest) // the record is one of an access token
 
 		revoked := sc.logIn(t, "alice", "portal").JWT
 		sc.exchange(t, portal, about(revoked, urnAccess)).opaque(t)

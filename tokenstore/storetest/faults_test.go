@@ -184,7 +184,7 @@ func (s *cascade) Commit(ctx context.Context, now time.Time, b tokenstore.Batch)
 		}
 	}
 	s.mu.Unlock()
-	time.Sleep(100 * time.Microsecond)
+	time.Sleep(2 * time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range b.Put {
@@ -197,6 +197,7 @@ func (s *cascade) Commit(ctx context.Context, now time.Time, b tokenstore.Batch)
 }
 
 func (s *cascade) Revoke(ctx context.Context, now time.Time, k tokenstore.Key, until time.Time) error {
+	time.Sleep(500 * time.Microsecond) // others have looked by now, and not written yet
 	s.mu.Lock()
 	children := s.children[k]
 	s.dead[k] = true
