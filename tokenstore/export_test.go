@@ -6,8 +6,8 @@ import "unsafe"
 const EntrySize = unsafe.Sizeof(entry{})
 
 // Entries is how many keys the memory knows of, Owners, Buckets and Marks how many of them there are.
-func (m *Memory) Entries() int { return max(int(m.entries.used)-1, 0) - int(m.entries.spare) }
-func (m *Memory) Owners() int  { return len(m.owners) }
+func (m *Memory) Entries() int { return int(m.entries.values) }
+func (m *Memory) Owners() int  { return int(m.people.values) }
 func (m *Memory) Buckets() int { return len(m.due.buckets) }
 func (m *Memory) Marks() int   { return len(m.spentBy) }
 

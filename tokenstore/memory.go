@@ -11,11 +11,9 @@ import (
 // called keeps what it has. Its memory is bounded by the tokens that are live at one time, and is reused but not given back.
 type Memory struct {
 	mu      sync.Mutex
-	entries slab[entry, *entry]
-	table   map[uint64]uint32 // entries by key
-	cells   cells             // data and ancestors
-	people  slab[owner, *owner]
-	owners  map[uint64]uint32 // people by key
+	entries index[entry, *entry]
+	cells   cells // data and ancestors
+	people  index[owner, *owner]
 	due     schedule
 	spentBy map[uint32]Key // by entry: the first key that the batch put, or zero
 	scratch []byte
@@ -28,9 +26,8 @@ func NewMemory() *Memory { return &Memory{} }
 // begin takes the lock, which the caller gives back.
 func (m *Memory) begin() {
 	m.mu.Lock()
-	if m.table == nil {
-		m.table, m.owners, m.spentBy = map[uint64]uint32{}, map[uint64]uint32{}, map[uint32]Key{}
-		m.due.buckets = map[int64]uint32{}
+	if m.spentBy == nil {
+		m.spentBy, m.due.buckets = map[uint32]Key{}, map[int64]uint32{}
 	}
 }
 
@@ -129,10 +126,10 @@ func (m *Memory) put(at int64, r Record, lineage []Key) {
 
 // entry returns the number of a key's entry, which it makes known until then at least.
 func (m *Memory) entry(at int64, key Key, until int64) uint32 {
-	n := m.find(key)
+	n := m.entries.find(key)
 	var e *entry
 	if n == 0 {
-		n, e = m.add(key)
+		n, e = m.entries.add(key)
 		m.look(n, until+linger)
 	} else if e = m.entries.get(n); e.forgotten(at) { // it has only not been swept yet
 		m.clear(n, e)
@@ -149,14 +146,14 @@ func (m *Memory) Discard(ctx context.Context, b Batch) error {
 	m.begin()
 	defer m.mu.Unlock()
 	for _, r := range b.Put {
-		if n := m.find(r.Key); n != 0 && m.entries.get(n).holds {
+		if n := m.entries.find(r.Key); n != 0 && m.entries.get(n).holds {
 			e := m.entries.get(n)
 			m.drop(e)
 			m.orphan(e)
 		}
 	}
 	for _, mark := range b.Spend {
-		if n := m.find(mark.Key); n != 0 && m.entries.get(n).spent && m.spentBy[n] == b.name() {
+		if n := m.entries.find(mark.Key); n != 0 && m.entries.get(n).spent && m.spentBy[n] == b.name() {
 			m.unspend(n, m.entries.get(n))
 		}
 	}
@@ -207,7 +204,7 @@ func (m *Memory) List(ctx context.Context, now time.Time, key Key) ([]Record, er
 	at := now.Unix()
 	m.sweep(at, sweepRead)
 	var list []Record
-	if who := m.owner(key); who != 0 {
+	if who := m.people.find(key); who != 0 {
 		for n := m.people.get(who).first; n != 0; n = m.entries.get(n).after {
 			if e := m.entries.get(n); e.live(at) && !m.ended(at, e) {
 				list = append(list, m.record(e))

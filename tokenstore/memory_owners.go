@@ -3,31 +3,22 @@ package tokenstore
 // owner is the head of the list of what belongs to somebody.
 type owner struct {
 	key   Key
-	same  uint32 // next owner with the same hash
+	same  uint32 // next owner in the index's bucket
 	first uint32 // entry
 }
 
-func (o *owner) link() *uint32 { return &o.same }
-
-// owner returns the number of an owner who has something; 0 if nobody does.
-func (m *Memory) owner(k Key) uint32 {
-	n := m.owners[short(k)]
-	for n != 0 && m.people.get(n).key != k {
-		n = m.people.get(n).same
-	}
-	return n
-}
+func (o *owner) link() *uint32  { return &o.same }
+func (o *owner) name() *Key     { return &o.key }
+func (o *owner) other() *uint32 { return &o.same }
 
 // own puts an entry into the list of its owner.
 func (m *Memory) own(n uint32, k Key) {
 	if k == (Key{}) {
 		return
 	}
-	who := m.owner(k)
+	who := m.people.find(k)
 	if who == 0 {
-		who = m.people.alloc()
-		*m.people.get(who) = owner{key: k, same: m.owners[short(k)]}
-		m.owners[short(k)] = who
+		who, _ = m.people.add(k)
 	}
 	o, e := m.people.get(who), m.entries.get(n)
 	e.owner, e.after = who, o.first
@@ -54,24 +45,6 @@ func (m *Memory) disown(e *entry) {
 	}
 	e.owner, e.before, e.after = 0, 0, 0
 	if o.first == 0 {
-		m.leave(who)
+		m.people.remove(who)
 	}
-}
-
-// leave forgets an owner who has nothing left.
-func (m *Memory) leave(n uint32) {
-	gone := m.people.get(n)
-	h := short(gone.key)
-	if m.owners[h] == n {
-		if m.owners[h] = gone.same; gone.same == 0 {
-			delete(m.owners, h)
-		}
-	} else {
-		o := m.people.get(m.owners[h])
-		for o.same != n {
-			o = m.people.get(o.same)
-		}
-		o.same = gone.same
-	}
-	m.people.release(n)
 }

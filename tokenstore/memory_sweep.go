@@ -60,7 +60,7 @@ func (m *Memory) sweep(at int64, most int) {
 		e := m.entries.get(n)
 		if e.forgotten(at) {
 			m.clear(n, e)
-			m.remove(n)
+			m.entries.remove(n)
 			continue
 		}
 		when := e.gone

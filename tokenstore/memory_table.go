@@ -1,7 +1,6 @@
 package tokenstore
 
 import (
-	"encoding/binary"
 	"slices"
 	"time"
 )
@@ -16,7 +15,7 @@ type entry struct {
 	size          uint32 // bytes of data
 	owner         uint32 // 0: nobody's
 	before, after uint32 // entries in the owner's list
-	same          uint32 // next entry in the table with the same hash
+	same          uint32 // next entry in the index's bucket
 	next          uint32 // next entry in the schedule's bucket
 	expires       int64  // of the record, Unix time
 	gone          int64  // when everything under the key or made from it has expired
@@ -26,7 +25,9 @@ type entry struct {
 	spent         bool
 }
 
-func (e *entry) link() *uint32 { return &e.next }
+func (e *entry) link() *uint32  { return &e.next }
+func (e *entry) name() *Key     { return &e.key }
+func (e *entry) other() *uint32 { return &e.same }
 
 // forgotten reports whether nothing of the entry counts any more.
 func (e *entry) forgotten(at int64) bool { return at >= e.gone+linger }
@@ -34,53 +35,14 @@ func (e *entry) forgotten(at int64) bool { return at >= e.gone+linger }
 // live reports whether there is a record that has not expired.
 func (e *entry) live(at int64) bool { return e.holds && at < e.expires }
 
-// short is half a word's worth of a key, which is a hash already: entries that share it are in a list.
-func short(k Key) uint64 { return binary.LittleEndian.Uint64(k[:]) }
-
-// find returns the number of a key's entry; 0 if there is none.
-func (m *Memory) find(k Key) uint32 {
-	n := m.table[short(k)]
-	for n != 0 && m.entries.get(n).key != k {
-		n = m.entries.get(n).same
-	}
-	return n
-}
-
 // known is find for what still counts; nil if there is none.
 func (m *Memory) known(at int64, k Key) *entry {
-	if n := m.find(k); n != 0 {
+	if n := m.entries.find(k); n != 0 {
 		if e := m.entries.get(n); !e.forgotten(at) {
 			return e
 		}
 	}
 	return nil
-}
-
-// add makes the entry of a key that has none.
-func (m *Memory) add(k Key) (uint32, *entry) {
-	n := m.entries.alloc()
-	e := m.entries.get(n)
-	e.key, e.same = k, m.table[short(k)]
-	m.table[short(k)] = n
-	return n, e
-}
-
-// remove forgets an entry, which is in no list but the table's.
-func (m *Memory) remove(n uint32) {
-	gone := m.entries.get(n)
-	h := short(gone.key)
-	if m.table[h] == n {
-		if m.table[h] = gone.same; gone.same == 0 {
-			delete(m.table, h)
-		}
-	} else {
-		e := m.entries.get(m.table[h])
-		for e.same != n {
-			e = m.entries.get(e.same)
-		}
-		e.same = gone.same
-	}
-	m.entries.release(n)
 }
 
 // ancestorsOf returns the ancestors of an entry, until it is called again.
