@@ -38,6 +38,7 @@ func TestD30_Decisions(t *testing.T) { decisionVectors(t, "D30") }
 func TestI10_Decisions(t *testing.T) { decisionVectors(t, "I10") }
 func TestR07_Decisions(t *testing.T) { decisionVectors(t, "R07") }
 func TestR09_Decisions(t *testing.T) { decisionVectors(t, "R09") }
+func TestR14_Decisions(t *testing.T) { decisionVectors(t, "R14") }
 func TestR15_Decisions(t *testing.T) { decisionVectors(t, "R15") }
 
 func TestI11_Requests(t *testing.T) { requestVectors(t, "I11") }
@@ -50,7 +51,7 @@ func TestR10_Requests(t *testing.T) { requestVectors(t, "R10") }
 
 // TestVectors_AreAllRun: a vector of a row that has no test above would be a claim without proof.
 func TestVectors_AreAllRun(t *testing.T) {
-	decisions := []string{"D01", "D02", "D03", "D04", "D05", "D06", "D07", "D08", "D09", "D10", "D12", "D13", "D14", "D15", "D16", "D17", "D19", "D20", "D21", "D22", "D23", "D24", "D25", "D27", "D28", "D30", "I10", "R07", "R09", "R15"}
+	decisions := []string{"D01", "D02", "D03", "D04", "D05", "D06", "D07", "D08", "D09", "D10", "D12", "D13", "D14", "D15", "D16", "D17", "D19", "D20", "D21", "D22", "D23", "D24", "D25", "D27", "D28", "D30", "I10", "R07", "R09", "R14", "R15"}
 	requests := []string{"I11", "R02", "R03", "R04", "R05", "R06", "R10"}
 	check := func(rows []string, vectors map[string]vector) {
 		left := len(vectors)
