@@ -56,6 +56,9 @@ func (w *world) checkHead() error {
 	case len(w.Policy) == 0:
 		return fmt.Errorf("policy: it is missing")
 	}
+	if _, err := tokenexchange.ParsePolicy(w.Policy); err != nil { // before a port is taken
+		return fmt.Errorf("policy: %w", err)
+	}
 	return nil
 }
 

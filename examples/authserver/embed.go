@@ -82,10 +82,8 @@ func (s *server) trust(w *world) []tokenexchange.Trust {
 		if len(c.JWKS) == 0 {
 			continue
 		}
-		// Clients write typ JWT, or none, and that is what the usual typ of an ID token stands for; verifyJWT gives
-		// what has been found a type of its own.
 		list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Audience: []string{s.issuer},
-			Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: "", typeAuthJWT: "client-authentication+jwt"}})
+			Types: map[tokenexchange.TokenType]string{typeAssertion: "JWT", typeAuthJWT: "client-authentication+jwt"}})
 	}
 	return list
 }
@@ -100,10 +98,10 @@ func (s *server) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tok
 	if _, isClient := s.directory.client(tok.Issuer); !isClient {
 		return tok, nil
 	}
-	if c.Type != tokenexchange.TypeJWT || tok.Type != tokenexchange.TypeIDToken || tok.Issuer != c.Client.ID || len(tok.Audience) != 1 {
+	if c.Type != tokenexchange.TypeJWT || tok.Type != typeAssertion || tok.Issuer != c.Client.ID {
 		return tokenexchange.Token{}, fmt.Errorf("%w: a client's word, where it is none", tokenexchange.InvalidRequest)
 	}
-	tok.Type, tok.Kind = typeAssertion, tokenexchange.KindUser
+	tok.Kind, tok.Scope = tokenexchange.KindUser, nil // a client says who, not what may be done
 	return tok, nil
 }
 

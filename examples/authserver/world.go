@@ -120,7 +120,7 @@ type login struct {
 	Client string `json:"client"`
 }
 
-// parseWorld reads a world strictly. What the parts say of each other is checked too; the policy is read by newServer.
+// parseWorld reads a world strictly. What the parts say of each other is checked too.
 func parseWorld(data []byte) (*world, error) {
 	w := &world{}
 	if err := readStrictly(data, w); err != nil {
