@@ -72,10 +72,7 @@ func (h *threeMaps) AuthorizeActor(_ context.Context, f tokenexchange.Facts) err
 func (h *threeMaps) IssueToken(_ context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
 	t := tokenexchange.IssuedToken{Value: rand.Text(), ID: rand.Text(), Expires: d.Expires}
 	key := sha256.Sum256([]byte(t.Value))
-	h.tokens.Store(key, tokenexchange.Token{
-		Type: d.Type, Kind: d.Subject.Kind, ID: t.ID, Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
-		Actor: d.Actor, Audience: d.Audience, Scope: d.Scope, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
-	})
+	h.tokens.Store(key, d.Token(t.ID))
 	t.Discard = func(context.Context) error { h.tokens.Delete(key); return nil }
 	return t, nil
 }

@@ -112,15 +112,26 @@ type Decision struct {
 	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing
 }
 
-// Token is what a token made from the decision says, for issuers that keep a record of opaque ones. id is its handle,
-// never the token.
+// Token is what a token made from the decision says, for issuers that keep a record; id is its handle, never the token.
+// An own access token is TypeAccessToken, however it was asked for (R07), an ID token says no scope, and a scope that was
+// decided is known, if it is empty too.
 func (d Decision) Token(id string) Token {
 	in := d.Facts.Subject.Token
-	return Token{
+	t := Token{
 		Type: d.Type, Kind: d.Subject.Kind, ID: id, Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
 		Audience: d.Audience, Scope: d.Scope, Actor: d.Actor, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
 		AuthTime: in.AuthTime, ACR: in.ACR, AMR: in.AMR,
 	}
+	switch {
+	case d.Type == TypeIDToken:
+		t.Scope = nil
+	case t.Scope == nil:
+		t.Scope = Scope{}
+	}
+	if d.Type == TypeJWT {
+		t.Type = TypeAccessToken
+	}
+	return t
 }
 
 // tokenType is the token_type of the response (RFC 8693 §2.2.1).

@@ -24,11 +24,7 @@ func refuse(reason string) error {
 
 // parties says who would act for whom.
 func parties(f tokenexchange.Facts) (actor, subject tokenexchange.Identity, err error) {
-	actor = tokenexchange.Identity{Issuer: f.Issuer, Kind: tokenexchange.KindClient, ID: f.Client.ID}
-	if f.Actor != nil {
-		actor = f.Actor.Identity
-	}
-	subject = f.Subject.Identity
+	actor, subject = f.ActingParty(), f.Subject.Identity
 	for _, id := range []tokenexchange.Identity{actor, subject} {
 		if id.Issuer == "" || id.Kind == "" || id.ID == "" {
 			return actor, subject, refuse("the facts do not say who acts for whom")

@@ -48,7 +48,7 @@ func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 		return tokenexchange.IssuedToken{}, i.failure
 	}
 	d = deepCopy(d)
-	tok := tokenOf(d)
+	tok := d.Token(rand.Text())
 	t := tokenexchange.IssuedToken{ID: tok.ID, Expires: tok.Expires, Discard: func(context.Context) error {
 		i.Revoke(tok.ID)
 		return nil
@@ -65,26 +65,6 @@ func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 		t.IDToken = i.record(id, &d)
 	}
 	return t, nil
-}
-
-// tokenOf is what a token for the decision says. An own access token is TypeAccessToken, however it was asked for (R07).
-func tokenOf(d tokenexchange.Decision) tokenexchange.Token {
-	login := d.Facts.Subject.Token
-	t := tokenexchange.Token{
-		Type: d.Type, Kind: d.Subject.Kind, ID: rand.Text(), Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
-		Audience: d.Audience, Scope: d.Scope, Actor: d.Actor, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
-		AuthTime: login.AuthTime, ACR: login.ACR, AMR: login.AMR,
-	}
-	switch t.Type {
-	case tokenexchange.TypeJWT:
-		t.Type = tokenexchange.TypeAccessToken
-	case tokenexchange.TypeIDToken:
-		t.Scope = nil
-	}
-	if t.Type == tokenexchange.TypeAccessToken && t.Scope == nil {
-		t.Scope = tokenexchange.Scope{}
-	}
-	return t
 }
 
 // Put makes a token as if it had been issued before, at a login for one, and returns its value. An empty Type is

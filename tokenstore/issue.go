@@ -97,7 +97,7 @@ func isTicket(t tokenexchange.Token, issuer string) bool {
 
 // main makes the token that was asked for.
 func (i *issue) main(ctx context.Context) (err error) {
-	tok := tokenOf(i.d)
+	tok := i.d.Token("")
 	if prefix, opaque := i.prefix(i.d.Type); opaque {
 		i.issued.Value = newValue(prefix)
 		tok.ID = handle(i.issued.Value)
@@ -168,7 +168,7 @@ func (i *issue) idToken(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tok := tokenOf(i.d)
+	tok := i.d.Token("")
 	tok.ID, tok.Type, tok.Audience, tok.Scope = claims.ID, tokenexchange.TypeIDToken, []string{i.d.Client}, nil
 	return i.put(tok, nil)
 }
@@ -178,7 +178,7 @@ func (i *issue) refreshToken(context.Context) (err error) {
 	if !i.d.RefreshToken {
 		return nil
 	}
-	tok := tokenOf(i.d)
+	tok := i.d.Token("")
 	tok.Type = tokenexchange.TypeRefreshToken
 	var g *grant
 	if i.refresh != nil {
@@ -213,20 +213,4 @@ func (i *issue) commit(ctx context.Context) error {
 		return i.reused(ctx, i.refresh.finding, i.d.Issued)
 	}
 	return err
-}
-
-// tokenOf is what a token for the decision says. An own access token is TypeAccessToken, however it was asked for (R07),
-// and a scope that was decided is known, if it is empty too.
-func tokenOf(d tokenexchange.Decision) tokenexchange.Token {
-	tok := d.Token("")
-	switch {
-	case tok.Type == tokenexchange.TypeIDToken:
-		tok.Scope = nil
-	case tok.Scope == nil:
-		tok.Scope = tokenexchange.Scope{}
-	}
-	if tok.Type == tokenexchange.TypeJWT {
-		tok.Type = tokenexchange.TypeAccessToken
-	}
-	return tok
 }

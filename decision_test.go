@@ -1,0 +1,44 @@
+package tokenexchange_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	tx "github.com/go-tokenexchange/tokenexchange"
+)
+
+// TestR07_D27_R17_TokenOfADecision: what an issuer keeps says all that the token says, the key and the chain included.
+func TestR07_D27_R17_TokenOfADecision(t *testing.T) {
+	login := tx.Token{AuthTime: propertyNow.Add(-time.Hour), ACR: "2", AMR: []string{"pwd"}, ID: "old", Scope: tx.Scope{"more"}}
+	d := tx.Decision{
+		Mode: tx.Delegate, Issuer: own, Client: "c1", Subject: tx.Identity{Issuer: own, Kind: tx.KindUser, Tenant: "acme", ID: "alice"},
+		Actor: &tx.Actor{Issuer: own, Subject: "bob"}, Audience: []string{"a"}, Scope: tx.Scope{"read"}, Type: tx.TypeAccessToken,
+		Issued: propertyNow, Expires: propertyNow.Add(time.Minute), Confirmation: tx.Confirmation{JKT: "k"},
+		Facts: tx.Facts{Subject: tx.Subject{Token: login}},
+	}
+	want := tx.Token{
+		Type: tx.TypeAccessToken, Kind: tx.KindUser, ID: "new", Issuer: own, Subject: "alice", ClientID: "c1", Audience: []string{"a"},
+		Scope: tx.Scope{"read"}, Actor: d.Actor, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
+		AuthTime: login.AuthTime, ACR: "2", AMR: []string{"pwd"},
+	}
+	require.Equal(t, want, d.Token("new"))
+
+	d.Type = tx.TypeJWT
+	require.Equal(t, want, d.Token("new"), "an own JWT is an access token")
+
+	d.Scope, want.Scope = nil, tx.Scope{}
+	require.Equal(t, want, d.Token("new"), "no scope is a scope that is known")
+
+	d.Type, d.Scope, want.Type, want.Scope = tx.TypeIDToken, tx.Scope{"read"}, tx.TypeIDToken, nil
+	require.Equal(t, want, d.Token("new"), "an ID token says no scope")
+}
+
+// TestD11_ActingParty: the actor, or the client as a client, never as a user of the same name.
+func TestD11_ActingParty(t *testing.T) {
+	f := tx.Facts{Issuer: own, Client: tx.Client{ID: "bob"}}
+	require.Equal(t, tx.Identity{Issuer: own, Kind: tx.KindClient, ID: "bob"}, f.ActingParty())
+	f.Actor = &tx.Subject{Identity: tx.Identity{Issuer: foreign, Kind: tx.KindWorkload, ID: "robot"}}
+	require.Equal(t, f.Actor.Identity, f.ActingParty())
+}
