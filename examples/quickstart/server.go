@@ -110,10 +110,7 @@ func (s *server) ResolveSubject(_ context.Context, tok tokenexchange.Token) (tok
 // AuthorizeActor is asked after the tokens have been verified, and in addition to the policy. Where there is no actor
 // token it is the client that wants to act.
 func (s *server) AuthorizeActor(_ context.Context, f tokenexchange.Facts) error {
-	actor := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: f.Client.ID}
-	if f.Actor != nil {
-		actor = f.Actor.Identity
-	}
+	actor := f.ActingParty()
 	if !s.actsFor[relation{actor, f.Subject.Identity}] {
 		return fmt.Errorf("%w: %s does not act for %s", tokenexchange.InvalidRequest, actor.ID, f.Subject.ID)
 	}
