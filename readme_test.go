@@ -45,6 +45,25 @@ func TestREADME_SaysWhatIsRun(t *testing.T) {
 	require.Equal(t, string(transcript), shown[1], "the transcript is not what the quickstart prints")
 }
 
+// TestREADME_AHostIsUnderAHundredLines counts the host in the package's example: from its maps to the Exchanger, without
+// comments and blank lines.
+func TestREADME_AHostIsUnderAHundredLines(t *testing.T) {
+	source, err := os.ReadFile("example_host_test.go")
+	require.NoError(t, err)
+	_, host, found := strings.Cut(string(source), "type threeMaps struct")
+	require.True(t, found)
+	host, _, found = strings.Cut(host, "// logIn stands for the logins")
+	require.True(t, found)
+	lines := 1
+	for line := range strings.Lines(host) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+			lines++
+		}
+	}
+	require.Less(t, lines, 100)
+	require.Greater(t, lines, 50, "the host is somewhere else")
+}
+
 // unindented drops the white space in front of each line, since a snippet stands at another depth than its example.
 func unindented(source string) string {
 	var b strings.Builder
