@@ -58,17 +58,9 @@ func (a *Authorizer) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) 
 	case a.Func != nil:
 		return a.Func(ctx, f)
 	}
-	p := Pair{Actor: actingParty(f), Subject: f.Subject.Identity}
+	p := Pair{Actor: f.ActingParty(), Subject: f.Subject.Identity}
 	if isSomebody(p.Actor) && isSomebody(p.Subject) && slices.Contains(a.Pairs, p) {
 		return nil
 	}
 	return fmt.Errorf("%w: no pair says that this party may act for that one", tokenexchange.InvalidRequest)
-}
-
-// actingParty is who acts: the actor, or the client where there is none (D11).
-func actingParty(f tokenexchange.Facts) tokenexchange.Identity {
-	if f.Actor != nil {
-		return f.Actor.Identity
-	}
-	return tokenexchange.Identity{Issuer: f.Issuer, Kind: tokenexchange.KindClient, ID: f.Client.ID}
 }

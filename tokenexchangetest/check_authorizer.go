@@ -17,7 +17,7 @@ import (
 // An authorizer that lets some actors act for whomever there is does not pass, since a stranger may be the subject then.
 // A call may take until ctx ends, and 10 seconds at most.
 func CheckAuthorizer(ctx context.Context, a tokenexchange.ActorAuthorizer, yes tokenexchange.Facts) error {
-	if !isSomebody(yes.Subject.Identity) || !isSomebody(actingParty(yes)) {
+	if !isSomebody(yes.Subject.Identity) || !isSomebody(yes.ActingParty()) {
 		return errors.New("tokenexchangetest: CheckAuthorizer needs facts with a subject and an actor or client")
 	}
 	c := authorizerCheck{checker: &checker{ctx: ctx}, authorizer: a, yes: yes}

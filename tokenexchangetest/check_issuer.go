@@ -19,8 +19,8 @@ import (
 // Every token that it gets it discards. What cannot be seen from outside is not checked: whether a discarded token is
 // good for nothing, and how long refresh and ID tokens live. A call may take until ctx ends, and 10 seconds at most.
 func CheckIssuer(ctx context.Context, issuer tokenexchange.TokenIssuer, d tokenexchange.Decision) error {
-	if reason := incomplete(d); reason != "" {
-		return fmt.Errorf("tokenexchangetest: CheckIssuer needs a complete decision; this one has no %s", reason)
+	if err := d.Check(); err != nil {
+		return fmt.Errorf("tokenexchangetest: CheckIssuer needs a complete decision; this is %w", err)
 	}
 	c := issuerCheck{checker: &checker{ctx: ctx}, issuer: issuer, d: d, had: map[string]bool{}}
 	return c.run(c.nothing, c.variants, c.brief, c.crowd, c.cancel)

@@ -146,5 +146,5 @@ func TestCheckIssuerAsksForWhatAPolicyMayDecide(t *testing.T) {
 }
 
 func TestCheckIssuerNeedsADecision(t *testing.T) {
-	assert.ErrorContains(t, tokenexchangetest.CheckIssuer(ctx, issuerFunc(good), tx.Decision{}), "has no mode")
+	assert.ErrorContains(t, tokenexchangetest.CheckIssuer(ctx, issuerFunc(good), tx.Decision{}), "without mode")
 }

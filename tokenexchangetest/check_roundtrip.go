@@ -17,8 +17,8 @@ import (
 //
 // d should be what a policy decided, with an Actor best of all. A call may take until ctx ends, and 10 seconds at most.
 func CheckRoundTrip(ctx context.Context, issuer tokenexchange.TokenIssuer, verify tokenexchange.Verifiers, d tokenexchange.Decision) error {
-	if reason := incomplete(d); reason != "" {
-		return fmt.Errorf("tokenexchangetest: CheckRoundTrip needs a complete decision; this one has no %s", reason)
+	if err := d.Check(); err != nil {
+		return fmt.Errorf("tokenexchangetest: CheckRoundTrip needs a complete decision; this is %w", err)
 	}
 	if verify[d.Type] == nil {
 		return fmt.Errorf("tokenexchangetest: CheckRoundTrip needs a verifier for %s", d.Type)

@@ -157,6 +157,6 @@ func TestCheckRoundTripNeedsADecisionAndAVerifier(t *testing.T) {
 	var i tokenexchangetest.Issuer
 	noActor := decided()
 	noActor.Actor = nil
-	assert.ErrorContains(t, tokenexchangetest.CheckRoundTrip(ctx, &i, nil, noActor), "has no actor")
+	assert.ErrorContains(t, tokenexchangetest.CheckRoundTrip(ctx, &i, nil, noActor), "without its actor")
 	assert.ErrorContains(t, tokenexchangetest.CheckRoundTrip(ctx, &i, nil, decided()), "needs a verifier for urn:ietf:")
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
 )
@@ -39,8 +38,8 @@ func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	if err := ctx.Err(); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
-	if reason := incomplete(d); reason != "" {
-		return tokenexchange.IssuedToken{}, fmt.Errorf("tokenexchangetest: a decision without %s", reason)
+	if err := d.Check(); err != nil {
+		return tokenexchange.IssuedToken{}, fmt.Errorf("tokenexchangetest: %w", err)
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -146,25 +145,4 @@ func (i *Issuer) Len() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return len(i.records)
-}
-
-// incomplete names what a decision lacks before anything can be issued for it, or nothing.
-func incomplete(d tokenexchange.Decision) string {
-	switch {
-	case d.Mode == "":
-		return "mode"
-	case d.Issuer == "" || d.Client == "":
-		return "issuer or client"
-	case !isSomebody(d.Subject):
-		return "subject"
-	case (d.Mode == tokenexchange.Delegate || d.Mode == tokenexchange.ClientActs) && d.Actor == nil:
-		return "actor"
-	case d.Type == "" || len(d.Audience) == 0:
-		return "type or audience"
-	case d.Issued.IsZero() || d.Expires.Sub(d.Issued) < time.Second:
-		return "lifetime"
-	case d.RefreshToken && d.RefreshExpires.Sub(d.Issued) < time.Second:
-		return "lifetime for its refresh token"
-	}
-	return ""
 }
