@@ -1,0 +1,155 @@
+package exchangetable_test
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/exchangetable"
+	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+const issuer = "https://as.example"
+
+// TestTable_NetHTTP holds Exchanger.Handler with the tokens of package tokenstore to the table.
+func TestTable_NetHTTP(t *testing.T) {
+	t.Run("opaque", func(t *testing.T) { exchangetable.Run(t, newHost(t, nil)) })
+	t.Run("JWT", func(t *testing.T) { exchangetable.Run(t, newHost(t, map[tokenexchange.TokenType]string{})) })
+}
+
+// host is an authorization server on net/http.
+type host struct {
+	clients map[string]exchangetable.Client
+	minter  *tokenexchangetest.Minter
+	tokens  *tokenstore.Tokens
+	opaque  bool // access tokens are
+}
+
+// newHost starts one. opaque is Tokens.Opaque.
+func newHost(t *testing.T, opaque map[tokenexchange.TokenType]string) exchangetable.Server {
+	minter := tokenexchangetest.NewMinter(issuer)
+	h := &host{clients: map[string]exchangetable.Client{}, minter: minter, opaque: opaque == nil,
+		tokens: &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: minter.JWTIssuer(), Opaque: opaque}}
+	for _, c := range exchangetable.Clients() {
+		h.clients[c.ID] = c
+	}
+	trust := minter.Trust()
+	trust.Live = h.tokens.Live
+	verifier, err := tokenexchange.NewVerifier(trust)
+	require.NoError(t, err)
+	h.tokens.Verify = verifier.Verify
+
+	x, audit := exchangetable.Exchanger(issuer)
+	x.Tokens = h.tokens
+	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeAccessToken: h.tokens.VerifyToken,
+		tokenexchange.TypeIDToken: h.tokens.VerifyToken, tokenexchange.TypeJWT: h.tokens.VerifyToken}
+	server := httptest.NewServer(x.Handler(h.authenticate))
+	t.Cleanup(server.Close)
+	return exchangetable.Server{Name: "net/http", Issuer: issuer, URL: server.URL, HTTP: server.Client(),
+		Mint: h.mint, Revoke: h.revoke, Read: h.read, Events: audit.Events}
+}
+
+// authenticate is client_secret_basic, and client_id for a public client (RFC 6749 §2.3.1, §3.2.1).
+func (h *host) authenticate(r *http.Request) (tokenexchange.Client, error) {
+	id, secret := r.PostForm.Get("client_id"), ""
+	if user, password, basic := r.BasicAuth(); basic {
+		id, _ = url.QueryUnescape(user)
+		secret, _ = url.QueryUnescape(password)
+	}
+	c, known := h.clients[id]
+	switch {
+	case !known || subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) == 0:
+		return tokenexchange.Client{}, fmt.Errorf("%w: unknown, or a wrong secret", tokenexchange.InvalidClient)
+	case c.NoGrant:
+		return tokenexchange.Client{}, fmt.Errorf("%w: not for exchanges", tokenexchange.UnauthorizedClient)
+	}
+	return c.Client(), nil
+}
+
+// mint is a login. What it makes is signed with the key of the server, or opaque, and recorded.
+func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
+	now := time.Now().Truncate(time.Second)
+	tok := tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser, ID: rand.Text(), Issuer: issuer,
+		Subject: m.User, ClientID: m.Client, Audience: m.Audience, Scope: m.Scope, Issued: now,
+		Expires: now.Add(time.Duration(m.Lifetime) * time.Second), ACR: m.ACR, AMR: m.AMR}
+	if m.User == "" {
+		tok.Subject, tok.Kind = m.Client, tokenexchange.KindClient
+	}
+	claims := tokenexchangetest.Claims{Subject: tok.Subject, Client: m.Client, Audience: m.Audience, Scope: m.Scope, Now: now,
+		Lifetime: time.Duration(m.Lifetime) * time.Second, Extra: map[string]any{"jti": tok.ID}}
+	if m.MayAct != nil {
+		parsed, err := tokenexchange.ParseToken([]byte(`{"may_act":` + string(m.MayAct) + `}`))
+		require.NoError(t, err)
+		tok.MayAct, claims.Extra["may_act"] = parsed.MayAct, m.MayAct
+	}
+	switch {
+	case m.Kind == exchangetable.ID:
+		tok.Type, tok.Audience, tok.Scope = tokenexchange.TypeIDToken, []string{m.Client}, nil
+		claims.Extra["auth_time"], claims.Extra["acr"], claims.Extra["amr"] = m.AuthTime, m.ACR, m.AMR
+		require.NoError(t, h.tokens.Record(t.Context(), tok))
+		return h.minter.IDToken(claims)
+	case h.opaque:
+		issued, err := h.tokens.Mint(t.Context(), tok)
+		require.NoError(t, err)
+		return issued.Value
+	}
+	require.NoError(t, h.tokens.Record(t.Context(), tok))
+	return h.minter.AccessToken(claims)
+}
+
+// revoke is what RFC 7009 does, over HTTP and by the client the token was issued to.
+func (h *host) revoke(t testing.TB, token string) {
+	claims := h.read(t, token)
+	client, _ := claims["client_id"].(string)
+	rec := h.ask(h.tokens.RevocationHandler(issuer, h.authenticateAs(client)), token)
+	require.Equal(t, http.StatusOK, rec.Code)
+}
+
+// read is introspection by the client that the token was issued to; of an ID token, its claims once it has been verified.
+func (h *host) read(t testing.TB, token string) map[string]any {
+	tok, err := h.tokens.VerifyToken(t.Context(), tokenexchange.Credential{Token: token, Type: h.typeOf(token), Issuer: issuer, Now: time.Now()})
+	if err != nil {
+		return nil
+	}
+	var claims map[string]any
+	if tok.Type == tokenexchange.TypeIDToken {
+		require.NoError(t, json.Unmarshal(tok.Claims, &claims))
+		return claims
+	}
+	rec := h.ask(h.tokens.IntrospectionHandler(issuer, h.authenticateAs(tok.ClientID)), token)
+	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &claims))
+	if claims["active"] != true {
+		return nil
+	}
+	return claims
+}
+
+func (h *host) typeOf(token string) tokenexchange.TokenType {
+	if strings.Contains(token, ".") {
+		return tokenexchange.TypeJWT
+	}
+	return tokenexchange.TypeAccessToken
+}
+
+func (h *host) authenticateAs(id string) func(*http.Request) (tokenexchange.Client, error) {
+	return func(*http.Request) (tokenexchange.Client, error) { return tokenexchange.Client{ID: id}, nil }
+}
+
+func (h *host) ask(endpoint http.Handler, token string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	rec := httptest.NewRecorder()
+	endpoint.ServeHTTP(rec, r)
+	return rec
+}
