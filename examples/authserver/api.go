@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -57,6 +58,14 @@ func (u user) info() userInfo {
 	return userInfo{u.ID, u.Name, u.Organization, append([]string{}, u.Roles...)}
 }
 
+// listedUser is what the directory tells those who may read it: also whether somebody can take part, and the rights over
+// others that put them out of reach of many who may act for people.
+type listedUser struct {
+	userInfo
+	Status     status   `json:"status"`
+	Privileges []string `json:"privileges"`
+}
+
 // listUsers answers with the users of the caller's organisation; a service, which has none, sees all.
 func (s *server) listUsers(w http.ResponseWriter, r *http.Request) {
 	tok, _ := resourceserver.TokenFrom(r.Context())
@@ -65,10 +74,10 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) {
 		tokenexchange.AsError(err).ServeHTTP(w, r)
 		return
 	}
-	list := []userInfo{}
+	list := []listedUser{}
 	for _, u := range s.directory.everybody() {
 		if caller.Kind == tokenexchange.KindClient || u.Organization == caller.Tenant {
-			list = append(list, u.info())
+			list = append(list, listedUser{u.info(), cmp.Or(u.Status, "enabled"), s.privileges(u)})
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -54,7 +54,7 @@ func (s *server) embed(w *world, o options) error {
 		Decide:   s.decide,
 		Actors:   s.authorizer(w),
 		Tokens:   s.tokens,
-		Audit:    tokenexchange.LogSink{Handler: o.Log},
+		Audit:    tokenexchange.LogSink{Handler: withReasons{o.Log}},
 		Now:      o.Now,
 	}
 	if w.UserIDType != "" {

@@ -26,7 +26,9 @@ func (s *server) tokenEndpoint() http.Handler {
 	refresh := s.tokens.RefreshHandler(s.exchanger, s.authenticate(grantRefresh))
 	credentials := s.clientCredentials()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch grantType(r) {
+		form := peek(r)
+		r = r.WithContext(withReason(r.Context(), form))
+		switch grantType(form) {
 		case grantRefresh:
 			refresh.ServeHTTP(w, r)
 		case grantClient:
@@ -37,16 +39,23 @@ func (s *server) tokenEndpoint() http.Handler {
 	})
 }
 
-// grantType looks at the body for the one grant_type and leaves the body as it was. Empty: there is none, or several, or
-// the body is no form.
-func grantType(r *http.Request) string {
+// peek reads the form in the body and leaves the body as it was. Nil: it is too long, or no form.
+func peek(r *http.Request) url.Values {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
 	r.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
 	form, malformed := url.ParseQuery(string(body))
-	if err != nil || malformed != nil || len(body) > maxForm || len(form["grant_type"]) != 1 {
+	if err != nil || malformed != nil || len(body) > maxForm {
+		return nil
+	}
+	return form
+}
+
+// grantType is the one grant_type of a form. Empty: there is none, or several.
+func grantType(form url.Values) string {
+	if len(form["grant_type"]) != 1 {
 		return ""
 	}
 	return form.Get("grant_type")

@@ -91,7 +91,8 @@ type client struct {
 	Scope         tokenexchange.Scope `json:"scope"`         // what it is registered for
 	Audiences     []string            `json:"audiences"`     // the names under which it receives tokens as an API
 	TokenAudience []string            `json:"token_audience"`
-	MayAct        *party              `json:"may_act"` // who may act with tokens of its users' logins, and its own; nil: not said
+	MayAct        *party              `json:"may_act"`        // who may act with tokens of its users' logins, and its own; nil: not said
+	RequireReason bool                `json:"require_reason"` // nobody acts through it who does not say why, see reason.go
 	Status        status              `json:"status"`
 }
 
