@@ -77,34 +77,43 @@ func (h *host) authenticate(r *http.Request) (tokenexchange.Client, error) {
 	return c.Client(), nil
 }
 
-// mint is a login. What it makes is signed with the key of the server, or opaque, and recorded.
+// mint is a login: one of an hour ago, where the token has expired since. What it makes is signed with the key of the
+// server, or opaque, and recorded.
 func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
 	now := time.Now().Truncate(time.Second)
+	expires := now.Add(time.Duration(m.Lifetime) * time.Second)
+	if m.Lifetime < 0 {
+		now = now.Add(-time.Hour)
+	}
+	tokens := *h.tokens
+	tokens.Now = func() time.Time { return now }
 	tok := tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser, ID: rand.Text(), Issuer: issuer,
-		Subject: m.User, ClientID: m.Client, Audience: m.Audience, Scope: m.Scope, Issued: now,
-		Expires: now.Add(time.Duration(m.Lifetime) * time.Second), ACR: m.ACR, AMR: m.AMR}
+		Subject: m.User, ClientID: m.Client, Audience: m.Audience, Scope: m.Scope, Issued: now, Expires: expires}
 	if m.User == "" {
 		tok.Subject, tok.Kind = m.Client, tokenexchange.KindClient
 	}
-	claims := tokenexchangetest.Claims{Subject: tok.Subject, Client: m.Client, Audience: m.Audience, Scope: m.Scope, Now: now,
-		Lifetime: time.Duration(m.Lifetime) * time.Second, Extra: map[string]any{"jti": tok.ID}}
+	extra := map[string]any{"jti": tok.ID}
 	if m.MayAct != nil {
 		parsed, err := tokenexchange.ParseToken([]byte(`{"may_act":` + string(m.MayAct) + `}`))
 		require.NoError(t, err)
-		tok.MayAct, claims.Extra["may_act"] = parsed.MayAct, m.MayAct
+		tok.MayAct, extra["may_act"] = parsed.MayAct, m.MayAct
 	}
+	claims := tokenexchangetest.Claims{Subject: tok.Subject, Client: m.Client, Audience: m.Audience, Scope: m.Scope, Now: now,
+		Lifetime: expires.Sub(now), Extra: extra}
 	switch {
 	case m.Kind == exchangetable.ID:
-		tok.Type, tok.Audience, tok.Scope = tokenexchange.TypeIDToken, []string{m.Client}, nil
-		claims.Extra["auth_time"], claims.Extra["acr"], claims.Extra["amr"] = m.AuthTime, m.ACR, m.AMR
-		require.NoError(t, h.tokens.Record(t.Context(), tok))
+		tok.Type, tok.Audience = tokenexchange.TypeIDToken, []string{m.Client}
+		if m.ACR != "" {
+			extra["auth_time"], extra["acr"], extra["amr"] = m.AuthTime, m.ACR, m.AMR
+		}
+		require.NoError(t, tokens.Record(t.Context(), tok))
 		return h.minter.IDToken(claims)
 	case h.opaque:
-		issued, err := h.tokens.Mint(t.Context(), tok)
+		issued, err := tokens.Mint(t.Context(), tok)
 		require.NoError(t, err)
 		return issued.Value
 	}
-	require.NoError(t, h.tokens.Record(t.Context(), tok))
+	require.NoError(t, tokens.Record(t.Context(), tok))
 	return h.minter.AccessToken(claims)
 }
 

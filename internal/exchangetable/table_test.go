@@ -1,0 +1,144 @@
+package exchangetable
+
+import (
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// servers are the names that a difference may be of.
+var servers = []string{"net/http", "fosite", "zitadel/oidc"}
+
+// rows are the rules of each letter.
+var rows = map[string]int{"R": 17, "D": 30, "I": 12}
+
+// TestTable_IsWellFormed: a case that names what does not exist would prove nothing, and look as if it did.
+func TestTable_IsWellFormed(t *testing.T) {
+	table, err := read(tableJSON)
+	require.NoError(t, err)
+	w := table.World
+	_, err = tokenexchange.ParsePolicy(w.Policy)
+	require.NoError(t, err)
+	used := map[string]bool{}
+	seen := map[string]bool{}
+	everywhere := 0
+	for _, c := range table.Cases {
+		assert.False(t, seen[c.Name], "%s: the name is taken", c.Name)
+		seen[c.Name] = true
+		assert.NotEmpty(t, c.Rows, c.Name)
+		for _, row := range c.Rows {
+			assert.True(t, isRow(row), "%s: row %s", c.Name, row)
+		}
+		assert.NotEmpty(t, c.Steps, c.Name)
+		for i, s := range c.Steps {
+			checkStep(t, c.Name, w, s, i, used)
+			checkExpectation(t, c.Name, s.Expect, used)
+		}
+		checkDifferences(t, c, used)
+		if len(c.Differs) == 0 {
+			everywhere++
+		}
+	}
+	assert.GreaterOrEqual(t, everywhere, 25, "cases that are the same on every server")
+	checkWorld(t, w, used)
+}
+
+func isRow(row string) bool {
+	parts := regexp.MustCompile(`^([RDI])(\d\d)$`).FindStringSubmatch(row)
+	if parts == nil {
+		return false
+	}
+	n, err := strconv.Atoi(parts[2])
+	return err == nil && n >= 1 && n <= rows[parts[1]]
+}
+
+// checkStep: the client, and every token by name, of the world or of a step before.
+func checkStep(t *testing.T, name string, w world, s step, before int, used map[string]bool) {
+	names := s.Revoke
+	for _, p := range s.Form {
+		if token, ok := strings.CutPrefix(p.value, "$"); ok {
+			names = append(names, strings.TrimSuffix(token, ":cut"))
+		}
+	}
+	for _, token := range names {
+		used["token "+token] = true
+		if step, ok := strings.CutPrefix(token, "step"); ok {
+			n, err := strconv.Atoi(step)
+			assert.True(t, err == nil && n >= 1 && n <= before, "%s: %s", name, token)
+			continue
+		}
+		assert.Contains(t, w.Tokens, token, name)
+	}
+	used["client "+s.Client] = true
+}
+
+// checkExpectation: what is granted says by which rule and about whom, and what is refused says nothing of a token.
+func checkExpectation(t *testing.T, name string, e expectation, used map[string]bool) {
+	if e.Rule != "" {
+		used["rule "+e.Rule] = true
+	}
+	if e.Error == "" {
+		assert.True(t, e.Rule != "" && e.Subject != "" && len(e.Audience) > 0, "%s: rule, sub and aud are needed", name)
+		assert.True(t, e.Parameter == "" && e.Reason == "" && !e.OwnWords && !e.NotAudited, "%s: parts of a refusal", name)
+		return
+	}
+	refusal := expectation{Error: e.Error, Parameter: e.Parameter, OwnWords: e.OwnWords, NotAudited: e.NotAudited, Rule: e.Rule, Reason: e.Reason}
+	assert.Equal(t, refusal, e, "%s: parts of an answer", name)
+}
+
+func checkDifferences(t *testing.T, c scenario, used map[string]bool) {
+	for server, d := range c.Differs {
+		assert.Contains(t, servers, server, c.Name)
+		assert.NotEmpty(t, d.Why, "%s: why", c.Name)
+		assert.NotEqual(t, d.LeftOut, len(d.Expect) > 0, "%s: left out, or expected otherwise", c.Name)
+		for number, e := range d.Expect {
+			assert.True(t, number >= 1 && number <= len(c.Steps), "%s: step %d", c.Name, number)
+			checkExpectation(t, c.Name, e, used)
+		}
+	}
+}
+
+// checkWorld: the names in it are names of it, and none is there for nothing.
+func checkWorld(t *testing.T, w world, used map[string]bool) {
+	have := map[string]bool{}
+	parties := map[string]bool{}
+	for _, c := range w.Clients {
+		have["client "+c.ID], parties[c.ID] = true, true
+	}
+	for _, u := range w.Users {
+		assert.Contains(t, []state{active, locked, administrator, unknown}, u.State, u.ID)
+		assert.False(t, parties[u.ID], "%s is a client or a user", u.ID)
+		parties[u.ID] = true
+	}
+	for _, pair := range w.ActsFor {
+		assert.True(t, parties[pair[0]] && parties[pair[1]], "%v", pair)
+	}
+	for name, m := range w.Tokens {
+		have["token "+name] = true
+		assert.Contains(t, []Kind{Access, ID}, m.Kind, name)
+		assert.True(t, have["client "+m.Client] && (m.User == "" || parties[m.User]), name)
+		assert.False(t, strings.HasPrefix(name, "step"), name)
+	}
+	var policy struct {
+		Rules []struct {
+			Name string `json:"name"`
+		} `json:"rules"`
+	}
+	require.NoError(t, json.Unmarshal(w.Policy, &policy))
+	for _, r := range policy.Rules {
+		have["rule "+r.Name] = true
+	}
+	for name := range used {
+		assert.True(t, have[name] || strings.HasPrefix(name, "token step"), "nothing is %s", name)
+	}
+	for name := range have {
+		assert.True(t, used[name], "nothing uses %s", name)
+	}
+}
