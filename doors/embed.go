@@ -1,0 +1,183 @@
+package doors
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+// Embedded puts a second, narrower token into JWT access tokens, as a claim: an API that gets the outer token hands the
+// inner one on to a service behind it. The inner token is decided by the policy, with facts of its own, is recorded before
+// the outer one and has an audit event of its own. It is about the same subject, has the same act, is bound to the same
+// key, has no scope that the outer token lacks and ends no later; whom it is for is the policy's matter alone. Where it is
+// refused or fails, so is the outer token.
+//
+// It takes both halves: Issuer in front of the issuer of the Exchanger, and AddClaims in JWTIssuer.Claims. Without the
+// first an embedded token is an error; without the second there is none.
+//
+//	tokens.JWT.Claims = embedded.AddClaims
+//	x.Tokens = embedded.Issuer(tokens)
+//
+// Not promised: the inner token is no secret, whoever holds the outer one can read it, the client too, and it is good for
+// whom it names until it ends. Its event stays on record where the outer token does not leave; the token itself does
+// not leave then, and its record is undone.
+type Embedded struct {
+	Exchanger *tokenexchange.Exchanger // decides, issues and records the inner token, under the issuer of the outer one
+
+	// Store links both: revoking the outer token, or what it was made from, ends the inner one. Nil: nothing is linked, as
+	// befits a server whose tokens have no records. A refresh token alone that is revoked does not reach it.
+	Store tokenstore.Store
+
+	// Type is what the outer token counts as in the decision about the inner one. Nobody presents one. A rule for it has
+	// mode impersonate, Type in SubjectTypes, and no IDToken or RefreshToken.
+	Type tokenexchange.TokenType
+
+	Claim string // the name of the claim
+
+	// Rules are what is asked for, by the name of the rule that has decided about the outer token: audience and resource,
+	// the type, and scope, cut to that of the outer token. A nil Scope asks for what the rule of the inner token allows of
+	// it; where a cut leaves nothing there is no inner token.
+	Rules map[string]tokenexchange.Request
+}
+
+// slot is where AddClaims leaves how to undo the inner token, for the issuer in front.
+type slot struct{ undo []func(context.Context) error }
+
+type slotKey struct{}
+
+// Issuer is a TokenIssuer in front of next, which must call AddClaims for JWTs. It undoes the inner token where the outer
+// one is not made, or must not leave (I06).
+func (e *Embedded) Issuer(next tokenexchange.TokenIssuer) tokenexchange.TokenIssuer {
+	return embeddingIssuer{next}
+}
+
+type embeddingIssuer struct{ next tokenexchange.TokenIssuer }
+
+func (i embeddingIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+	if i.next == nil {
+		return tokenexchange.IssuedToken{}, errors.New("doors: an issuer in front of none")
+	}
+	s := &slot{}
+	return undoing(context.WithValue(ctx, slotKey{}, s), d, i.next, s.discard)
+}
+
+// discard undoes everything, the latest first, also where something fails.
+func (s *slot) discard(ctx context.Context) (err error) {
+	for _, undo := range slices.Backward(s.undo) {
+		err = errors.Join(err, undo(ctx))
+	}
+	return err
+}
+
+// AddClaims fits in tokenexchange.JWTIssuer.Claims, or is called there. It does nothing for a rule that is not among
+// Rules, for other than access tokens, and for an inner token: nothing is embedded twice.
+func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+	req, embeds := e.Rules[d.Rule]
+	isAccess := d.Type == tokenexchange.TypeAccessToken || d.Type == tokenexchange.TypeJWT
+	if !embeds || !isAccess || d.Facts.Grant == GrantEmbedded {
+		return nil
+	}
+	if req.Scope != nil {
+		if req.Scope = req.Scope.Within(d.Scope); len(req.Scope) == 0 {
+			return nil
+		}
+	}
+	s, _ := ctx.Value(slotKey{}).(*slot)
+	id, _ := claims["jti"].(string)
+	if s == nil || id == "" || e.Claim == "" || e.Exchanger == nil || e.Exchanger.Tokens == nil || !isOfItsOwn(e.Type) {
+		return errors.New("doors: an embedded token without its issuer in front, or Embedded lacks a part")
+	}
+	inner, err := e.mint(ctx, s, d, id, req)
+	if err != nil {
+		return err
+	}
+	claims[e.Claim] = inner.AccessToken
+	return nil
+}
+
+// mint is the second decision. The outer token, which has a jti by now and nothing else, is its subject token.
+func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string, req tokenexchange.Request) (tokenexchange.Response, error) {
+	outer := d.Token("embedded in " + id)
+	outer.Type = e.Type
+	if err := e.link(ctx, s, d, id, outer); err != nil {
+		return tokenexchange.Response{}, err
+	}
+	with := *e.Exchanger
+	with.Issuer, with.Now = d.Issuer, func() time.Time { return d.Facts.Now }
+	with.Tokens = innerIssuer{s, d, with.Tokens}
+	return with.Run(ctx, GrantEmbedded, d.Facts.Client, func(context.Context, time.Time) (
+		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
+		return req, outer, nil, nil
+	})
+}
+
+// link records a name for the outer token, made from it and from all that it is made from. The outer token has no record
+// yet, so its own would not pass on what ends it.
+func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, id string, outer tokenexchange.Token) error {
+	if e.Store == nil {
+		return nil
+	}
+	ancestors := []tokenstore.Key{tokenstore.TokenKey(tokenexchange.Token{Issuer: d.Issuer, ID: id})}
+	add := func(tok tokenexchange.Token) {
+		if key := tokenstore.TokenKey(tok); key != (tokenstore.Key{}) && !slices.Contains(ancestors, key) {
+			ancestors = append(ancestors, key)
+		}
+	}
+	add(d.Facts.Subject.Token)
+	if actor := d.Facts.Actor; actor != nil {
+		add(actor.Token)
+	}
+	name := tokenstore.Batch{Put: []tokenstore.Record{{Key: tokenstore.TokenKey(outer), Ancestors: ancestors, Expires: d.Expires}}}
+	s.undo = append(s.undo, func(ctx context.Context) error { return e.Store.Discard(ctx, name) })
+	return e.Store.Commit(ctx, d.Issued, name)
+}
+
+// innerIssuer stands before the issuer of the inner token, and holds it to the outer one whatever the policy says.
+type innerIssuer struct {
+	*slot
+	outer tokenexchange.Decision
+	next  tokenexchange.TokenIssuer
+}
+
+func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+	if reason := wider(d, i.outer); reason != "" {
+		return tokenexchange.IssuedToken{}, refuse(tokenexchange.InvalidRequest, reason)
+	}
+	if d.Expires.After(i.outer.Expires) {
+		d.Expires = i.outer.Expires
+	}
+	issued, err := i.next.IssueToken(ctx, d)
+	if err == nil && issued.Discard != nil {
+		i.undo = append(i.undo, issued.Discard)
+	}
+	return issued, err
+}
+
+// wider returns where an inner token would be more than its outer one, or nothing.
+func wider(inner, outer tokenexchange.Decision) (reason string) {
+	switch {
+	case inner.Subject != outer.Subject:
+		return "C05: the inner token would be about somebody else"
+	case !sameChain(inner.Actor, outer.Actor):
+		return "C05: the inner token would have other actors"
+	case slices.ContainsFunc(inner.Scope, func(token string) bool { return !slices.Contains(outer.Scope, token) }):
+		return "C05: the inner token would have more scope"
+	case inner.Confirmation != outer.Confirmation:
+		return "C05: the inner token would be bound to another key"
+	case inner.IDToken || inner.RefreshToken:
+		return "C05: a further token with the inner one"
+	}
+	return ""
+}
+
+// sameChain compares act claims as they will be written.
+func sameChain(a, b *tokenexchange.Actor) bool {
+	x, errX := a.MarshalJSON()
+	y, errY := b.MarshalJSON()
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
