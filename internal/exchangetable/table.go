@@ -28,14 +28,15 @@ type scenario struct {
 }
 
 // step is one request. In the form, $name is the token of that name in the world, minted for this case, and $step1 the
-// access_token that the first step got; ":cut" behind either leaves out its end. The six token types go without their urn
-// prefix, and grant_type is added where the form does not have it.
+// access_token that the first step got; ":cut" behind either leaves out its end. The token types of RFC 8693 go without
+// their urn prefix. grant_type, and access_token as the type of a token that has none beside it, are added unless Bare.
 type step struct {
 	Revoke []string    `json:"revoke,omitempty"` // names of tokens that end before the request
 	Client string      `json:"client"`
 	Secret string      `json:"secret,omitempty"` // in place of the client's own
 	Query  string      `json:"query,omitempty"`  // of the URL
 	Form   []parameter `json:"form"`
+	Bare   bool        `json:"bare,omitempty"` // nothing is added to the form
 	Expect expectation `json:"expect"`
 }
 
