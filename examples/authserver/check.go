@@ -11,6 +11,7 @@ import (
 
 // The grants of this server. Token exchange is tokenexchange.GrantType.
 const (
+	grantCode    = "authorization_code"
 	grantRefresh = "refresh_token"
 	grantClient  = "client_credentials"
 )
@@ -23,7 +24,7 @@ const (
 )
 
 var (
-	allGrants  = []string{tokenexchange.GrantType, grantRefresh, grantClient}
+	allGrants  = []string{tokenexchange.GrantType, grantCode, grantRefresh, grantClient}
 	allMethods = []string{secretBasic, secretPost, privateKeyJWT}
 )
 
@@ -142,6 +143,9 @@ func (w *world) checkUsers() error {
 				return fmt.Errorf("%s.roles: there is no role %q", place, name)
 			}
 		}
+		if u.Password != "" && u.PasswordHash != "" || len(u.Password) > longestSecret {
+			return fmt.Errorf("%s: password beside password_bcrypt, or too long for it", place)
+		}
 		if err := checkScope(place, u.Scope); err != nil {
 			return err
 		}
@@ -189,6 +193,9 @@ func (w *world) checkClients() error {
 			return fmt.Errorf("%s.may_act: it names nobody", place)
 		}
 		if err := checkScope(place, c.Scope); err != nil {
+			return err
+		}
+		if err := c.checkLogin(place); err != nil {
 			return err
 		}
 	}

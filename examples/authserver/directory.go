@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -16,6 +18,8 @@ type directory struct {
 	users   map[string]user
 	clients map[string]client
 	order   []string // ids of users, as in the world
+
+	stranger string // a hash to compare with where there is no user
 }
 
 // account is somebody at another issuer.
@@ -25,21 +29,36 @@ type account struct{ issuer, subject string }
 // anyway.
 func newDirectory(w *world) (*directory, error) {
 	d := &directory{users: map[string]user{}, clients: map[string]client{}}
+	dearest := bcrypt.MinCost
 	for _, u := range w.Users {
+		if err := hashed(&u.Password, &u.PasswordHash); err != nil {
+			return nil, fmt.Errorf("password of %s: %w", u.ID, err)
+		}
+		if cost, err := bcrypt.Cost([]byte(u.PasswordHash)); err == nil {
+			dearest = max(dearest, cost)
+		}
 		d.users[u.ID] = u
 		d.order = append(d.order, u.ID)
 	}
 	for _, c := range w.Clients {
-		if c.Secret != "" {
-			hash, err := bcrypt.GenerateFromPassword([]byte(c.Secret), bcrypt.MinCost)
-			if err != nil {
-				return nil, err
-			}
-			c.Secret, c.SecretHash = "", string(hash)
+		if err := hashed(&c.Secret, &c.SecretHash); err != nil {
+			return nil, fmt.Errorf("secret of %s: %w", c.ID, err)
 		}
 		d.clients[c.ID] = c
 	}
-	return d, nil
+	hash, err := bcrypt.GenerateFromPassword([]byte("nobody"), dearest)
+	d.stranger = string(hash)
+	return d, err
+}
+
+// hashed puts a hash in the place of what is in the plain.
+func hashed(plain, hash *string) error {
+	if *plain == "" {
+		return nil
+	}
+	made, err := bcrypt.GenerateFromPassword([]byte(*plain), bcrypt.MinCost)
+	*plain, *hash = "", string(made)
+	return err
 }
 
 func (d *directory) user(id string) (user, bool) {
@@ -90,6 +109,17 @@ func (d *directory) changeClient(id string, change func(*client)) {
 
 // public reports whether the client has no credential of its own.
 func (c client) public() bool { return len(c.AuthMethods) == 0 }
+
+// title is how people know the client.
+func (c client) title() string { return cmp.Or(c.Name, c.ID) }
+
+// responseTypes are what it may ask the authorization endpoint for.
+func (c client) responseTypes() []string {
+	if len(c.ResponseTypes) == 0 && slices.Contains(c.Grants, grantCode) {
+		return []string{responseCode}
+	}
+	return c.ResponseTypes
+}
 
 // registered is the client as an exchange sees it. A client without scope is registered for none.
 func (c client) registered() tokenexchange.Client {

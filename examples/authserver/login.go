@@ -22,8 +22,7 @@ type tokenSet struct {
 	session tokenexchange.Token
 }
 
-// logIn stands for the login page that this server does not have: it makes the tokens of a user who has just shown a
-// password to it, for the client that had sent them. Its scope is all that the client is registered for and the user has.
+// logIn makes the tokens of a user without the login page, for -demo: what somebody has who has logged in with a client. Its scope is all that the client is registered for and the user has.
 // The session is what the tokens are made from, so they end with it.
 func (s *server) logIn(ctx context.Context, userID, clientID string) (tokenSet, error) {
 	c, known := s.directory.client(clientID)
@@ -31,10 +30,8 @@ func (s *server) logIn(ctx context.Context, userID, clientID string) (tokenSet, 
 		return tokenSet{}, fmt.Errorf("login of %s: no such client, or a disabled one: %q", userID, clientID)
 	}
 	now := s.clock().UTC().Truncate(time.Second)
-	session := tokenexchange.Token{
-		Type: typeSession, Kind: tokenexchange.KindUser, ID: rand.Text(), Issuer: s.issuer, Subject: userID, ClientID: clientID,
-		Scope: c.registered().Scope, Issued: now, Expires: now.Add(s.session), AuthTime: now, ACR: "1", AMR: []string{"pwd"},
-	}
+	session := presented(s.newSession(userID, now), clientID, rand.Text())
+	session.Scope = c.registered().Scope
 	issue := func(t tokenexchange.TokenType) (tokenexchange.Response, error) {
 		return s.exchanger.Run(ctx, grantLogin, c.registered(), func(context.Context, time.Time) (
 			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {

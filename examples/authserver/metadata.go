@@ -10,15 +10,17 @@ import (
 
 // The paths of the endpoints, below the issuer.
 const (
+	pathAuthorize  = "/authorize"
+	pathLogin      = "/login"
+	pathStyle      = "/style.css"
 	pathToken      = "/token"
 	pathIntrospect = "/introspect"
 	pathRevoke     = "/revoke"
 	pathJWKS       = "/jwks"
 )
 
-// metadata is one document for RFC 8414 and OpenID Connect Discovery. The server has no login page, so there is no
-// authorization endpoint and no response type. The last three members are its own: which token types an exchange takes
-// and gives.
+// metadata is one document for RFC 8414 and OpenID Connect Discovery. The last three members are its own: which token
+// types an exchange takes and gives.
 func (s *server) metadata(w *world) ([]byte, error) {
 	algorithms, err := s.algorithms()
 	if err != nil {
@@ -27,17 +29,24 @@ func (s *server) metadata(w *world) ([]byte, error) {
 	methods := append(slices.Clone(allMethods), "none")
 	signed := []string{"ES256", "EdDSA", "PS256", "RS256"} // what a Trust accepts where it names no algorithms
 	return json.Marshal(map[string]any{
-		"issuer":                                s.issuer,
-		"token_endpoint":                        s.issuer + pathToken,
-		"introspection_endpoint":                s.issuer + pathIntrospect,
-		"revocation_endpoint":                   s.issuer + pathRevoke,
-		"jwks_uri":                              s.issuer + pathJWKS,
-		"grant_types_supported":                 allGrants,
-		"response_types_supported":              []string{},
-		"scopes_supported":                      scopes(w),
-		"subject_types_supported":               []string{"public"},
-		"id_token_signing_alg_values_supported": algorithms,
-		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "at_hash",
+		"issuer":                                         s.issuer,
+		"authorization_endpoint":                         s.issuer + pathAuthorize,
+		"token_endpoint":                                 s.issuer + pathToken,
+		"introspection_endpoint":                         s.issuer + pathIntrospect,
+		"revocation_endpoint":                            s.issuer + pathRevoke,
+		"jwks_uri":                                       s.issuer + pathJWKS,
+		"grant_types_supported":                          allGrants,
+		"response_types_supported":                       allResponseTypes,
+		"response_modes_supported":                       []string{modeQuery, modeFragment, modeFormPost},
+		"code_challenge_methods_supported":               []string{"S256"},
+		"prompt_values_supported":                        []string{promptNone, promptLogin},
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"authorization_response_iss_parameter_supported": true,
+		"scopes_supported":                               scopes(w),
+		"subject_types_supported":                        []string{"public"},
+		"id_token_signing_alg_values_supported":          algorithms,
+		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "nonce", "at_hash",
 			"act", "may_act", "name", "preferred_username", "email", "tenant"},
 		"token_endpoint_auth_methods_supported":                    methods,
 		"token_endpoint_auth_signing_alg_values_supported":         signed,

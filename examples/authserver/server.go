@@ -30,6 +30,7 @@ type server struct {
 	log       *slog.Logger
 	now       func() time.Time
 	session   time.Duration
+	codes     time.Duration // how long a code is remembered
 	directory *directory
 	roles     map[string]role
 	links     map[account]string
@@ -68,7 +69,7 @@ func newServer(w *world, o options) (*server, error) {
 		o.Log = slog.NewJSONHandler(io.Discard, nil)
 	}
 	s := &server{issuer: cmp.Or(w.Issuer, o.Issuer), log: slog.New(o.Log), now: o.Now, roles: maps.Clone(w.Roles),
-		session: time.Duration(w.Lifetimes.Session), links: map[account]string{}, mayAct: maps.Clone(w.MayAct)}
+		session: time.Duration(w.Lifetimes.Session), codes: time.Duration(w.Lifetimes.AccessToken), links: map[account]string{}, mayAct: maps.Clone(w.MayAct)}
 	if s.issuer == "" {
 		return nil, errors.New("neither the world nor the options name the issuer")
 	}
@@ -94,7 +95,15 @@ func (s *server) routes(w *world) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages := http.NewCrossOriginProtection() // what a form of ours sends is not taken from another site
+	if err := pages.AddTrustedOrigin(s.issuer); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
+	mux.Handle("GET "+pathAuthorize, s.authorizationEndpoint())
+	mux.Handle("POST "+pathAuthorize, s.authorizationEndpoint())
+	mux.Handle("POST "+pathLogin, pages.Handler(s.loginEndpoint()))
+	mux.Handle("GET "+pathStyle, styles())
 	mux.Handle(pathToken, s.tokenEndpoint())
 	mux.Handle(pathIntrospect, s.tokens.IntrospectionHandler(s.issuer, s.authenticate("")))
 	mux.Handle(pathRevoke, s.tokens.RevocationHandler(s.issuer, s.authenticate("")))

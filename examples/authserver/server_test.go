@@ -268,7 +268,7 @@ func TestContracts(t *testing.T) {
 // What is not there is not there.
 func TestPaths(t *testing.T) {
 	r := start(t, demo(t))
-	for path, status := range map[string]int{"/": 404, "/authorize": 404, "/token/": 404, "/jwks/x": 404} {
+	for path, status := range map[string]int{"/": 404, "/authorize": 400, "/login": 405, "/token/": 404, "/jwks/x": 404} {
 		resp, err := http.Get(r.url + path)
 		require.NoError(t, err)
 		body, err := io.ReadAll(resp.Body)

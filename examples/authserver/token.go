@@ -23,19 +23,19 @@ const maxForm = 1 << 20
 // on record.
 func (s *server) tokenEndpoint() http.Handler {
 	exchange := s.exchanger.Handler(s.authenticate(tokenexchange.GrantType))
-	refresh := s.tokens.RefreshHandler(s.exchanger, s.authenticate(grantRefresh))
-	credentials := s.clientCredentials()
+	grants := map[string]http.Handler{
+		grantCode:    s.codeGrant(),
+		grantRefresh: s.tokens.RefreshHandler(s.exchanger, s.authenticate(grantRefresh)),
+		grantClient:  s.clientCredentials(),
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		form := peek(r)
 		r = r.WithContext(withReason(r.Context(), form))
-		switch grantType(form) {
-		case grantRefresh:
-			refresh.ServeHTTP(w, r)
-		case grantClient:
-			credentials.ServeHTTP(w, r)
-		default:
-			exchange.ServeHTTP(w, r)
+		if grant := grants[grantType(form)]; grant != nil {
+			grant.ServeHTTP(w, r)
+			return
 		}
+		exchange.ServeHTTP(w, r)
 	})
 }
 

@@ -71,6 +71,8 @@ type reach struct {
 // and an access token what it says.
 type user struct {
 	ID            string              `json:"id"`
+	Password      string              `json:"password"`        // in the plain, as only a demo should have it, or
+	PasswordHash  string              `json:"password_bcrypt"` // its bcrypt hash; neither: the login page does not let them in
 	Name          string              `json:"name"`
 	Email         string              `json:"email"`
 	Organization  string              `json:"org"`
@@ -91,6 +93,10 @@ type client struct {
 	Scope         tokenexchange.Scope `json:"scope"`         // what it is registered for
 	Audiences     []string            `json:"audiences"`     // the names under which it receives tokens as an API
 	TokenAudience []string            `json:"token_audience"`
+	Name          string              `json:"name"`          // what people see at the login; empty: the id
+	RedirectURIs  []string            `json:"redirect_uris"` // of logins; without a port, a loopback address stands for all ports
+	LogoutURIs    []string            `json:"post_logout_redirect_uris"`
+	ResponseTypes []string            `json:"response_types"` // of the authorization endpoint; none: code
 	MayAct        *party              `json:"may_act"`        // who may act with tokens of its users' logins, and its own; nil: not said
 	RequireReason bool                `json:"require_reason"` // nobody acts through it who does not say why, see reason.go
 	Status        status              `json:"status"`
