@@ -11,7 +11,7 @@ import (
 // furthest: client, mode, types, subject, actor and binding (invalid_request), then targets (invalid_target), then scope
 // (invalid_scope). What no rule can lift is refused before any rule is asked.
 func (p *Policy) Decide(f Facts) (Decision, error) {
-	q := newQuestion(&f)
+	q := newQuestion(f)
 	if err := q.incomplete(); err != nil {
 		return Decision{}, err
 	}
@@ -95,27 +95,25 @@ func (r refusal) err() error {
 
 // question is the facts together with what follows from them alone, worked out once for all rules.
 type question struct {
-	*Facts
+	Facts
 	now      time.Time // in whole seconds
-	token    *Token    // the subject token
 	chain    *Actor    // its chain, every member with its issuer
 	actor    *Token    // the actor token; nil: none
 	refresh  bool      // recorded facts: how the tokens were presented was asked when they were (D28)
 	own      bool      // the subject token is ours
 	byClient bool      // the client itself signed the subject token
-	asked    []string  // targets
 
 	scopesReady                     bool
 	tokenScope, userScope, clientOf set
 }
 
-func newQuestion(f *Facts) *question {
-	q := &question{Facts: f, now: f.Now.Truncate(time.Second).UTC(), token: &f.Subject.Token, refresh: f.Grant == grantRefresh}
+func newQuestion(f Facts) question {
+	q := question{Facts: f, now: f.Now.Truncate(time.Second).UTC(), refresh: f.Grant == grantRefresh}
 	if f.Actor != nil {
 		q.actor = &f.Actor.Token
 	}
-	q.own = q.token.Issuer == f.Issuer
-	q.byClient = !q.own && q.token.Issuer == f.Client.ID
+	q.own = q.Subject.Token.Issuer == f.Issuer
+	q.byClient = !q.own && q.Subject.Token.Issuer == f.Client.ID
 	return q
 }
 
@@ -137,7 +135,7 @@ func (q *question) incomplete() error {
 // badSubject returns why the subject token is not good in itself, or nothing. No rule can lift that, nor anything else up
 // to badChain (I10).
 func (q *question) badSubject() string {
-	t := q.token
+	t := &q.Subject.Token
 	switch {
 	case q.Subject.Issuer != q.Issuer:
 		return "D19: a foreign subject that was not resolved to one of ours"
@@ -177,7 +175,7 @@ func (q *question) badActor() string {
 
 // misplaced returns why good tokens are not good here, for this client and beside each other, or nothing.
 func (q *question) misplaced() string {
-	t := q.token
+	t := &q.Subject.Token
 	evidence := t.Type.isEvidence()
 	switch {
 	case t.Type == TypeRefreshToken && t.ClientID != q.Client.ID:
@@ -205,19 +203,19 @@ func (q *question) misplaced() string {
 // isName reports whether the subject token is evidence that nobody has made: a user id has no id of its own, and nobody
 // whom it is for.
 func (q *question) isName() bool {
-	t := q.token
+	t := &q.Subject.Token
 	return q.own && t.Type.isEvidence() && t.ID == "" && t.ClientID == "" && len(t.Audience) == 0
 }
 
 // isTicket reports whether the subject token is evidence that we have made for somebody to act upon. What another door
 // brings without saying who may act is that door's matter.
 func (q *question) isTicket() bool {
-	t := q.token
+	t := &q.Subject.Token
 	return q.own && t.Type.isEvidence() && (t.MayAct != nil || q.Grant == GrantType && !q.isName())
 }
 
 func (q *question) badChain() string {
-	chain := q.token.Actor
+	chain := q.Subject.Token.Actor
 	switch {
 	case chain == nil:
 		return ""
@@ -226,7 +224,7 @@ func (q *question) badChain() string {
 	case chain.depth() > deepestChain:
 		return "D15: the chain is too deep"
 	}
-	q.chain = chain.withIssuer(q.token.Issuer)
+	q.chain = chain.withIssuer(q.Subject.Token.Issuer)
 	for a := q.chain; a != nil; a = a.Prior {
 		if a.Prior.names(a.Issuer, a.Subject) {
 			return "D15: the chain names somebody twice"
@@ -253,23 +251,19 @@ func proved(bound, proof Confirmation) bool {
 // ask takes one rule through the request. What was asked for in targets and scope says whether the rule decides; its
 // lifetime does not, so a failing one is final where everything else fits (D02).
 func (q *question) ask(r *compiledRule) refusal {
-	for _, step := range steps {
-		if reason := step.check(q, r); reason != "" {
-			return refusal{step.stage, r, reason}
+	for at := stageMode; at < stageLifetime; at++ {
+		if reason := q.misses(r, at); reason != "" {
+			return refusal{at, r, reason}
 		}
 	}
 	late := q.lifetime(r)
-	if reason := q.targets(r); reason != "" {
-		if late != "" {
-			return refusal{stageLifetime, r, late}
+	for at := stageTargets; at <= stageScope; at++ {
+		if reason := q.misses(r, at); reason != "" {
+			if late != "" {
+				return refusal{stageLifetime, r, late}
+			}
+			return refusal{at, r, reason}
 		}
-		return refusal{stageTargets, r, reason}
-	}
-	if reason := q.scope(r); reason != "" {
-		if late != "" {
-			return refusal{stageLifetime, r, late}
-		}
-		return refusal{stageScope, r, reason}
 	}
 	if late != "" {
 		return refusal{stageFinal, r, late}
@@ -277,21 +271,34 @@ func (q *question) ask(r *compiledRule) refusal {
 	return refusal{stage: stageGranted, rule: r}
 }
 
-// steps are what a rule must fit before its targets and scope are looked at. The client fits: the index has seen to it.
-var steps = []struct {
-	stage stage
-	check func(*question, *compiledRule) string
-}{
-	{stageMode, (*question).mode},
-	{stageTypes, (*question).types},
-	{stageSubject, (*question).subjectPattern},
-	{stageActor, (*question).actorPattern},
-	{stagePresenting, (*question).presenting},
-	{stagePresenting, (*question).presentingActor},
-	{stageMayAct, (*question).mayAct},
-	{stageChain, (*question).chainFits},
-	{stageSelf, (*question).self},
-	{stageKeys, (*question).keys},
+// misses returns why the rule does not fit at one stage, or nothing. The client fits: the index has seen to it. It is no
+// table of methods: calls through one would put facts of a kilobyte on the heap.
+func (q *question) misses(r *compiledRule, at stage) string {
+	switch at {
+	case stageMode:
+		return q.mode(r)
+	case stageTypes:
+		return q.types(r)
+	case stageSubject:
+		return q.subjectPattern(r)
+	case stageActor:
+		return q.actorPattern(r)
+	case stagePresenting:
+		return cmp.Or(q.presenting(r), q.presentingActor(r))
+	case stageMayAct:
+		return q.mayAct(r)
+	case stageChain:
+		return q.chainFits(r)
+	case stageSelf:
+		return q.self(r)
+	case stageKeys:
+		return q.keys(r)
+	case stageTargets:
+		return q.targets(r)
+	case stageScope:
+		return q.scope(r)
+	}
+	return ""
 }
 
 func (q *question) mode(r *compiledRule) string {
@@ -315,7 +322,7 @@ func (q *question) typeFor(r *compiledRule) TokenType {
 func (q *question) types(r *compiledRule) string {
 	t := q.typeFor(r)
 	switch {
-	case !slices.Contains(r.SubjectTypes, q.token.Type):
+	case !slices.Contains(r.SubjectTypes, q.Subject.Token.Type):
 		return "R07: the rule does not accept this subject token type"
 	case q.actor != nil && !slices.Contains(r.ActorTypes, q.actor.Type):
 		return "R07: the rule does not accept this actor token type"
@@ -343,7 +350,7 @@ func (q *question) actorPattern(r *compiledRule) string {
 
 // presenting: may this client present this subject token (D04)?
 func (q *question) presenting(r *compiledRule) string {
-	t := q.token
+	t := &q.Subject.Token
 	issuedTo := q.own && t.ClientID == q.Client.ID
 	switch {
 	case r.Mode == Narrow && !(issuedTo && t.Type.isAccess()):
@@ -392,7 +399,7 @@ func (q *question) isClient(id Identity) bool {
 
 // mayAct: what a may_act says where there is no actor token (D09). With one it was asked before any rule.
 func (q *question) mayAct(r *compiledRule) string {
-	m := q.token.MayAct
+	m := q.Subject.Token.MayAct
 	switch {
 	case m == nil || q.actor != nil || r.Mode == Narrow:
 		return ""
@@ -452,7 +459,7 @@ func (q *question) chainFits(r *compiledRule) string {
 // mayCarry reports whether the client may hand a chain on to which nobody is added (D13).
 func (q *question) mayCarry(r *compiledRule) bool {
 	self := Actor{Issuer: q.Issuer, Subject: q.Client.ID, ClientID: q.Client.ID}
-	return r.Carry || self.isOutermost(q.chain) || q.own && q.token.ClientID == q.Client.ID
+	return r.Carry || self.isOutermost(q.chain) || q.own && q.Subject.Token.ClientID == q.Client.ID
 }
 
 func (q *question) self(r *compiledRule) string {
@@ -466,7 +473,7 @@ func (q *question) self(r *compiledRule) string {
 // keys: a bound subject token needs its key, or a rule that rebinds it to another that was proved (D30).
 func (q *question) keys(r *compiledRule) string {
 	proof := q.Client.Confirmation
-	if proved(q.token.Confirmation, proof) || r.Rebind && proof != (Confirmation{}) {
+	if proved(q.Subject.Token.Confirmation, proof) || r.Rebind && proof != (Confirmation{}) {
 		return ""
 	}
 	return "D30: the key of the subject token was not proved"
@@ -475,7 +482,7 @@ func (q *question) keys(r *compiledRule) string {
 // binding is the key that the result is bound to: one, that of the subject token first, else DPoP's.
 func (q *question) binding() Confirmation {
 	proof := q.Client.Confirmation
-	if proof.JKT == "" || proof.X5T != "" && q.token.Confirmation.X5T != "" && q.token.Confirmation.JKT == "" {
+	if proof.JKT == "" || proof.X5T != "" && q.Subject.Token.Confirmation.X5T != "" && q.Subject.Token.Confirmation.JKT == "" {
 		return Confirmation{X5T: proof.X5T}
 	}
 	return Confirmation{JKT: proof.JKT}
@@ -512,7 +519,7 @@ func (q *question) lifetime(r *compiledRule) string {
 func (q *question) decision(r *compiledRule) Decision {
 	d := Decision{
 		Rule: r.Name, Mode: r.Mode, Issuer: q.Issuer, Client: q.Client.ID, Subject: q.Subject.Identity, Actor: q.chain,
-		Type: q.typeFor(r), Issued: q.now, Expires: q.expiry(r, r.Lifetime), Confirmation: q.binding(), Facts: *q.Facts,
+		Type: q.typeFor(r), Issued: q.now, Expires: q.expiry(r, r.Lifetime), Confirmation: q.binding(), Facts: q.Facts,
 	}
 	if a, adds := q.newActor(r); adds && !a.isOutermost(q.chain) {
 		a.Prior = q.chain

@@ -5,7 +5,7 @@ import "github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 // mayActNamesActor reports whether the subject token's may_act names this client and this actor (D08): everything that
 // it says must fit.
 func (q *question) mayActNamesActor() bool {
-	m := q.token.MayAct
+	m := q.Subject.Token.MayAct
 	aboutClient := q.isClient(q.Actor.Identity)
 	switch {
 	case m.ClientID != "" && m.ClientID != q.Client.ID:
@@ -26,17 +26,17 @@ func (q *question) mayActNamesActor() bool {
 func (q *question) subjectFits(m *Actor) bool {
 	iss := m.Issuer
 	if iss == "" {
-		iss = q.token.Issuer
+		iss = q.Subject.Token.Issuer
 	}
 	return m.Subject == q.Actor.ID && iss == q.Actor.Issuer || m.Subject == q.actor.Subject && iss == q.actor.Issuer
 }
 
 // mayActNamesClient reports whether a may_act whose client_id is this client says nothing that does not fit a client.
 func (q *question) mayActNamesClient() bool {
-	m := q.token.MayAct
+	m := q.Subject.Token.MayAct
 	iss := m.Issuer
 	if iss == "" {
-		iss = q.token.Issuer
+		iss = q.Subject.Token.Issuer
 	}
 	switch {
 	case m.Subject == "" && m.Issuer != "":

@@ -3,13 +3,13 @@ package tokenexchange
 // carriesScope reports whether the subject token itself says what may be done with it. A name, an ID token and evidence
 // without a scope do not by their nature; an access token without one does, and says nothing (D22).
 func (q *question) carriesScope() bool {
-	return q.token.Type.isAccess() || q.token.Type.isEvidence() && q.token.Scope != nil
+	return q.Subject.Token.Type.isAccess() || q.Subject.Token.Type.isEvidence() && q.Subject.Token.Scope != nil
 }
 
 func (q *question) readyScopes() {
 	if !q.scopesReady {
 		q.scopesReady = true
-		q.tokenScope, q.userScope, q.clientOf = setOf(q.token.Scope), setOf(q.Subject.Scope), setOf(q.Client.Scope)
+		q.tokenScope, q.userScope, q.clientOf = setOf(q.Subject.Token.Scope), setOf(q.Subject.Scope), setOf(q.Client.Scope)
 	}
 }
 
@@ -54,7 +54,7 @@ func (q *question) expands(r *compiledRule, token string) bool {
 // its nature (D20).
 func (q *question) wished() Scope {
 	if q.carriesScope() {
-		return q.token.Scope
+		return q.Subject.Token.Scope
 	}
 	if q.actor != nil && (q.actor.Type.isAccess() || q.actor.Type.isEvidence()) {
 		return q.actor.Scope
@@ -100,7 +100,7 @@ func (q *question) whyNot(r *compiledRule, token string) string {
 		return "D23: a scope that asks for impersonation"
 	case known && !on:
 		return "D23: a scope for a further token, which the rule does not add here"
-	case q.carriesScope() && q.token.Scope == nil:
+	case q.carriesScope() && q.Subject.Token.Scope == nil:
 		return "D22: the subject token does not say its scope"
 	}
 	return "D21: a scope beyond what subject, client and rule have in common"
@@ -109,24 +109,21 @@ func (q *question) whyNot(r *compiledRule, token string) string {
 // grantedScope returns the scope of the result and the part of it that is beyond the subject. The rule has allowed all
 // that was asked for.
 func (q *question) grantedScope(r *compiledRule) (granted, expanded Scope) {
-	granted = Scope{} // known to be none, so that a refresh inherits nothing either
-	asked := q.Request.Scope
-	if asked == nil {
+	list := unique{items: Scope{}} // known to be none, so that a refresh inherits nothing either
+	for _, token := range q.Request.Scope {
+		list.add(token)
+	}
+	if q.Request.Scope == nil {
 		for _, token := range q.wished() {
 			if q.inherits(r, token) {
-				asked = append(asked, token)
+				list.add(token)
 			}
 		}
 	}
-	var have set
-	for _, token := range asked {
-		if !have.add(token) {
-			continue
-		}
-		granted = append(granted, token)
+	for _, token := range list.items {
 		if q.expands(r, token) {
 			expanded = append(expanded, token)
 		}
 	}
-	return granted, expanded
+	return list.items, expanded
 }

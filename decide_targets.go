@@ -9,12 +9,23 @@ func (q *question) isOwnAccess(t *Token) bool {
 
 // allowsTarget is the ceiling.
 func (q *question) allowsTarget(r *compiledRule, target string) bool {
-	if r.Mode == Narrow && !slices.Contains(q.token.Audience, target) {
+	if r.Mode == Narrow && !slices.Contains(q.Subject.Token.Audience, target) {
 		return false
 	}
 	return r.targets.has(target) ||
-		r.SubjectAudience && q.isOwnAccess(q.token) && slices.Contains(q.token.Audience, target) ||
+		r.SubjectAudience && q.isOwnAccess(&q.Subject.Token) && slices.Contains(q.Subject.Token.Audience, target) ||
 		r.ActorAudience && q.isOwnAccess(q.actor) && slices.Contains(q.actor.Audience, target)
+}
+
+// asked yields the targets of the request, repeats included.
+func (q *question) asked(yield func(target string) bool) {
+	for _, part := range [2][]string{q.Request.Audience, q.Request.Resource} {
+		for _, target := range part {
+			if !yield(target) {
+				return
+			}
+		}
+	}
 }
 
 // selectsTenant reports whether a target means an organisation of the subject rather than a place.
@@ -24,22 +35,15 @@ func (q *question) selectsTenant(r *compiledRule, target string) bool {
 
 // targets: does the rule allow every target that was asked for, and is one left (D24)?
 func (q *question) targets(r *compiledRule) string {
-	if q.asked == nil {
-		q.asked = q.Request.Targets()
-	}
-	if q.typeFor(r) == TypeIDToken {
-		for _, target := range q.asked {
-			if target != q.Client.ID {
-				return "D27: the audience of an ID token is the client"
-			}
-		}
-		return ""
-	}
+	forClient := q.typeFor(r) == TypeIDToken
 	tenant, asked := "", false
-	for _, target := range q.asked {
+	for target := range q.asked {
 		switch {
+		case forClient && target != q.Client.ID:
+			return "D27: the audience of an ID token is the client"
+		case forClient:
 		case q.selectsTenant(r, target):
-			if tenant != "" {
+			if tenant != "" && tenant != target {
 				return "D24: two organisations"
 			}
 			tenant = target
@@ -49,7 +53,7 @@ func (q *question) targets(r *compiledRule) string {
 			asked = true
 		}
 	}
-	if !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, t) }) {
+	if !forClient && !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, t) }) {
 		return "D24: no target is left"
 	}
 	return ""
@@ -60,8 +64,8 @@ func (q *question) defaultTargets(r *compiledRule) []string {
 	switch {
 	case len(r.DefaultTargets) > 0:
 		return r.DefaultTargets
-	case q.isOwnAccess(q.token):
-		return q.token.Audience
+	case q.isOwnAccess(&q.Subject.Token):
+		return q.Subject.Token.Audience
 	case q.isOwnAccess(q.actor):
 		return q.actor.Audience
 	}
@@ -74,21 +78,21 @@ func (q *question) grantedTargets(r *compiledRule) (audience []string, tenant st
 	if q.typeFor(r) == TypeIDToken {
 		return []string{q.Client.ID}, tenant
 	}
-	for _, target := range q.asked {
+	var list unique
+	for target := range q.asked {
 		if q.selectsTenant(r, target) {
 			tenant = target
 		} else {
-			audience = append(audience, target)
+			list.add(target)
 		}
 	}
-	if len(audience) > 0 {
-		return audience, tenant
+	if len(list.items) > 0 {
+		return list.items, tenant
 	}
-	var have set
 	for _, target := range q.defaultTargets(r) {
-		if q.allowsTarget(r, target) && have.add(target) {
-			audience = append(audience, target)
+		if q.allowsTarget(r, target) {
+			list.add(target)
 		}
 	}
-	return audience, tenant
+	return list.items, tenant
 }

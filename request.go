@@ -194,15 +194,13 @@ func (r Request) Values() url.Values {
 
 // Targets returns the audiences and resources asked for, in that order and without repeats; nil if there are none.
 func (r Request) Targets() []string {
-	var list []string
-	for _, part := range [][]string{r.Audience, r.Resource} {
+	var list unique
+	for _, part := range [2][]string{r.Audience, r.Resource} {
 		for _, target := range part {
-			if !slices.Contains(list, target) {
-				list = append(list, target)
-			}
+			list.add(target)
 		}
 	}
-	return list
+	return list.items
 }
 
 // Format prints the request without its tokens, whatever the verb.

@@ -14,20 +14,17 @@ var errScope = errors.New("malformed scope")
 // ParseScope reads a list of scope tokens with one space between them; duplicates collapse. The empty string is the
 // empty list. The error does not quote the input.
 func ParseScope(s string) (Scope, error) {
-	list := Scope{}
 	if s == "" {
-		return list, nil
+		return Scope{}, nil
 	}
-	var have set
+	var list unique
 	for token := range strings.SplitSeq(s, " ") {
 		if !isScopeToken(token) {
 			return nil, errScope
 		}
-		if have.add(token) {
-			list = append(list, token)
-		}
+		list.add(token)
 	}
-	return list, nil
+	return list.items, nil
 }
 
 // isScopeToken reports whether s is 1*( %x21 / %x23-5B / %x5D-7E ).
@@ -71,18 +68,18 @@ func asksForImpersonation(token string) bool {
 	return name == "act_as" || token == "internal_user_impersonate"
 }
 
+// fewAtMost is where a map begins to win over a scan of short strings.
+const fewAtMost = 12
+
 // set is a set of strings that is a slice while a slice is faster. The zero set is empty.
 type set struct {
 	few  []string
 	many map[string]struct{}
 }
 
-// fewAtMost is where a map begins to win over a scan of short strings.
-const fewAtMost = 12
-
 func setOf(list []string) set {
 	if len(list) <= fewAtMost {
-		return set{few: list[:len(list):len(list)]}
+		return set{few: list}
 	}
 	many := make(map[string]struct{}, len(list))
 	for _, s := range list {
@@ -99,17 +96,20 @@ func (s *set) has(token string) bool {
 	return slices.Contains(s.few, token)
 }
 
-// add reports whether token was new.
-func (s *set) add(token string) bool {
-	if s.has(token) {
-		return false
+// unique is a list without repeats, in the order in which its items were added. The zero unique is empty.
+type unique struct {
+	items []string
+	have  set
+}
+
+func (u *unique) add(s string) {
+	if u.have.has(s) {
+		return
 	}
-	if s.many == nil {
-		if s.few = append(s.few, token); len(s.few) > fewAtMost {
-			*s = setOf(s.few)
-		}
-		return true
+	u.items = append(u.items, s)
+	if u.have.many != nil {
+		u.have.many[s] = struct{}{}
+	} else {
+		u.have = setOf(u.items)
 	}
-	s.many[token] = struct{}{}
-	return true
 }

@@ -309,14 +309,11 @@ func (s *trusted) mapScope(foreign Scope) Scope {
 	if foreign == nil {
 		return nil
 	}
-	mapped := Scope{}
-	var have set
+	mapped := unique{items: Scope{}}
 	for _, token := range foreign {
 		for _, ours := range s.Scopes[token] {
-			if have.add(ours) {
-				mapped = append(mapped, ours)
-			}
+			mapped.add(ours)
 		}
 	}
-	return mapped
+	return mapped.items
 }

@@ -39,7 +39,7 @@ func Read(w http.ResponseWriter, r *http.Request, inBody []string) *Problem {
 		return &Problem{Reason: "R01: not a form"}
 	}
 	if r.PostForm == nil {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+		body, err := read(http.MaxBytesReader(w, r.Body, MaxBody), r.ContentLength)
 		if err != nil {
 			return &Problem{"R10: the body cannot be read, or is too long", err}
 		}
@@ -57,6 +57,20 @@ func Read(w http.ResponseWriter, r *http.Request, inBody []string) *Problem {
 		return &Problem{Reason: "R09: two ways of client authentication in one request"}
 	}
 	return nil
+}
+
+// usual is how long the body of an exchange with two tokens may well be.
+const usual = 8 << 10
+
+// read reads a body. Where its length is said, and is usual, there is room for it at once; more is only made for what has
+// really come.
+func read(body io.Reader, length int64) ([]byte, error) {
+	var text bytes.Buffer
+	if length > 0 && length <= usual {
+		text.Grow(int(length) + bytes.MinRead)
+	}
+	_, err := text.ReadFrom(body)
+	return text.Bytes(), err
 }
 
 // UsesBasic reports whether the client tried to authenticate with the Basic scheme, however badly.
@@ -78,10 +92,12 @@ func isForm(contentType []string) bool {
 // parse reads application/x-www-form-urlencoded, and nothing that is nearly that. net/url would stop at ten thousand
 // pairs, before anybody could say that they are too many targets.
 func parse(text string) (url.Values, error) {
-	if strings.Count(text, "&") >= maxParameters {
+	pairs := strings.Count(text, "&") + 1
+	if pairs > maxParameters {
 		return nil, errors.New("too many parameters")
 	}
 	form := url.Values{}
+	values := make([]string, 0, pairs) // one allocation for what is mostly one value for each name
 	for pair := range strings.SplitSeq(text, "&") {
 		if pair == "" {
 			continue
@@ -92,7 +108,12 @@ func parse(text string) (url.Values, error) {
 		if errName != nil || errValue != nil {
 			return nil, errors.New("malformed escape")
 		}
-		form[name] = append(form[name], value)
+		if have := form[name]; have != nil {
+			form[name] = append(have, value)
+			continue
+		}
+		values = append(values, value)
+		form[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return form, nil
 }

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"reflect"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -52,9 +53,13 @@ func Members(data []byte) iter.Seq[Member] {
 		if i >= len(data) || data[i] != '{' {
 			return
 		}
+		text := string(data) // names are cut from it: one allocation for all of them
 		for i = skipSpace(data, i+1); data[i] != '}'; {
 			end := stringEnd(data, i)
-			name := unquote(data[i:end])
+			name := text[i+1 : end-1]
+			if strings.IndexByte(name, '\\') >= 0 {
+				name = string(unquote(data[i:end]))
+			}
 			start := skipSpace(data, skipSpace(data, end)+1) // past the colon
 			end = valueEnd(data, start)
 			if !yield(Member{Name: name, Value: data[start:end:end], Start: start}) {
@@ -78,7 +83,7 @@ func String(raw []byte) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	return unquote(raw), true
+	return string(unquote(raw)), true
 }
 
 // Strings returns the strings of which raw is an array; false if raw is no array or has another element.
@@ -196,23 +201,23 @@ func checkObject(data []byte, i, depth int) (int, error) {
 	return i + 1, nil
 }
 
-// names is a set that costs no map while it is small; a hostile object with thousands of members gets one.
+// names is a set that costs no allocation while it is small; a hostile object with thousands of members gets a map.
 type names struct {
-	few  [16]string
+	few  [16][]byte
 	n    int
 	many map[string]bool
 }
 
-func (s *names) add(name string) bool {
+func (s *names) add(name []byte) bool {
 	if s.many != nil {
-		if s.many[name] {
+		if s.many[string(name)] {
 			return false
 		}
-		s.many[name] = true
+		s.many[string(name)] = true
 		return true
 	}
 	for _, have := range s.few[:s.n] {
-		if have == name {
+		if bytes.Equal(have, name) {
 			return false
 		}
 	}
@@ -223,9 +228,9 @@ func (s *names) add(name string) bool {
 	}
 	s.many = make(map[string]bool, 2*len(s.few))
 	for _, have := range s.few {
-		s.many[have] = true
+		s.many[string(have)] = true
 	}
-	s.many[name] = true
+	s.many[string(name)] = true
 	return true
 }
 
@@ -311,12 +316,13 @@ func valueEnd(data []byte, i int) int {
 	return i
 }
 
-func unquote(raw []byte) string {
+// unquote returns what a string stands for: a part of raw itself where nothing in it is escaped.
+func unquote(raw []byte) []byte {
 	inside := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inside, '\\') < 0 {
-		return string(inside)
+		return inside
 	}
 	var s string
 	_ = json.Unmarshal(raw, &s) // valid: the grammar has been checked
-	return s
+	return []byte(s)
 }
