@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
 )
@@ -16,11 +17,12 @@ type grant struct {
 	Subject tokenexchange.Token    `json:"subject"`
 	Actor   *tokenexchange.Token   `json:"actor,omitempty"`
 	About   tokenexchange.Identity `json:"about"` // Decision.Subject, in the tenant that was selected
+	Since   time.Time              `json:"since"` // when it was given; refreshes leave it as it is
 }
 
 // newGrant records a decision, with the claims of its tokens that keep names.
 func newGrant(d tokenexchange.Decision, key Key, keep []string) (*grant, error) {
-	g := &grant{Key: key, Request: d.Facts.Request, Subject: d.Facts.Subject.Token, About: d.Subject}
+	g := &grant{Key: key, Request: d.Facts.Request, Subject: d.Facts.Subject.Token, About: d.Subject, Since: d.Issued}
 	g.Request.RequestedTokenType = d.Type
 	var err error
 	if g.Subject.Claims, err = only(keep, g.Subject.Claims); err != nil {

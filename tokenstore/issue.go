@@ -45,7 +45,8 @@ type issue struct {
 	owner   Key
 	refresh *rotation // nil: not a refresh
 	parents []Key
-	value   string // of the refresh token to be
+	value   string               // of the refresh token to be
+	mayAct  *tokenexchange.Actor // what the hook has said last
 	batch   Batch
 	issued  tokenexchange.IssuedToken
 }
@@ -58,15 +59,11 @@ func (i *issue) trace(ctx context.Context) error {
 	if i.d.Facts.Grant == grantRefresh {
 		return i.traceRefresh(ctx)
 	}
-	subject := i.d.Facts.Subject.Token
-	i.parent(subject)
-	if actor := i.d.Facts.Actor; actor != nil {
-		i.parent(actor.Token)
-	}
+	i.parents = Parents(i.d)
 	if i.d.RefreshToken {
 		i.parents = append(i.parents, grantKey(i.d.Issuer, i.value))
 	}
-	if isTicket(subject, i.d.Issuer) {
+	if subject := i.d.Facts.Subject.Token; isTicket(subject, i.d.Issuer) {
 		if subject.ID == "" {
 			return no("D09: a ticket without an ID cannot be spent", nil)
 		}
@@ -75,11 +72,22 @@ func (i *issue) trace(ctx context.Context) error {
 	return nil
 }
 
-// parent adds a token; a user id, which is no token, has no ID.
-func (i *issue) parent(tok tokenexchange.Token) {
-	if key := TokenKey(tok); key != (Key{}) {
-		i.parents = append(i.parents, key)
+// Parents is what IssueToken makes the tokens of a decision from: subject token, actor token, and the delegation that the
+// decision begins or adds to. A user id, which is no token, is none. What a host records beside such a token, and what
+// must end with it, has the same ones.
+func Parents(d tokenexchange.Decision) []Key {
+	var list []Key
+	add := func(key Key) {
+		if key != (Key{}) {
+			list = append(list, key)
+		}
 	}
+	add(TokenKey(d.Facts.Subject.Token))
+	if actor := d.Facts.Actor; actor != nil {
+		add(TokenKey(actor.Token))
+	}
+	add(delegationKey(d))
+	return list
 }
 
 // grantKey names all that is issued under one grant, after its first refresh token.
@@ -116,7 +124,7 @@ func (i *issue) main(ctx context.Context) (err error) {
 		if i.issued, err = signer.IssueToken(ctx, alone); err != nil {
 			return err
 		}
-		tok.ID = i.issued.ID
+		tok.ID, tok.MayAct = i.issued.ID, i.mayAct
 	}
 	i.issued.ID, i.issued.Expires = tok.ID, tok.Expires
 	return i.put(tok, nil)
@@ -136,7 +144,7 @@ func (i *issue) signer() (*tokenexchange.JWTIssuer, error) {
 		if err != nil {
 			return fmt.Errorf("may_act: %w", err)
 		}
-		if party != nil {
+		if i.mayAct = party; party != nil {
 			claims["may_act"] = party
 		}
 		if i.JWT.Claims == nil {

@@ -15,8 +15,8 @@ import (
 type Key [sha256.Size]byte
 
 // KeyOf hashes a name within the name space of a kind and an issuer, each part with its length, so that no two names
-// have the same encoding. Names of one kind and issuer may have several parts. The kinds token, grant and owner are those
-// of Tokens; what else has a name of its own (a session, an assertion) is another kind.
+// have the same encoding. Names of one kind and issuer may have several parts. The kinds token, grant, owner,
+// delegation and delegations are those of Tokens; what else has a name of its own (a session, an assertion) is another kind.
 func KeyOf(kind, issuer string, name ...string) Key {
 	buf := make([]byte, 0, 256)
 	add := func(part string) {

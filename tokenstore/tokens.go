@@ -48,7 +48,7 @@ type Tokens struct {
 	// audited besides. Nil: nobody is told.
 	Report func(context.Context, error)
 
-	Now func() time.Time // for what is not told the time: Live, Record, Mint, Revoke, List and the handlers; nil is time.Now
+	Now func() time.Time // for what is not told the time: Live, Record, Mint, Revoke, List, delegations and the handlers; nil is time.Now
 }
 
 const kindGrant = "grant"
@@ -167,9 +167,23 @@ func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 	return t.Store.Revoke(ctx, now, key, r.Expires)
 }
 
-// List returns the live tokens that exchanges have issued about somebody, refresh tokens included: who acts for them,
-// where and until when. Tokens that a host records or mints itself are not among them. Revoke ends one.
+// List returns the live tokens that exchanges have issued about somebody, refresh tokens included, the user's own ones as
+// well as those that somebody acts with, see Delegations. Tokens that a host records or mints itself are not among them.
+// Revoke ends one.
 func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity) ([]tokenexchange.Token, error) {
+	found, err := t.listed(ctx, about)
+	if err != nil {
+		return nil, err
+	}
+	var list []tokenexchange.Token
+	for _, f := range found {
+		list = append(list, f.token)
+	}
+	return list, nil
+}
+
+// listed is List with the records.
+func (t *Tokens) listed(ctx context.Context, about tokenexchange.Identity) ([]finding, error) {
 	if t.Store == nil {
 		return nil, errNoStore
 	}
@@ -177,14 +191,14 @@ func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity) ([]toke
 	if err != nil {
 		return nil, err
 	}
-	var list []tokenexchange.Token
+	var list []finding
 	for _, r := range records {
-		tok, _, err := decode(about.Issuer, r)
-		if err != nil {
+		f := finding{Record: r}
+		if f.token, f.grant, err = decode(about.Issuer, r); err != nil {
 			return nil, err
 		}
 		if !r.Spent {
-			list = append(list, tok)
+			list = append(list, f)
 		}
 	}
 	return list, nil

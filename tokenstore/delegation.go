@@ -1,0 +1,184 @@
+package tokenstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// Delegation is what somebody may do for a user: the live tokens that an exchange has given to another party, and all that
+// was made from them. An exchanged token joins the delegation of its subject token, whoever acts next, and an exchange of
+// the same tokens by the same client once more adds to the same delegation.
+//
+// Where nobody acts and the client is the one that the subject token was issued to, it is the user's own: a login, or a
+// narrower token out of one. No delegation has these, List does.
+type Delegation struct {
+	ID       string                // its name for EndDelegation; no secret, and of no use to anybody but the user
+	Actor    *tokenexchange.Actor  // who acts, with the chain that was there before; of a ticket, who may. Nil: nobody is named, Client is the user
+	Client   string                // through which it was given
+	Audience []string              // where any of its tokens is good, ID tokens aside; sorted
+	Scope    tokenexchange.Scope   // what any of its tokens allows; sorted
+	Since    time.Time             // when the first of its tokens was issued, of those that live or were renewed by a refresh
+	Until    time.Time             // when the last of its tokens expires
+	Tokens   []tokenexchange.Token // the live ones, in the order in which they were issued; never empty
+}
+
+// Delegations returns who acts for somebody, as far as tokens of exchanges are live, the longest first.
+func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) ([]Delegation, error) {
+	found, err := t.listed(ctx, about)
+	if err != nil {
+		return nil, err
+	}
+	owner := ownerKey(about)
+	members := map[Key]int{}
+	for _, f := range found {
+		for _, key := range f.delegations(owner) {
+			members[key]++
+		}
+	}
+	families := map[Key][]finding{}
+	for _, f := range found {
+		if keys := f.delegations(owner); len(keys) > 0 {
+			// What was given on within a delegation has the keys of both, and the outer one has at least as many members.
+			outer := slices.MaxFunc(keys, func(a, b Key) int {
+				if n := members[a] - members[b]; n != 0 {
+					return n
+				}
+				return bytes.Compare(a[:], b[:])
+			})
+			families[outer] = append(families[outer], f)
+		}
+	}
+	list := make([]Delegation, 0, len(families))
+	for key, family := range families {
+		list = append(list, newDelegation(key, owner, family))
+	}
+	slices.SortFunc(list, func(a, b Delegation) int {
+		if n := a.Since.Compare(b.Since); n != 0 {
+			return n
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return list, nil
+}
+
+// EndDelegation makes every token of a delegation inactive at once, and lets what it was made from live: the logins of the
+// user and of the actor. Neither can those very tokens be exchanged by the client once more. ErrUnknown: the user has no
+// such delegation, or it has ended.
+func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
+	if err != nil || len(raw) != len(Key{}) {
+		return ErrUnknown
+	}
+	found, err := t.listed(ctx, about)
+	if err != nil {
+		return err
+	}
+	key := Key(raw)
+	until := usableUntil(key)
+	ended := false
+	for _, f := range found {
+		if slices.Contains(f.delegations(ownerKey(about)), key) {
+			until, ended = later(until, f.Expires), true
+		}
+	}
+	if !ended {
+		return ErrUnknown
+	}
+	return t.Store.Revoke(ctx, t.now(), key, until)
+}
+
+// newDelegation says what a family has in common. Its first tokens are those that were given on least often.
+func newDelegation(key, owner Key, family []finding) Delegation {
+	slices.SortFunc(family, func(a, b finding) int {
+		if n := a.token.Issued.Compare(b.token.Issued); n != 0 {
+			return n
+		}
+		return strings.Compare(a.token.ID, b.token.ID)
+	})
+	first := slices.MinFunc(family, func(a, b finding) int { return len(a.delegations(owner)) - len(b.delegations(owner)) }).token
+	d := Delegation{ID: base64.RawURLEncoding.EncodeToString(key[:]), Actor: first.Actor, Client: first.ClientID, Since: family[0].token.Issued}
+	if isTicket(first, first.Issuer) {
+		d.Actor = first.MayAct
+	}
+	for _, f := range family {
+		d.Tokens = append(d.Tokens, f.token)
+		d.Scope = append(d.Scope, f.token.Scope...)
+		if f.token.Type != tokenexchange.TypeIDToken {
+			d.Audience = append(d.Audience, f.token.Audience...)
+		}
+		d.Until = later(d.Until, f.token.Expires)
+		if f.grant != nil && !f.grant.Since.IsZero() && f.grant.Since.Before(d.Since) {
+			d.Since = f.grant.Since
+		}
+	}
+	slices.Sort(d.Audience)
+	slices.Sort(d.Scope)
+	d.Audience, d.Scope = slices.Compact(d.Audience), slices.Compact(d.Scope)
+	return d
+}
+
+// delegations are those of an owner that the token is of: more than one, where it was given on.
+func (f finding) delegations(owner Key) []Key {
+	var list []Key
+	mark := delegationMark(owner)
+	for _, key := range f.Ancestors {
+		if bytes.Equal(key[markAt:], mark) {
+			list = append(list, key)
+		}
+	}
+	return list
+}
+
+// The key of a delegation has no record: it is one more ancestor of every token of it, so one tombstone ends them all. It
+// can be told from other ancestors, which are hashes, without asking the store. The first half is a hash too, of what the
+// tokens were made from, by which client and how. Then comes how long that can be exchanged, and last a mark of the owner.
+const (
+	untilAt = 16
+	markAt  = 24
+)
+
+// delegationKey names the delegation that a decision begins, zero if it gives nothing to anybody but the user.
+func delegationKey(d tokenexchange.Decision) Key {
+	subject, actor := d.Facts.Subject.Token, tokenexchange.Token{}
+	if d.Facts.Actor != nil {
+		actor = d.Facts.Actor.Token
+	}
+	if d.Actor == nil && d.Client == subject.ClientID {
+		return Key{}
+	}
+	from, by := TokenKey(subject), TokenKey(actor)
+	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode))
+	var until time.Time
+	for _, tok := range []tokenexchange.Token{subject, actor} {
+		if tok.ID != "" && (until.IsZero() || tok.Expires.Before(until)) {
+			until = tok.Expires
+		}
+	}
+	binary.BigEndian.PutUint64(key[untilAt:], uint64(max(until.Unix(), 0)))
+	copy(key[markAt:], delegationMark(ownerKey(d.Facts.Subject.Identity)))
+	return key
+}
+
+// usableUntil is how long the tokens that a delegation was made from can be exchanged.
+func usableUntil(key Key) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(key[untilAt:])), 0).UTC()
+}
+
+func delegationMark(owner Key) []byte {
+	mark := KeyOf("delegations", "", string(owner[:]))
+	return mark[markAt:]
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

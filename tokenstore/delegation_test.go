@@ -1,0 +1,240 @@
+package tokenstore_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+// delegations are those of alice.
+func (w *world) delegations() []tokenstore.Delegation {
+	w.Helper()
+	list, err := w.tokens.Delegations(w.Context(), alice)
+	require.NoError(w, err)
+	return list
+}
+
+func (w *world) end(id string) error { return w.tokens.EndDelegation(w.Context(), alice, id) }
+
+// actFor is bob acting for alice through helpdesk, with these tokens of logins.
+func (w *world) actFor(subject, actor string, more ...string) answer {
+	return w.exchange("helpdesk", subject, access, append([]string{"actor_token", actor, "actor_token_type", string(access)}, more...)...)
+}
+
+// lets changes the rules, all of them alike.
+func (w *world) lets(change func(*tokenexchange.Rule)) {
+	rules := usualRules()
+	for i := range rules {
+		change(&rules[i])
+	}
+	w.setRules(rules...)
+}
+
+// C07: who acts, through which client, since when and until when, where and with which scopes.
+func TestC07_DelegationSaysWhoMayWhatAndWhen(t *testing.T) {
+	w := newWorld(t)
+	begun := w.clock()
+	a := w.granted(w.actFor(w.opaque("alice"), w.opaque("bob"), "scope", "read openid offline_access"))
+	w.after(time.Minute)
+	list := w.delegations()
+	require.Len(t, list, 1)
+	d := list[0]
+	require.Equal(t, &tokenexchange.Actor{Issuer: issuer, Subject: "bob", ClientID: "webapp"}, d.Actor)
+	require.Equal(t, "helpdesk", d.Client)
+	require.Equal(t, []string{api}, d.Audience, "an ID token is for its client, which is no place to use it")
+	require.Equal(t, tokenexchange.Scope{"offline_access", "openid", "read"}, d.Scope)
+	require.Equal(t, begun, d.Since)
+	require.Equal(t, begun.Add(2*time.Hour), d.Until, "the refresh token, as long as the logins")
+	require.Len(t, d.Tokens, 3)
+
+	t.Run("given on, it is the same delegation", func(t *testing.T) {
+		w.granted(w.exchange("gateway", a.text("access_token"), access, "audience", down, "scope", "read", "requested_token_type", string(jwt)))
+		again := w.delegations()
+		require.Len(t, again, 1)
+		require.Equal(t, d.ID, again[0].ID)
+		require.Equal(t, []string{api, down}, again[0].Audience)
+		require.Equal(t, "helpdesk", again[0].Client, "who began it, and not who joined")
+		require.Equal(t, begun, again[0].Since)
+		require.Len(t, again[0].Tokens, 4)
+		require.Equal(t, "gateway", again[0].Tokens[3].ClientID, "in the order in which they were issued")
+	})
+	t.Run("refreshed, it is the same since the same time", func(t *testing.T) {
+		w.granted(w.refresh("helpdesk", a.text("refresh_token")))
+		w.after(59*time.Minute + 30*time.Second) // the first access token is over
+		again := w.delegations()
+		require.Len(t, again, 1)
+		require.Equal(t, d.ID, again[0].ID)
+		require.Equal(t, begun, again[0].Since)
+		require.Equal(t, "helpdesk", again[0].Client)
+		require.True(t, again[0].Tokens[0].Issued.After(begun))
+	})
+}
+
+// C07: what is the user's own is no delegation; an impersonation without a trace in the token is one.
+func TestC07_DelegationIsToSomebodyElse(t *testing.T) {
+	w := newWorld(t)
+	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*", ID: "*"}}
+	w.setRules(append(usualRules(), tokenexchange.Rule{Name: "own", Mode: tokenexchange.Narrow, Clients: []string{"webapp"}, Subjects: users,
+		SubjectTypes: []tokenexchange.TokenType{access}, Types: []tokenexchange.TokenType{access}, SubjectAudience: true,
+		Scope: tokenexchange.Scope{"*"}, Lifetime: time.Hour})...)
+	own := w.granted(w.exchange("webapp", w.opaque("alice"), access, "scope", "read"))
+	require.Empty(t, w.delegations())
+	list, err := w.tokens.List(t.Context(), alice)
+	require.NoError(t, err)
+	require.Len(t, list, 1, "List has it")
+
+	w.granted(w.exchange("gateway", own.text("access_token"), access))
+	d := w.delegations()
+	require.Len(t, d, 1)
+	require.Nil(t, d[0].Actor)
+	require.Equal(t, "gateway", d[0].Client)
+	require.Len(t, d[0].Tokens, 1)
+	others, err := w.tokens.Delegations(t.Context(), bob)
+	require.NoError(t, err)
+	require.Empty(t, others)
+}
+
+// C07: ending one makes every token of it inactive, given on or refreshed, and nothing else.
+func TestC07_EndDelegation(t *testing.T) {
+	w := newWorld(t)
+	login, helper := w.opaque("alice"), w.opaque("bob")
+	a := w.granted(w.actFor(login, helper, "scope", "read openid offline_access"))
+	renewed := w.granted(w.refresh("helpdesk", a.text("refresh_token")))
+	on := w.granted(w.exchange("gateway", a.text("access_token"), access, "scope", "read", "requested_token_type", string(jwt)))
+	further := w.granted(w.exchange("gateway", on.text("access_token"), access, "audience", api, "scope", "read"))
+	w.after(time.Second)
+	other := w.granted(w.exchange("gateway", login, access, "scope", "read"))
+	require.Len(t, w.delegations(), 2)
+	first, second := w.delegations()[0], w.delegations()[1]
+	require.Nil(t, second.Actor)
+
+	require.NoError(t, w.end(first.ID))
+	for name, token := range map[string]string{"first": a.text("access_token"), "renewed": renewed.text("access_token"),
+		"given on": on.text("access_token"), "and further": further.text("access_token")} {
+		require.False(t, w.active(token), name)
+	}
+	w.refused(w.refresh("helpdesk", renewed.text("refresh_token")), tokenexchange.InvalidGrant, "revoked")
+	for name, token := range map[string]string{"the user's login": login, "the actor's login": helper, "the other delegation": other.text("access_token")} {
+		require.True(t, w.active(token), name)
+	}
+	require.Equal(t, []tokenstore.Delegation{second}, w.delegations())
+
+	t.Run("the same tokens are not exchanged again, others are", func(t *testing.T) {
+		w.refused(w.actFor(login, helper), tokenexchange.InvalidRequest, "revoked")
+		w.after(61 * time.Minute) // when all that was ended has expired
+		w.refused(w.actFor(login, helper), tokenexchange.InvalidRequest, "revoked")
+		w.granted(w.actFor(login, w.opaque("bob")))
+	})
+	t.Run("only one's own, and only once", func(t *testing.T) {
+		require.ErrorIs(t, w.end(first.ID), tokenstore.ErrUnknown)
+		require.ErrorIs(t, w.tokens.EndDelegation(t.Context(), bob, second.ID), tokenstore.ErrUnknown)
+		for _, id := range []string{"", "x", first.ID[:20], second.ID + "AAAA", "\x00"} {
+			require.ErrorIs(t, w.end(id), tokenstore.ErrUnknown, id)
+		}
+	})
+}
+
+// C07: an exchange of the same tokens once more adds to the delegation, and ends with it; another actor's is another.
+func TestC07_TheSameTokensAreTheSameDelegation(t *testing.T) {
+	w := newWorld(t)
+	login, helper := w.opaque("alice"), w.opaque("bob")
+	first := w.granted(w.actFor(login, helper))
+	w.after(time.Minute)
+	again := w.granted(w.actFor(login, helper, "audience", down))
+	w.after(time.Second)
+	elsewhere := w.granted(w.actFor(login, w.opaque("bob"))) // another login of bob
+	list := w.delegations()
+	require.Len(t, list, 2)
+	require.Equal(t, []string{api, down}, list[0].Audience)
+	require.Equal(t, w.clock().Add(-61*time.Second), list[0].Since)
+	require.NoError(t, w.end(list[0].ID))
+	require.False(t, w.active(first.text("access_token")))
+	require.False(t, w.introspect("helpdesk", again.text("access_token"))["active"] == true)
+	require.True(t, w.active(elsewhere.text("access_token")))
+}
+
+// C07: the end of a parent by time ends nothing, and what is left of a delegation can still be ended by its old name.
+func TestC07_ParentsExpireAndTheDelegationGoesOn(t *testing.T) {
+	w := newWorld(t)
+	w.lets(func(r *tokenexchange.Rule) {
+		if r.Name == "gateway" {
+			r.OutliveSubject, r.Lifetime = true, 5*time.Hour
+		}
+	})
+	w.people.Add(tokenexchange.Subject{Identity: alice, Scope: tokenexchange.Scope{"read"}, Until: w.clock().Add(5 * time.Hour)})
+	a := w.granted(w.actFor(w.opaque("alice"), w.opaque("bob"), "scope", "read"))
+	id := w.delegations()[0].ID
+	on := w.granted(w.exchange("gateway", a.text("access_token"), access))
+	w.after(3 * time.Hour) // both logins and the first token are over
+	require.False(t, w.active(a.text("access_token")))
+	require.True(t, w.active(on.text("access_token")), "the end of a parent by time ends nothing")
+	list := w.delegations()
+	require.Len(t, list, 1)
+	require.Equal(t, "bob", list[0].Actor.Subject)
+	require.NoError(t, w.end(id))
+	require.False(t, w.active(on.text("access_token")))
+	require.Empty(t, w.delegations())
+}
+
+// C07: revoking any of the tokens that it was made from ends a delegation.
+func TestC07_AnyParentEndsTheDelegation(t *testing.T) {
+	for _, parent := range []string{"subject", "actor", "refresh"} {
+		w := newWorld(t)
+		login, helper := w.opaque("alice"), w.opaque("bob")
+		a := w.granted(w.actFor(login, helper, "scope", "read offline_access"))
+		on := w.granted(w.exchange("gateway", a.text("access_token"), access, "scope", "read"))
+		token := map[string]string{"subject": login, "actor": helper, "refresh": a.text("refresh_token")}[parent]
+		by := map[string]string{"subject": "webapp", "actor": "webapp", "refresh": "helpdesk"}[parent]
+		require.Equal(t, 200, w.post("/revoke", by, url.Values{"token": {token}}).status)
+		require.False(t, w.active(on.text("access_token")), parent)
+		require.Empty(t, w.delegations(), parent)
+	}
+}
+
+func TestC07_FailuresAreNoAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.granted(w.actFor(w.opaque("alice"), w.opaque("bob")))
+	id := w.delegations()[0].ID
+	w.tokens.Store = nil
+	_, err := w.tokens.Delegations(t.Context(), alice)
+	require.Error(t, err)
+	require.Error(t, w.end(id))
+	require.False(t, errors.Is(w.end(id), tokenstore.ErrUnknown))
+}
+
+// C07: a ticket is a delegation to whom it names, opaque or signed; what it is exchanged for joins it.
+func TestC07_TicketBeginsADelegation(t *testing.T) {
+	for _, opaque := range []bool{false, true} {
+		w := newWorld(t)
+		if opaque {
+			w.tokens.Opaque = map[tokenexchange.TokenType]string{access: "at_", ticket: "tk_"}
+		}
+		w.tokens.MayAct = func(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
+			if d.Type == ticket {
+				return &tokenexchange.Actor{Issuer: issuer, Subject: "bob"}, nil
+			}
+			return nil, nil
+		}
+		w.lets(func(r *tokenexchange.Rule) { r.Types = append(r.Types, ticket) })
+		made := w.granted(w.exchange("gateway", w.opaque("alice"), access, "requested_token_type", string(ticket), "scope", "read"))
+		d := w.delegations()
+		require.Len(t, d, 1)
+		require.NotNil(t, d[0].Actor)
+		require.Equal(t, "bob", d[0].Actor.Subject)
+		used := w.granted(w.exchange("helpdesk", made.text("access_token"), ticket, "actor_token", w.opaque("bob"),
+			"actor_token_type", string(access), "audience", api, "scope", "read"))
+		list := w.delegations()
+		require.Len(t, list, 1)
+		require.Len(t, list[0].Tokens, 1, "the ticket is used up")
+		require.Equal(t, "helpdesk", list[0].Client)
+		require.NoError(t, w.end(d[0].ID))
+		require.False(t, w.active(used.text("access_token")), "it has joined the delegation of its ticket")
+	}
+}
