@@ -1,0 +1,325 @@
+package notify_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/notify"
+	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+)
+
+const issuer = "https://as.example"
+
+var (
+	now   = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	alice = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: "alice"}
+	bob   = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: "bob"}
+)
+
+// delegated is bob acting for alice with helpdesk; changes make other events of it.
+func delegated(changes ...func(*tokenexchange.Event)) tokenexchange.Event {
+	facts := tokenexchange.Facts{Grant: tokenexchange.GrantType, Issuer: issuer, Client: tokenexchange.Client{ID: "helpdesk"},
+		Subject: tokenexchange.Subject{Identity: alice, Token: tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Issuer: issuer, Subject: "alice", ClientID: "webapp"}},
+		Actor:   &tokenexchange.Subject{Identity: bob}, Now: now}
+	ev := tokenexchange.Event{Time: now, TokenID: "token 1", Facts: facts, Decision: tokenexchange.Decision{Rule: "helpdesk", Mode: tokenexchange.Delegate,
+		Issuer: issuer, Client: "helpdesk", Subject: alice, Actor: &tokenexchange.Actor{Subject: "bob", ClientID: "webapp", Prior: &tokenexchange.Actor{Subject: "carol"}},
+		Audience: []string{"https://api.example"}, Scope: tokenexchange.Scope{"read"}, Type: tokenexchange.TypeJWT, Issued: now, Expires: now.Add(time.Hour), Facts: facts}}
+	for _, change := range changes {
+		change(&ev)
+	}
+	return ev
+}
+
+func withoutActor(mode tokenexchange.Mode, client string) func(*tokenexchange.Event) {
+	return func(ev *tokenexchange.Event) {
+		ev.Facts.Actor, ev.Decision.Actor, ev.Decision.Mode = nil, nil, mode
+		ev.Facts.Client.ID, ev.Decision.Client = client, client
+		if mode == tokenexchange.ClientActs {
+			ev.Decision.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: client, ClientID: client}
+		}
+	}
+}
+
+// W06: by default a user is told where somebody acts who could not before, and of nothing else.
+func TestW06_SomebodyNew(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*tokenexchange.Event)
+		told   bool
+	}{
+		"delegate":                    {func(*tokenexchange.Event) {}, true},
+		"the client acts":             {withoutActor(tokenexchange.ClientActs, "worker"), true},
+		"another client impersonates": {withoutActor(tokenexchange.Impersonate, "worker"), true},
+		"a client's assertion": {func(ev *tokenexchange.Event) {
+			withoutActor(tokenexchange.Impersonate, "worker")(ev)
+			ev.Facts.Subject.Token.ClientID = ""
+		}, true},
+		"an ID token":     {func(ev *tokenexchange.Event) { ev.Decision.Type = tokenexchange.TypeIDToken }, true},
+		"an access token": {func(ev *tokenexchange.Event) { ev.Decision.Type = tokenexchange.TypeAccessToken }, true},
+		"a client of the user's name": {func(ev *tokenexchange.Event) {
+			ev.Facts.Actor.Identity = alice
+			ev.Facts.Actor.Kind = tokenexchange.KindClient
+		}, true},
+		"narrow":                        {withoutActor(tokenexchange.Narrow, "webapp"), false},
+		"narrow by another client":      {withoutActor(tokenexchange.Narrow, "worker"), false},
+		"the user's own client":         {withoutActor(tokenexchange.Impersonate, "webapp"), false},
+		"refresh":                       {func(ev *tokenexchange.Event) { ev.Facts.Grant = "refresh_token" }, false},
+		"refused":                       {func(ev *tokenexchange.Event) { ev.Err = tokenexchange.InvalidRequest }, false},
+		"for oneself":                   {func(ev *tokenexchange.Event) { ev.Facts.Actor.Identity = alice }, false},
+		"about a client":                {func(ev *tokenexchange.Event) { ev.Facts.Subject.Kind = tokenexchange.KindClient }, false},
+		"a ticket, which is not in use": {func(ev *tokenexchange.Event) { ev.Decision.Type = "urn:example:ticket" }, false},
+		"no mode":                       {func(ev *tokenexchange.Event) { ev.Decision.Mode = "" }, false},
+		"a chain that is carried on": {func(ev *tokenexchange.Event) {
+			withoutActor(tokenexchange.Impersonate, "gateway")(ev)
+			ev.Facts.Subject.Token.Actor = &tokenexchange.Actor{Subject: "bob"}
+		}, false},
+	} {
+		ev := delegated(c.change)
+		require.Equal(t, c.told, notify.SomebodyNew(ev), "W06: %s", name)
+	}
+	require.False(t, notify.SomebodyNew(tokenexchange.Event{}))
+}
+
+// W06: what a user is told is who, through which client, where, with which scope and until when.
+func TestW06_Notice(t *testing.T) {
+	n := notify.NoticeOf(delegated())
+	require.Equal(t, notify.Notice{Time: now, User: alice, Actor: tokenexchange.Actor{Issuer: issuer, Subject: "bob", ClientID: "webapp"}, Client: "helpdesk",
+		Audience: []string{"https://api.example"}, Scope: tokenexchange.Scope{"read"}, Until: now.Add(time.Hour), TokenID: "token 1"}, n)
+	n = notify.NoticeOf(delegated(withoutActor(tokenexchange.Impersonate, "worker"), func(ev *tokenexchange.Event) {
+		ev.Decision.RefreshToken, ev.Decision.RefreshExpires = true, now.Add(24*time.Hour)
+	}))
+	require.Equal(t, tokenexchange.Actor{Issuer: issuer, Subject: "worker", ClientID: "worker"}, n.Actor)
+	require.Equal(t, now.Add(24*time.Hour), n.Until)
+	ev := delegated()
+	notify.NoticeOf(ev).Audience[0] = "changed"
+	require.Equal(t, "https://api.example", ev.Decision.Audience[0], "a notice has slices of its own")
+}
+
+// told collects what users are told.
+type told struct {
+	mu   sync.Mutex
+	list []notify.Notice
+	errs []error
+}
+
+func (c *told) tell(_ context.Context, n notify.Notice) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = append(c.list, n)
+	return nil
+}
+
+func (c *told) report(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errs = append(c.errs, err)
+}
+
+func record(t *testing.T, s *notify.Sink, ev tokenexchange.Event) {
+	t.Helper()
+	require.NoError(t, s.RecordExchange(t.Context(), ev), "W06: an exchange never fails for a notice")
+}
+
+// W06: off where there is nobody who tells; and the zero Sink records nothing, so it lets nothing through.
+func TestW06_OffByDefault(t *testing.T) {
+	audit := &tokenexchangetest.Recorder{}
+	s := &notify.Sink{Audit: audit}
+	record(t, s, delegated())
+	require.Len(t, audit.Events(), 1)
+	require.NoError(t, s.Close(t.Context()))
+	require.Zero(t, s.Dropped())
+	require.Error(t, (&notify.Sink{}).RecordExchange(t.Context(), delegated()), "I06")
+	require.NoError(t, (&notify.Sink{}).Close(t.Context()))
+}
+
+// W06: only what has been recorded and granted is told of, each once and in order.
+func TestW06_TellsAfterRecording(t *testing.T) {
+	audit, c := &tokenexchangetest.Recorder{}, &told{}
+	s := &notify.Sink{Audit: audit, Tell: func(ctx context.Context, n notify.Notice) error {
+		require.NotEmpty(t, audit.Events(), "recorded first")
+		return c.tell(ctx, n)
+	}}
+	record(t, s, delegated())
+	record(t, s, delegated(func(ev *tokenexchange.Event) { ev.Err = tokenexchange.InvalidTarget }))
+	record(t, s, delegated(func(ev *tokenexchange.Event) { ev.TokenID = "token 2" }))
+	audit.Fail(errors.New("the disk is full"))
+	require.EqualError(t, s.RecordExchange(t.Context(), delegated()), "the disk is full")
+	require.NoError(t, s.Close(t.Context()))
+	require.Len(t, c.list, 2)
+	require.Equal(t, []string{"token 1", "token 2"}, []string{c.list[0].TokenID, c.list[1].TokenID})
+}
+
+// W06: the filter says what is told of, refusals aside; one that panics says no.
+func TestW06_Filter(t *testing.T) {
+	c := &told{}
+	s := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Tell: c.tell, Report: c.report, Filter: func(ev tokenexchange.Event) bool {
+		if ev.TokenID == "panic" {
+			panic("at_secret")
+		}
+		return ev.Facts.Grant == "refresh_token"
+	}}
+	for _, id := range []string{"1", "panic", "2"} {
+		record(t, s, delegated(func(ev *tokenexchange.Event) { ev.TokenID, ev.Facts.Grant = id, "refresh_token" }))
+	}
+	record(t, s, delegated())
+	record(t, s, delegated(func(ev *tokenexchange.Event) { ev.Facts.Grant, ev.Err = "refresh_token", tokenexchange.InvalidGrant }))
+	require.NoError(t, s.Close(t.Context()))
+	require.Len(t, c.list, 2)
+	require.Len(t, c.errs, 1)
+	require.NotContains(t, c.errs[0].Error(), "secret", "I08")
+}
+
+// W06: failures and panics are reported, and the next is told all the same.
+func TestW06_FailuresAndPanicsAreContained(t *testing.T) {
+	c := &told{}
+	s := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Report: func(err error) { c.report(err); panic("so is this") }}
+	s.Tell = func(ctx context.Context, n notify.Notice) error {
+		switch n.TokenID {
+		case "fail":
+			return errors.New("no route to host")
+		case "panic":
+			panic("at_secret")
+		}
+		return c.tell(ctx, n)
+	}
+	for _, id := range []string{"fail", "panic", "well"} {
+		record(t, s, delegated(func(ev *tokenexchange.Event) { ev.TokenID = id }))
+	}
+	require.NoError(t, s.Close(t.Context()))
+	require.Len(t, c.list, 1)
+	require.Len(t, c.errs, 2)
+	require.ErrorContains(t, c.errs[0], "no route to host")
+	require.ErrorContains(t, c.errs[1], "panicked with a string")
+	require.NotContains(t, c.errs[1].Error(), "secret")
+	require.Zero(t, s.Dropped())
+}
+
+// W06: one that hangs delays nobody; what finds no room is counted, and Close has an end.
+func TestW06_HangingDelaysNobody(t *testing.T) {
+	c, hang, hanging := &told{}, make(chan struct{}), make(chan struct{}, 1)
+	defer close(hang)
+	s := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Queue: 3, Report: c.report, Tell: func(context.Context, notify.Notice) error {
+		hanging <- struct{}{}
+		<-hang // and does not look at the context
+		return nil
+	}}
+	record(t, s, delegated())
+	<-hanging
+	for range 10 {
+		record(t, s, delegated())
+	}
+	require.EqualValues(t, 7, s.Dropped(), "three wait")
+	require.Len(t, c.errs, 7)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, s.Close(ctx), context.Canceled)
+	require.EqualValues(t, 10, s.Dropped(), "and those that waited")
+	record(t, s, delegated())
+	require.EqualValues(t, 11, s.Dropped())
+	require.ErrorIs(t, s.Close(ctx), context.Canceled, "again")
+}
+
+// W06: a notice has its time, and no more; Close cancels what is under way once its own is over.
+func TestW06_Patience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &told{}
+		s := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Patience: time.Minute, Report: c.report,
+			Tell: func(ctx context.Context, _ notify.Notice) error { <-ctx.Done(); return ctx.Err() }}
+		begin := time.Now()
+		record(t, s, delegated())
+		record(t, s, delegated())
+		require.NoError(t, s.Close(context.Background()))
+		require.Equal(t, 2*time.Minute, time.Since(begin), "one after the other")
+		require.Len(t, c.errs, 2)
+		require.ErrorIs(t, c.errs[0], context.DeadlineExceeded)
+
+		s = &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Report: c.report, Tell: s.Tell}
+		begin = time.Now()
+		record(t, s, delegated())
+		record(t, s, delegated())
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, s.Close(ctx), context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(begin))
+		synctest.Wait()
+		require.EqualValues(t, 1, s.Dropped())
+		require.ErrorIs(t, c.errs[len(c.errs)-1], context.Canceled, "Tell was told to stop")
+	})
+}
+
+// W06: exchanges and the end of the server come at the same time.
+func TestW06_ManyAtOnce(t *testing.T) {
+	c := &told{}
+	s := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Tell: c.tell, Queue: 4}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() { record(t, s, delegated()) })
+	}
+	all.Go(func() { require.NoError(t, s.Close(context.Background())) })
+	all.Wait()
+	require.NoError(t, s.Close(t.Context()))
+	require.EqualValues(t, 50, int64(len(c.list))+s.Dropped(), "told or counted")
+}
+
+// W06: no header can be written through a name.
+func TestW06_TemplateInjection(t *testing.T) {
+	tmpl, err := notify.ParseTemplate("{{.Name}} acts for you", "{{.Name}} uses {{.Client}}.\nSince {{.Time.Format \"15:04\"}}.\n")
+	require.NoError(t, err)
+	type data struct {
+		notify.Notice
+		Name string
+	}
+	m, err := tmpl.Message(data{notify.NoticeOf(delegated()), "Bob"})
+	require.NoError(t, err)
+	require.Equal(t, notify.Message{Subject: "Bob acts for you", Body: "Bob uses helpdesk.\nSince 03:04.\n"}, m)
+
+	for _, name := range []string{"Bob\r\nBcc: all@example.org", "Bob\nBcc: x", "Bob\rBcc: x", "Bob\u2028Bcc: x", "Bob\u0085Bcc: x", "Bob\x00\x1b[0m", "Bob\u202etxt", "Bob\ufeff"} {
+		m, err := tmpl.Message(data{notify.NoticeOf(delegated()), name})
+		require.NoError(t, err)
+		for _, r := range "\r\n\u2028\u0085\x00\x1b\u202e\ufeff" {
+			require.NotContains(t, m.Subject, string(r), "%q", name)
+			if r != '\n' {
+				require.NotContains(t, m.Body, string(r), "%q", name)
+			}
+		}
+		require.True(t, strings.HasPrefix(m.Subject, "Bob "), m.Subject)
+	}
+	m, err = tmpl.Message(data{notify.NoticeOf(delegated()), strings.Repeat("ö", 500)})
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(m.Subject), 200)
+	require.True(t, strings.HasSuffix(m.Subject, "ö…"), m.Subject)
+	_, err = tmpl.Message(data{notify.NoticeOf(delegated()), strings.Repeat("x", 65<<10)})
+	require.Error(t, err, "too long")
+	m, err = tmpl.Message(data{notify.NoticeOf(delegated()), "Zoë 山田 🙂"})
+	require.NoError(t, err)
+	require.Equal(t, "Zoë 山田 🙂 acts for you", m.Subject)
+}
+
+func TestW06_TemplateFaults(t *testing.T) {
+	for _, c := range [][2]string{{"", "x"}, {"x", ""}, {" \n", "x"}, {"{{", "x"}, {"x", "{{.}"}} {
+		_, err := notify.ParseTemplate(c[0], c[1])
+		require.Error(t, err, "%q", c)
+	}
+	for _, c := range [][2]string{{"{{.Nobody}}", "x"}, {"x", "{{.Nobody}}"}, {"{{.missing}}", "x"}, {"{{\"\\r\\n\"}}", "x"}} {
+		tmpl, err := notify.ParseTemplate(c[0], c[1])
+		require.NoError(t, err)
+		_, err = tmpl.Message(notify.Notice{})
+		require.Error(t, err, "%q", c)
+		_, err = tmpl.Message(map[string]string{})
+		require.Error(t, err, "%q: a member that is missing is no empty place", c)
+	}
+	var none *notify.Template
+	_, err := none.Message(notify.Notice{})
+	require.Error(t, err)
+	_, err = (&notify.Template{}).Message(notify.Notice{})
+	require.Error(t, err)
+}
