@@ -1,0 +1,380 @@
+package zitadelexchange_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	zitadelexchange "github.com/go-tokenexchange/tokenexchange/adapters/zitadeloidc"
+	"github.com/go-tokenexchange/tokenexchange/internal/exchangetable"
+	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+)
+
+const issuer = "https://as.example"
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // the framework logs every refusal
+	os.Exit(m.Run())
+}
+
+// ledger is the storage of a host: the framework's example, with clients, lifetimes and records of tokens of its own.
+type ledger struct {
+	*storage.Storage
+	clients  map[string]client
+	life     time.Duration // of what exchanges make, unless less was decided
+	stubborn bool          // chooses that life whatever was decided
+
+	claims map[string]any // that it adds to every JWT
+	broken error          // what it answers where a fault is asked for
+	fails  string         // the method that fails
+
+	mu     sync.Mutex
+	tokens map[string]tokenexchange.Token
+}
+
+// client is one of the example's clients with a registration of its own.
+type client struct {
+	*storage.Client
+	known  exchangetable.Client
+	format op.AccessTokenType
+	skew   time.Duration
+	life   time.Duration // of ID tokens
+}
+
+func (c client) AccessTokenType() op.AccessTokenType { return c.format }
+func (c client) ClockSkew() time.Duration            { return c.skew }
+func (c client) IDTokenLifetime() time.Duration      { return c.life }
+func (c client) AuthMethod() oidc.AuthMethod {
+	if c.known.Secret == "" {
+		return oidc.AuthMethodNone
+	}
+	return oidc.AuthMethodBasic
+}
+func (c client) GrantTypes() []oidc.GrantType {
+	if c.known.NoGrant {
+		return []oidc.GrantType{oidc.GrantTypeCode}
+	}
+	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken, oidc.GrantTypeTokenExchange}
+}
+
+func (l *ledger) fault(method string) error {
+	if l.fails == method {
+		return l.broken
+	}
+	return nil
+}
+
+func (l *ledger) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+	c, known := l.clients[id]
+	if !known {
+		return nil, errors.New("no such client")
+	}
+	return c, nil
+}
+
+func (l *ledger) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+	if c, known := l.clients[id]; !known || c.known.Secret != secret {
+		return errors.New("a wrong secret")
+	}
+	return nil
+}
+
+func (l *ledger) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
+	if err := l.fault("CreateAccessToken"); err != nil {
+		return "", time.Time{}, err
+	}
+	expires := time.Now().Add(l.life)
+	t := tokenexchange.Token{}
+	switch r := r.(type) {
+	case zitadelexchange.Request:
+		if decided := r.Decision().Expires; decided.Before(expires) && !l.stubborn {
+			expires = decided
+		}
+	case login:
+		expires, t.MayAct, t.Actor = r.expires, r.mayAct, r.actor
+	}
+	id := uuid.NewString()
+	record := zitadelexchange.TokenOf(ctx, id, expires, r)
+	record.MayAct = t.MayAct
+	if t.Actor != nil {
+		record.Actor = t.Actor
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tokens[id] = record
+	return id, expires, nil
+}
+
+// token is Grant.Token.
+func (l *ledger) token(_ context.Context, id string) (tokenexchange.Token, error) {
+	if err := l.fault("token"); err != nil {
+		return tokenexchange.Token{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, live := l.tokens[id]
+	if !live {
+		return tokenexchange.Token{}, fmt.Errorf("%w: unknown or revoked", tokenexchange.InvalidRequest)
+	}
+	return t, nil
+}
+
+// live are the ids of all records.
+func (l *ledger) live() map[string]tokenexchange.Token {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := map[string]tokenexchange.Token{}
+	for id, t := range l.tokens {
+		all[id] = t
+	}
+	return all
+}
+
+func (l *ledger) RevokeToken(_ context.Context, id, subject, clientID string) *oidc.Error {
+	if err := l.fault("RevokeToken"); err != nil {
+		return oidc.ErrServerError().WithParent(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, live := l.tokens[id]; live && t.ClientID == clientID && t.Subject == subject {
+		delete(l.tokens, id)
+	}
+	return nil
+}
+
+func (l *ledger) SetIntrospectionFromToken(ctx context.Context, resp *oidc.IntrospectionResponse, id, _, _ string) error {
+	t, err := l.token(ctx, id)
+	if err != nil || !time.Now().Before(t.Expires) {
+		return errors.New("not live")
+	}
+	resp.Scope, resp.ClientID, resp.Subject, resp.Audience = oidc.SpaceDelimitedArray(t.Scope), t.ClientID, t.Subject, t.Audience
+	resp.Issuer, resp.JWTID, resp.Expiration = t.Issuer, id, oidc.FromTime(t.Expires)
+	if t.Actor != nil {
+		resp.Claims = map[string]any{"act": t.Actor}
+	}
+	return nil
+}
+
+func (l *ledger) KeySet(ctx context.Context) ([]op.Key, error) {
+	if err := l.fault("KeySet"); err != nil {
+		return nil, err
+	}
+	return l.Storage.KeySet(ctx)
+}
+
+func (l *ledger) SigningKey(ctx context.Context) (op.SigningKey, error) {
+	if err := l.fault("SigningKey"); err != nil {
+		return nil, err
+	}
+	return l.Storage.SigningKey(ctx)
+}
+
+func (l *ledger) GetPrivateClaimsFromTokenExchangeRequest(context.Context, op.TokenExchangeRequest) (map[string]any, error) {
+	return l.claims, l.fault("GetPrivateClaims")
+}
+
+func (l *ledger) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
+	return l.claims, nil
+}
+
+func (l *ledger) SetUserinfoFromTokenExchangeRequest(_ context.Context, info *oidc.UserInfo, r op.TokenExchangeRequest) error {
+	info.Subject, info.Name, info.Claims = "somebody else", "Name of "+r.GetSubject(), l.claims
+	return l.fault("SetUserinfo")
+}
+
+// login is a request of the framework's own: somebody has logged in at a client.
+type login struct {
+	op.AuthRequest // nil: for its method set
+	subject        string
+	client         string
+	audience       []string
+	scope          []string
+	expires        time.Time
+	mayAct         *tokenexchange.Actor
+	actor          *tokenexchange.Actor
+	authTime       time.Time
+	acr            string
+	amr            []string
+}
+
+func (l login) GetID() string          { return "login" }
+func (l login) GetSubject() string     { return l.subject }
+func (l login) GetClientID() string    { return l.client }
+func (l login) GetAudience() []string  { return l.audience }
+func (l login) GetScopes() []string    { return l.scope }
+func (l login) GetAuthTime() time.Time { return l.authTime }
+func (l login) GetACR() string         { return l.acr }
+func (l login) GetAMR() []string       { return l.amr }
+func (l login) GetNonce() string       { return "a nonce" }
+
+// server is the framework's, with one method replaced.
+type server struct {
+	*op.LegacyServer
+	grant *zitadelexchange.Grant
+}
+
+func (s server) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
+	return s.grant.TokenExchange(ctx, r)
+}
+
+// host is a server on loopback.
+type host struct {
+	*ledger
+	provider *op.Provider
+	grant    *zitadelexchange.Grant
+	audit    *tokenexchangetest.Recorder
+	web      *httptest.Server
+}
+
+// newHost starts a server with the world of the table. Its access tokens are opaque, or JWTs. set may change it before.
+func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host {
+	example := storage.NewStorageWithClients(storage.NewUserStore(issuer), nil)
+	h := &host{ledger: &ledger{Storage: example, clients: map[string]client{}, tokens: map[string]tokenexchange.Token{}, life: time.Hour}}
+	for _, c := range exchangetable.Clients() {
+		h.clients[c.ID] = client{storage.WebClient(c.ID, c.Secret), c, format, 0, time.Hour}
+	}
+	x, audit := exchangetable.Exchanger(issuer)
+	h.audit = audit
+	h.grant = &zitadelexchange.Grant{Exchanger: *x, Token: h.token, Client: h.registration}
+	for _, change := range set {
+		change(h)
+	}
+	h.serve(t, op.StaticIssuer(issuer))
+	return h
+}
+
+func (h *host) serve(t testing.TB, named func(bool) (op.IssuerFromRequest, error)) {
+	config := &op.Config{CryptoKey: sha256.Sum256([]byte(t.Name())), CryptoKeyId: "1", GrantTypeRefreshToken: true, AuthMethodPost: true}
+	provider, err := op.NewProvider(config, h.ledger, named, op.WithAllowInsecure())
+	require.NoError(t, err)
+	h.provider, h.grant.Provider = provider, provider
+	s := server{op.NewLegacyServer(provider, *op.DefaultEndpoints), h.grant}
+	h.web = httptest.NewServer(op.RegisterLegacyServer(s, http.NotFound, op.WithHTTPMiddleware(zitadelexchange.NoStore)))
+	t.Cleanup(h.web.Close)
+}
+
+// registration is Grant.Client.
+func (h *host) registration(_ context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (tokenexchange.Client, error) {
+	if err := h.fault("Client"); err != nil {
+		return tokenexchange.Client{}, err
+	}
+	known := h.clients[r.Client.GetID()].known
+	return tokenexchange.Client{Scope: known.Scope, Audiences: known.Audiences}, nil
+}
+
+// ctx is that of a request to the server.
+func (h *host) ctx(t testing.TB) context.Context { return op.ContextWithIssuer(t.Context(), issuer) }
+
+// logIn makes an access token by the framework's own means.
+func (h *host) logIn(t testing.TB, l login) string {
+	if l.expires.IsZero() {
+		l.expires = time.Now().Add(time.Hour)
+	}
+	c := h.clients[l.client]
+	value, _, _, err := op.CreateAccessToken(h.ctx(t), l, c.format, h.provider, c, "")
+	require.NoError(t, err)
+	return value
+}
+
+// idToken makes an ID token by the framework's own means.
+func (h *host) idToken(t testing.TB, l login) string {
+	if l.expires.IsZero() {
+		l.expires = time.Now().Add(time.Hour)
+	}
+	value, err := op.CreateIDToken(h.ctx(t), issuer, l, time.Until(l.expires), "", "", h.ledger, h.clients[l.client])
+	require.NoError(t, err)
+	return value
+}
+
+// reply is what came back over HTTP.
+type reply struct {
+	status int
+	header http.Header
+	body   map[string]any
+	text   string
+}
+
+func (r reply) token() string  { return fmt.Sprint(r.body["access_token"]) }
+func (r reply) error() string  { return fmt.Sprint(r.body["error"]) }
+func (r reply) reason() string { return fmt.Sprint(r.body["error_description"]) }
+
+func (h *host) send(t testing.TB, r *http.Request) reply {
+	resp, err := h.web.Client().Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	got := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	_ = json.Unmarshal(text, &got.body)
+	return got
+}
+
+// ask posts a form to an endpoint as a client.
+func (h *host) ask(t testing.TB, path, client string, form url.Values) reply {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.web.URL+path, strings.NewReader(form.Encode()))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if secret := h.clients[client].known.Secret; secret != "" {
+		r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(secret))
+	}
+	return h.send(t, r)
+}
+
+// exchange asks for an exchange. pairs are names and values; token types go without the urn prefix, and an empty value is
+// sent as such.
+func (h *host) exchange(t testing.TB, client string, pairs ...string) reply {
+	return h.ask(t, "/oauth/token", client, form(pairs...))
+}
+
+func form(pairs ...string) url.Values {
+	f := url.Values{"grant_type": {tokenexchange.GrantType}}
+	for pair := range slices.Chunk(pairs, 2) {
+		value := pair[1]
+		if strings.HasSuffix(pair[0], "_token_type") && value != "" && !strings.Contains(value, ":") {
+			value = "urn:ietf:params:oauth:token-type:" + value
+		}
+		f.Add(pair[0], value)
+	}
+	return f
+}
+
+// payload is what a JWT says, byte for byte.
+func payload(t testing.TB, jwt string) []byte {
+	claims := &oidc.TokenClaims{}
+	raw, err := oidc.ParseToken(jwt, claims)
+	require.NoError(t, err)
+	return raw
+}
+
+func claimsOf(t testing.TB, jwt string) map[string]any {
+	var claims map[string]any
+	require.NoError(t, json.Unmarshal(payload(t, jwt), &claims))
+	return claims
+}
+
+// last is the event of the last exchange.
+func (h *host) last(t testing.TB) tokenexchange.Event {
+	events := h.audit.Events()
+	require.NotEmpty(t, events)
+	return events[len(events)-1]
+}
