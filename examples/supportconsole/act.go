@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// home is the search for somebody to act for, and the way in for those who are not signed in.
+func (c *console) home(w http.ResponseWriter, r *http.Request) {
+	if c.sessions.find(r) != nil {
+		c.signedIn(c.search).ServeHTTP(w, r)
+		return
+	}
+	var p *problem
+	if _, err := r.Cookie(cookieSession); err == nil {
+		setCookie(w, cookieSession, "", 0)
+		p = problemSessionOver
+	}
+	c.welcome(w, http.StatusOK, p)
+}
+
+func (c *console) search(w http.ResponseWriter, r *http.Request, s *session) {
+	if s.acting != nil {
+		http.Redirect(w, r, "/app", http.StatusSeeOther)
+		return
+	}
+	list, ok := c.people(w, r, s)
+	if !ok {
+		return
+	}
+	wanted := strings.TrimSpace(r.FormValue("q"))
+	low := strings.ToLower(wanted)
+	found := slices.DeleteFunc(list, func(p person) bool {
+		return p.ID == s.operator.ID || !strings.Contains(strings.ToLower(p.Name+" "+p.ID), low)
+	})
+	p := c.page(s, "Choose a person")
+	p.Content = map[string]any{"Query": wanted, "People": found}
+	c.render(w, http.StatusOK, "search.html", p)
+}
+
+// showUser asks why, for one person. It need not be one in the directory: the authorization server decides.
+func (c *console) showUser(w http.ResponseWriter, r *http.Request, s *session) {
+	if list, ok := c.people(w, r, s); ok {
+		c.ask(w, http.StatusOK, s, acting{User: pick(list, r.PathValue("id"))}, nil)
+	}
+}
+
+// ask is the form that begins to act, with what has been filled in and what is wrong with it.
+func (c *console) ask(w http.ResponseWriter, status int, s *session, a acting, wrong *problem) {
+	p := c.page(s, "Act for "+a.User.Name)
+	if p.Problem = wrong; wrong != nil {
+		p.Title = wrong.Heading
+	}
+	p.Content = a
+	c.render(w, status, "user.html", p)
+}
+
+// begin is the exchange, for a person and a reason. Why the authorization server refuses is not told by it, and explained by
+// what the directory shows at this moment.
+func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
+	if s.acting != nil {
+		http.Redirect(w, r, "/app", http.StatusSeeOther)
+		return
+	}
+	list, ok := c.people(w, r, s)
+	if !ok {
+		return
+	}
+	a := acting{User: pick(list, r.PostFormValue("user")), Reason: strings.TrimSpace(r.PostFormValue("reason")), Scope: tokenexchange.Scope{"read"}}
+	if r.PostFormValue("access") == "write" {
+		a.Scope = tokenexchange.Scope{"read", "write"}
+	}
+	if wrong := checkReason(a.Reason); wrong != nil {
+		c.ask(w, http.StatusUnprocessableEntity, s, a, wrong)
+		return
+	}
+	begun, err := c.as.actFor(r.Context(), s.token, a, s.operator.ID)
+	if err != nil {
+		c.Log.Info("acting refused", "operator", s.operator.ID, "user", a.User.ID, "cause", err.Error())
+		status, wrong := explain(err, pick(list, s.operator.ID), a)
+		c.ask(w, status, s, a, wrong)
+		return
+	}
+	s.acting = &begun
+	c.Log.Info("acting begun", "operator", s.operator.ID, "user", a.User.ID)
+	http.Redirect(w, r, "/app", http.StatusSeeOther)
+}
+
+func (c *console) stop(w http.ResponseWriter, r *http.Request, s *session) {
+	if s.acting != nil {
+		c.endActing(r.Context(), s, "You no longer act for "+s.acting.User.Name+".")
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// endExpired ends acting whose time is over. The session is locked.
+func (c *console) endExpired(ctx context.Context, s *session) {
+	if s.acting != nil && !c.Now().Before(s.acting.Expires) {
+		c.endActing(ctx, s, "The time is up: you no longer act for "+s.acting.User.Name+".")
+	}
+}
+
+// endActing forgets the token, has it revoked, and tells the operator what the authorization server says of it then. The
+// session is locked.
+func (c *console) endActing(ctx context.Context, s *session, notice string) {
+	a := s.acting
+	if a == nil {
+		return
+	}
+	s.acting = nil
+	if err := c.as.end(ctx, a.token); err != nil {
+		c.Log.Warn("acting ended, and not confirmed", "operator", s.operator.ID, "user", a.User.ID, "cause", err.Error())
+		s.notice = notice + " The authorization server could not confirm it. This console has thrown the access away; it also ends by itself at " +
+			a.Expires.UTC().Format("15:04") + " UTC."
+		return
+	}
+	c.Log.Info("acting ended", "operator", s.operator.ID, "user", a.User.ID)
+	s.notice = notice + " The authorization server confirms that the access is no longer valid."
+}
+
+// people is the directory as the operator may see it now. Where it is not to be had, that is the answer, and an operator whose
+// own token is no longer good is signed out.
+func (c *console) people(w http.ResponseWriter, r *http.Request, s *session) ([]person, bool) {
+	list, err := c.as.directory(r.Context(), s.token.AccessToken)
+	switch status, _ := err.(badStatus); {
+	case err == nil:
+		return list, true
+	case status == http.StatusUnauthorized:
+		c.sessions.remove(func(other *session) bool { return other == s })
+		c.endSession(r.Context(), s)
+		setCookie(w, cookieSession, "", 0)
+		c.welcome(w, http.StatusUnauthorized, problemSignedOut)
+	case status == http.StatusForbidden:
+		p := c.page(s, problemNoDirectory.Heading)
+		p.Problem = problemNoDirectory
+		c.render(w, http.StatusForbidden, "notice.html", p)
+	default:
+		c.Log.Warn("directory", "cause", err.Error())
+		p := c.page(s, problemDown.Heading)
+		p.Problem = problemDown
+		c.render(w, http.StatusBadGateway, "notice.html", p)
+	}
+	return nil, false
+}
+
+// pick is the person with an id; where the directory does not show them, they have no more than that.
+func pick(list []person, id string) person {
+	if i := slices.IndexFunc(list, func(p person) bool { return p.ID == id }); i >= 0 {
+		list[i].Name = cmp.Or(list[i].Name, id)
+		return list[i]
+	}
+	return person{ID: id, Name: id}
+}

@@ -1,0 +1,119 @@
+// Command supportconsole is a small support console: an operator logs in, looks somebody up, says why, and sees the app as that
+// person does, under a banner that names both people and counts down. It is a backend for a frontend: every token stays
+// in this program, and the browser has a cookie with a random name for its session.
+//
+//	supportconsole [-addr HOST:PORT] [-authserver HOST:PORT] [-issuer URL]
+//
+// It starts examples/authserver with the world in world.json, the API of the app, and the console. With -issuer it uses an
+// authorization server that is there already and has a world like that.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange/resourceserver"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal does not wait
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "supportconsole:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends. Then every session is ended, and with it whatever token it has.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("supportconsole", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	addr := flags.String("addr", "127.0.0.1:9001", "address to serve the console on; port 0 picks one")
+	as := flags.String("authserver", "127.0.0.1:9000", "address to start examples/authserver on; port 0 picks one")
+	issuer := flags.String("issuer", "", "authorization server to use; empty: start one")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *issuer == "" {
+		server, err := startServer(ctx, *as, stderr)
+		if err != nil {
+			return err
+		}
+		defer server.stop()
+		*issuer = server.issuer
+	}
+	front, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	back, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s := demoSettings(*issuer, "http://"+front.Addr().String(), "http://"+back.Addr().String(), slog.New(slog.NewJSONHandler(stderr, nil)))
+	c, err := newConsole(ctx, s)
+	if err != nil {
+		return err
+	}
+	app, err := newShop(*issuer, s.ShopAudience, resourceserver.Introspection{Endpoint: c.as.Introspection,
+		ClientID: "shop-api", ClientSecret: "shop-demo-secret"}, s.Log)
+	if err != nil {
+		return err
+	}
+	go c.sweep(ctx)
+	fmt.Fprintf(stdout, "Open %s and log in as ines with the password ines-demo-password.\n", s.URL)
+	err = serve(ctx, map[net.Listener]http.Handler{front: c, back: app})
+	c.close()
+	return err
+}
+
+// demoSettings fit world.json.
+func demoSettings(issuer, own, app string, log *slog.Logger) settings {
+	return settings{
+		URL: own, Issuer: issuer, ClientID: "console", ClientSecret: "console-demo-secret", Directory: issuer + "/api/users",
+		Shop: app, ShopAudience: "https://shop.example",
+		Idle: 15 * time.Minute, Longest: 8 * time.Hour, MaxSessions: 1000,
+		Log: log, Now: time.Now, Transport: http.DefaultTransport,
+	}
+}
+
+// serve answers on all listeners until ctx ends or one of them fails.
+func serve(ctx context.Context, handlers map[net.Listener]http.Handler) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var servers []*http.Server
+	for l, h := range handlers {
+		server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+			WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+		servers = append(servers, server)
+		go func() { cancel(server.Serve(l)) }()
+	}
+	<-ctx.Done()
+	drain, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	var errs []error
+	for _, server := range servers {
+		errs = append(errs, server.Shutdown(drain))
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		errs = append(errs, cause)
+	}
+	return errors.Join(errs...)
+}
+
+// close ends all sessions.
+func (c *console) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c.endAll(ctx, c.sessions.remove(func(*session) bool { return true }))
+}

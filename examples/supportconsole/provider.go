@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/resourceserver"
+)
+
+// typeUserID is the type under which the authorization server takes a bare user id for a subject token.
+const typeUserID tokenexchange.TokenType = "urn:zitadel:params:oauth:token-type:user_id"
+
+// provider is the authorization server, as it describes itself (OpenID Connect Discovery, RFC 8414).
+type provider struct {
+	settings
+	login   oauth2.Config
+	ids     *tokenexchange.Verifier
+	records resourceserver.Introspection
+	http    *http.Client
+
+	metadata
+}
+
+type metadata struct {
+	Issuer             string `json:"issuer"`
+	Authorization      string `json:"authorization_endpoint"`
+	Token              string `json:"token_endpoint"`
+	Introspection      string `json:"introspection_endpoint"`
+	Revocation         string `json:"revocation_endpoint"`
+	EndSession         string `json:"end_session_endpoint"`
+	Keys               string `json:"jwks_uri"`
+	NamesItselfInLogin bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+}
+
+// discover asks the authorization server what it can do, and is an error where that is too little for this console.
+func discover(ctx context.Context, s settings) (*provider, error) {
+	p := &provider{settings: s, http: &http.Client{Timeout: 5 * time.Second, Transport: s.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	if err := p.get(ctx, s.Issuer+"/.well-known/openid-configuration", "", &p.metadata); err != nil {
+		return nil, fmt.Errorf("discovery: %w", err)
+	}
+	if p.metadata.Issuer != s.Issuer {
+		return nil, fmt.Errorf("discovery: %s says that it is %q", s.Issuer, p.metadata.Issuer)
+	}
+	for _, endpoint := range []string{p.Authorization, p.Token, p.Introspection, p.Revocation, p.Keys} {
+		if endpoint == "" {
+			return nil, errors.New("discovery: an endpoint is missing: authorization, token, introspection, revocation or keys")
+		}
+	}
+	p.login = oauth2.Config{
+		ClientID: s.ClientID, ClientSecret: s.ClientSecret, RedirectURL: s.URL + "/callback",
+		Scopes:   []string{"openid", "profile", "users:read"},
+		Endpoint: oauth2.Endpoint{AuthURL: p.Authorization, TokenURL: p.Token, AuthStyle: oauth2.AuthStyleInHeader},
+	}
+	p.records = resourceserver.Introspection{Endpoint: p.Introspection, ClientID: s.ClientID, ClientSecret: s.ClientSecret, Client: p.http}
+	var err error
+	p.ids, err = tokenexchange.NewVerifier(tokenexchange.Trust{
+		Issuer: s.Issuer, JWKSURL: p.Keys, Foreign: true, Audience: []string{s.ClientID},
+		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: ""},
+	})
+	return p, err
+}
+
+// logIn redeems the code of a login for the operator's access token, and says who the ID token is about.
+func (p *provider) logIn(ctx context.Context, code string, l pendingLogin) (*oauth2.Token, person, error) {
+	tok, err := p.login.Exchange(context.WithValue(ctx, oauth2.HTTPClient, p.http), code, oauth2.VerifierOption(l.verifier))
+	if err != nil {
+		return nil, person{}, err
+	}
+	raw, _ := tok.Extra("id_token").(string)
+	id, err := p.ids.Verify(ctx, tokenexchange.Credential{Token: raw, Type: tokenexchange.TypeIDToken, Now: p.Now()})
+	if err != nil {
+		return nil, person{}, fmt.Errorf("ID token: %w", err)
+	}
+	var said struct {
+		Nonce string `json:"nonce"`
+		Name  string `json:"name"`
+	}
+	if err := json.Unmarshal(id.Claims, &said); err != nil {
+		return nil, person{}, err
+	}
+	if said.Nonce != l.nonce || len(id.Audience) != 1 || tok.Expiry.IsZero() {
+		return nil, person{}, errors.New("ID token: of another login, or for others too, or the access token has no expiry")
+	}
+	return tok, person{ID: id.Subject, Name: said.Name}, nil
+}
+
+// actFor is the exchange: the subject is a user by id, the actor is the operator by their own token. What comes back is
+// asked about before it is used, because the banner must not name two people where the token names one.
+func (p *provider) actFor(ctx context.Context, operator *oauth2.Token, a acting, operatorID string) (acting, error) {
+	config := tokenexchange.ClientConfig{
+		Server: clientcredentials.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, TokenURL: p.Token,
+			EndpointParams: url.Values{"reason": {a.Reason}}},
+		Request: tokenexchange.Request{SubjectTokenType: typeUserID, ActorTokenType: tokenexchange.TypeAccessToken,
+			Audience: []string{p.ShopAudience}, Scope: a.Scope},
+		Subject: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: a.User.ID}),
+		Actor:   oauth2.StaticTokenSource(operator),
+	}
+	answer, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, p.http))
+	if err != nil {
+		return a, err
+	}
+	a.token = answer.AccessToken
+	tok, err := p.describe(ctx, a.token)
+	if err == nil && (tok.Subject != a.User.ID || tok.Actor == nil || tok.Actor.Subject != operatorID) {
+		err = errors.New("the token that was issued does not name both people")
+	}
+	if err != nil {
+		return a, errors.Join(err, p.revoke(ctx, a.token))
+	}
+	a.Expires, a.Scope = tok.Expires, tok.Scope
+	return a, nil
+}
+
+// describe asks the authorization server about an access token (RFC 7662). One that is not active is InvalidRequest.
+func (p *provider) describe(ctx context.Context, token string) (tokenexchange.Token, error) {
+	return p.records.Verify(ctx, tokenexchange.Credential{Token: token, Type: tokenexchange.TypeAccessToken, Issuer: p.settings.Issuer, Now: p.Now()})
+}
+
+// end revokes a token (RFC 7009) and asks whether it is gone. It is nil only if the authorization server has said so.
+func (p *provider) end(ctx context.Context, token string) error {
+	if err := p.revoke(ctx, token); err != nil {
+		return err
+	}
+	_, err := p.describe(ctx, token)
+	if errors.Is(err, tokenexchange.InvalidRequest) {
+		return nil
+	}
+	return errors.Join(errors.New("the token has been revoked, and is not known to be inactive"), err)
+}
+
+func (p *provider) revoke(ctx context.Context, token string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Revocation, strings.NewReader(url.Values{"token": {token}}.Encode()))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(url.QueryEscape(p.ClientID), url.QueryEscape(p.ClientSecret))
+	return p.do(req, nil)
+}
+
+// directory lists the people whom the bearer of a token may see.
+func (p *provider) directory(ctx context.Context, token string) ([]person, error) {
+	var list struct {
+		Users []person `json:"users"`
+	}
+	err := p.get(ctx, p.Directory, token, &list)
+	return list.Users, err
+}
+
+func (p *provider) get(ctx context.Context, address, token string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return p.do(req, into)
+}
+
+// badStatus is an answer that is not a good one.
+type badStatus int
+
+func (s badStatus) Error() string { return fmt.Sprintf("answered with status %d", int(s)) }
+
+// do sends a request and reads the JSON of a good answer, if somebody wants it.
+func (p *provider) do(req *http.Request, into any) error {
+	resp, err := p.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return badStatus(resp.StatusCode)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(into)
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/oauth2"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// problem is what an operator reads when something is refused or does not work.
+type problem struct{ Heading, Text string }
+
+var (
+	problemBusy        = &problem{"Too many people are signing in", "Wait a minute, and try again."}
+	problemLogin       = &problem{"This sign-in cannot be finished", "It has been used already, has taken too long, or was begun in another window. Please sign in again."}
+	problemNoLogin     = &problem{"You have not been signed in", "The authorization server did not let you in to this console. Please try again, or ask your administrator whether you may use it."}
+	problemSessionOver = &problem{"Your session has ended", "You were signed out after a while, and everything that you had begun has ended too. Please sign in again."}
+	problemSignedOut   = &problem{"You have been signed out", "The authorization server no longer accepts your sign-in: it was ended there, or your account was locked. Everything that you had begun has ended too."}
+	problemNoDirectory = &problem{"You may not look up people", "Your account does not have the right to read the directory. Ask your administrator for it."}
+	problemDown        = &problem{"The authorization server does not answer", "Nothing has been begun and nothing was changed. Please try again in a moment."}
+)
+
+// longestReason is how many characters the authorization server takes for a reason.
+const longestReason = 200
+
+func checkReason(reason string) *problem {
+	switch {
+	case reason == "":
+		return &problem{"A reason is missing", "Say why you need to act for this person. It is kept in the audit log."}
+	case utf8.RuneCountInString(reason) > longestReason:
+		return &problem{"The reason is too long", fmt.Sprintf("Please say it in %d characters.", longestReason)}
+	case !utf8.ValidString(reason), strings.ContainsFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return &problem{"The reason has characters that cannot be kept", "Please write it as one line of plain text."}
+	}
+	return nil
+}
+
+// explain puts a refusal into words. The authorization server says no more than a code, so that nobody can find out about
+// people by asking; whatever is said beyond that is what the operator may read in the directory anyway, as it is now.
+func explain(err error, operator person, a acting) (status int, p *problem) {
+	var refused *oauth2.RetrieveError
+	if !errors.As(err, &refused) || refused.Response.StatusCode >= http.StatusInternalServerError {
+		return http.StatusBadGateway, problemDown
+	}
+	user := a.User
+	say := func(heading, text string, args ...any) (int, *problem) {
+		return http.StatusForbidden, &problem{heading, fmt.Sprintf(text, args...)}
+	}
+	switch code := tokenexchange.Code(refused.ErrorCode); {
+	case code == tokenexchange.InvalidClient || code == tokenexchange.UnauthorizedClient:
+		return say("This console is not allowed to do that", "The authorization server does not accept it as a client for acting for others. Tell who runs it.")
+	case code == tokenexchange.InvalidScope:
+		return say("Not with this access", "%s may not do all that you have asked for, so nobody can do it for them. Try to look only.", user.Name)
+	case user.ID == operator.ID:
+		return say("That is you", "Nobody needs to act for themselves.")
+	case len(operator.Privileges) == 0:
+		return say("You may not act for others", "Your account has no role for it. If it had one when you signed in, that has been taken away since.")
+	case user.Status == "":
+		return say("Nobody you can act for", "The directory of %s has nobody with the id “%s” that you could see. Your role may not reach people of other organisations.",
+			operator.Organization, user.ID)
+	case user.Status != "enabled":
+		return say(fmt.Sprintf("The account of %s is %s", user.Name, user.Status), "Nobody can act for %s as long as it is. An administrator can change that.", user.Name)
+	case len(user.Privileges) > 0:
+		return say(user.Name+" has rights over others", "The role %s gives them, and your own role, %s, does not reach so far. Ask somebody who has a role that does.",
+			strings.Join(user.Privileges, ", "), strings.Join(operator.Privileges, ", "))
+	}
+	return say("The authorization server has refused", "It does not say why, and the directory shows nothing that explains it. The reason is in its audit log.")
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// The cookies. The prefix makes browsers insist on Secure, on this host alone, and on no Domain. They are Lax because a login
+// comes back from the authorization server; what changes something is a POST, which CrossOriginProtection looks at.
+const (
+	cookieSession = "__Host-console-session"
+	cookieLogin   = "__Host-console-login"
+)
+
+// loginTime is how long somebody has to log in.
+const loginTime = 10 * time.Minute
+
+// person is somebody as the directory of the authorization server describes them.
+type person struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Organization string   `json:"org"`
+	Roles        []string `json:"roles"`
+	Status       string   `json:"status"`
+	Privileges   []string `json:"privileges"` // roles that are rights over others
+}
+
+// acting is what an operator has begun: to see the app as somebody else.
+type acting struct {
+	User    person
+	Reason  string
+	Scope   tokenexchange.Scope
+	Expires time.Time
+	token   string
+}
+
+// session is an operator who has logged in. All tokens stay in it; the browser has nothing but its random name. It is locked
+// for a whole request: one person does one thing at a time, and nothing can begin while something else is being ended.
+type session struct {
+	sync.Mutex
+	operator person
+	token    *oauth2.Token
+	acting   *acting
+	notice   string // for the next page
+	ended    bool
+
+	until, seen time.Time // of sessions.mu
+}
+
+// pendingLogin is a login that has gone to the authorization server and has not come back.
+type pendingLogin struct {
+	state, nonce, verifier string
+	until                  time.Time
+}
+
+// sessions are all that this console remembers. It is bounded: where there are too many, nobody new is let in.
+type sessions struct {
+	settings
+	mu      sync.Mutex
+	logins  map[string]pendingLogin
+	current map[string]*session
+}
+
+func newSessions(s settings) *sessions {
+	return &sessions{settings: s, logins: map[string]pendingLogin{}, current: map[string]*session{}}
+}
+
+var errTooMany = errors.New("too many sessions")
+
+// random is 256 bits as text.
+func random() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// beginLogin remembers a login under a new name.
+func (s *sessions) beginLogin() (id string, l pendingLogin, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.logins) >= s.MaxSessions {
+		return "", l, errTooMany
+	}
+	id, l = random(), pendingLogin{random(), random(), oauth2.GenerateVerifier(), s.Now().Add(loginTime)}
+	s.logins[id] = l
+	return id, l, nil
+}
+
+// takeLogin gives a login out once, and not after its time.
+func (s *sessions) takeLogin(id string) (pendingLogin, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, there := s.logins[id]
+	delete(s.logins, id)
+	return l, there && s.Now().Before(l.until)
+}
+
+// add takes in an operator under a name that nobody has known before, whatever names the browser has sent.
+func (s *sessions) add(operator person, tok *oauth2.Token) (id string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.current) >= s.MaxSessions {
+		return "", errTooMany
+	}
+	now := s.Now()
+	until := now.Add(s.Longest)
+	if tok.Expiry.Before(until) {
+		until = tok.Expiry
+	}
+	id = random()
+	s.current[id] = &session{operator: operator, token: tok, until: until, seen: now}
+	return id, nil
+}
+
+// find returns the session of a request, and nil where there is none, or none any more.
+func (s *sessions) find(r *http.Request) *session {
+	cookie, err := r.Cookie(cookieSession)
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, now := s.current[cookie.Value], s.Now()
+	if found == nil || s.over(found, now) {
+		return nil // sweep ends it
+	}
+	found.seen = now
+	return found
+}
+
+func (s *sessions) over(one *session, now time.Time) bool {
+	return !now.Before(one.until) || !now.Before(one.seen.Add(s.Idle))
+}
+
+// remove takes out the sessions that fit, for their tokens to be ended.
+func (s *sessions) remove(fits func(*session) bool) (gone []*session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, one := range s.current {
+		if fits(one) {
+			gone = append(gone, one)
+			delete(s.current, id)
+		}
+	}
+	return gone
+}
+
+// all are the sessions there are.
+func (s *sessions) all() (list []*session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.current {
+		list = append(list, one)
+	}
+	return list
+}
+
+// forgetLogins drops the logins that have not come back in time.
+func (s *sessions) forgetLogins() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, l := range s.logins {
+		if !s.Now().Before(l.until) {
+			delete(s.logins, id)
+		}
+	}
+}
+
+func setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds())}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// sweep ends what has run out, until ctx ends: sessions, and people acted for, also where no browser asks any more.
+func (c *console) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.sweepOnce(ctx)
+		}
+	}
+}
+
+// sweepTime is how long something may stay that has run out and that nobody asks for.
+const sweepTime = 5 * time.Second
+
+func (c *console) sweepOnce(ctx context.Context) {
+	now := c.Now()
+	c.sessions.forgetLogins()
+	c.endAll(ctx, c.sessions.remove(func(s *session) bool { return c.sessions.over(s, now) }))
+	for _, s := range c.sessions.all() {
+		s.Lock()
+		c.endExpired(ctx, s)
+		s.Unlock()
+	}
+}
+
+func (c *console) endAll(ctx context.Context, list []*session) {
+	for _, s := range list {
+		s.Lock()
+		c.endSession(ctx, s)
+		s.Unlock()
+	}
+}
