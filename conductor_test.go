@@ -167,6 +167,7 @@ func TestI06_NoTokenWithoutItsEvent(t *testing.T) {
 		"fails":           {func(context.Context, tx.Event) error { return errors.New("disk full") }, tx.ServerError},
 		"panics":          {func(context.Context, tx.Event) error { panic("disk full") }, tx.ServerError},
 		"panics with nil": {func(context.Context, tx.Event) error { panic(nil) }, tx.ServerError},
+		"a typed nil":     {func(context.Context, tx.Event) error { return (*hostError)(nil) }, tx.ServerError},
 		"deadline":        {func(context.Context, tx.Event) error { return deadline() }, tx.TemporarilyUnavailable},
 		"says no":         {func(context.Context, tx.Event) error { return fmt.Errorf("%w: x", tx.InvalidRequest) }, tx.InvalidRequest},
 	} {

@@ -327,7 +327,9 @@ func because(step string, err error) *Error {
 }
 
 // guard turns a panic of host code into an error (I12). It says where and of what type, and not what was thrown: that may
-// hold anything, a token too, and a Code that somebody panics with is no answer. The runtime's own panics hold no data.
+// hold anything, a token too, and a Code that somebody panics with is no answer. The runtime's own panics hold no data. An
+// error that cannot be asked what it is, a typed nil most often, is a panic as well, and is better found here than by
+// whoever writes it down.
 func guard(call func() error) (err error) {
 	defer func() {
 		switch p := recover().(type) {
@@ -338,7 +340,10 @@ func guard(call func() error) (err error) {
 			err = fmt.Errorf("panic%s with a %T", thrownAt(), p)
 		}
 	}()
-	return call()
+	if err = call(); err != nil {
+		_, _ = AsError(err), err.Error()
+	}
+	return err
 }
 
 // thrownAt names the function that panicked and its line, the runtime's own ones aside. It is called while the panic is

@@ -190,6 +190,16 @@ func (w *world) breakAt(place string, fail func() error) {
 	}
 }
 
+// Errors of a host that has returned a nil pointer as an error: whoever asks them what they are panics.
+type (
+	hostError   struct{ text string }
+	hostWrapper struct{ error }
+)
+
+func (e *hostError) Error() string { return e.text }
+
+func (e *hostWrapper) Unwrap() error { return e.error }
+
 var hostPlaces = []string{"subject verifier", "actor verifier", "resolver", "authorizer", "Decide", "issuer", "claims hook", "sink", "Live"}
 
 // I12 and I07: an error with a Code is a refusal, any other a failure, a deadline 503, a panic 500; one event each, and
@@ -220,6 +230,8 @@ func TestI12_HostsThatFail(t *testing.T) {
 			"a panic with nil":     {func() error { panic(nil) }, tx.ServerError},
 			"a deadline panics":    {func() error { panic(context.DeadlineExceeded) }, tx.ServerError},
 			"a runtime panic":      {func() error { return []error{nil}[len(text)] }, tx.ServerError},
+			"a typed nil":          {func() error { var e *hostError; return e }, tx.ServerError},
+			"one that unwraps nil": {func() error { return (*hostWrapper)(nil) }, tx.ServerError},
 		} {
 			t.Run(place+", "+name, func(t *testing.T) {
 				w := newWorld(t)
