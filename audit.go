@@ -15,7 +15,8 @@ type AuditSink interface {
 	RecordExchange(ctx context.Context, ev Event) error
 }
 
-// Event is one outcome. Facts is as complete as the exchange got; Decision is zero if it was refused. It holds no token.
+// Event is one outcome. Facts is as complete as the exchange got; Decision is zero if it was refused. It holds no token, and
+// for that reason no Token.Claims either, where other tokens may be embedded.
 type Event struct {
 	Time     time.Time
 	Facts    Facts

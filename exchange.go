@@ -313,11 +313,27 @@ func (c *conductor) record(ctx context.Context) error {
 	if c.event.Time.IsZero() {
 		c.event.Time = time.Now().UTC()
 	}
+	c.event.Facts = c.event.Facts.withoutClaims()
+	if c.event.Decision.Mode != "" {
+		c.event.Decision.Facts = c.event.Facts
+	}
 	err := guard(func() error { return c.Audit.RecordExchange(context.WithoutCancel(ctx), c.event) })
 	if err != nil {
 		return because("I06: the event was not recorded", err)
 	}
 	return nil
+}
+
+// withoutClaims leaves out the payloads of the tokens, in which a token may be embedded (I08). The actor is copied, since
+// hosts have been given the one there is.
+func (f Facts) withoutClaims() Facts {
+	f.Subject.Token.Claims = nil
+	if f.Actor != nil && f.Actor.Token.Claims != nil {
+		actor := *f.Actor
+		actor.Token.Claims = nil
+		f.Actor = &actor
+	}
+	return f
 }
 
 // because says which step a host's answer is about, unless it has given a reason of its own.

@@ -73,6 +73,30 @@ func TestI08_ValuesDoNotPrintTheirTokens(t *testing.T) {
 	require.Contains(t, string(data), secret, "it must marshal")
 }
 
+// A claim may hold another token: one for a service behind, for one. Who decides and who issues sees all claims; an event does
+// not, since sinks print and marshal it.
+func TestI08_EventsHoldNoEmbeddedToken(t *testing.T) {
+	for _, code := range []tx.Code{"", tx.InvalidRequest} {
+		w := newWorld(t)
+		embedded, other := w.access(nil), w.access(nil)
+		issued := w.Tokens
+		w.Tokens = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
+			require.Contains(t, string(d.Facts.Subject.Token.Claims), embedded)
+			require.Contains(t, string(d.Facts.Actor.Token.Claims), other)
+			if code != "" {
+				return tx.IssuedToken{}, code
+			}
+			return issued.IssueToken(ctx, d)
+		})
+		f := form(w.access(claims{"downstream": embedded}), tx.TypeAccessToken)
+		_, err := w.exchange(withActor(f, w.access(claims{"sub": "admin", "downstream": other}), tx.TypeAccessToken))
+		require.Equal(t, code != "", err != nil)
+		keepsSecret(t, "the event", printed(w.lastEvent(), true), embedded, other)
+		require.Equal(t, "alice", w.lastEvent().Facts.Subject.Token.Subject)
+		require.Equal(t, "admin", w.lastEvent().Facts.Actor.Token.Subject)
+	}
+}
+
 // A host's error as a struct, which JSON and %#v look into.
 type tokenError struct{ Token string }
 
