@@ -58,14 +58,19 @@ func identify(r *http.Request, authenticate func(*http.Request) (tokenexchange.C
 // inBody are the parameters that must not be in a query.
 var inBody = []string{"grant_type", "refresh_token", "scope", "token", "token_type_hint"}
 
-// readForm fills in r.PostForm. A parameter that is repeated is refused, those that are not ours too: another reader of
-// the same form might take the other value (R04).
+// readForm fills in r.PostForm. What the form says is looked at once the client has been authenticated (D03).
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	if problem := form.Read(w, r, inBody); problem != nil {
 		return no(problem.Reason, problem.Err)
 	}
-	for _, values := range r.PostForm {
-		if len(values) > 1 {
+	return nil
+}
+
+// checkRepeats refuses a parameter that is repeated, those that are not ours too: another reader of the same form might take
+// the other value (R04).
+func checkRepeats(values url.Values) error {
+	for _, list := range values {
+		if len(list) > 1 {
 			return no("R04: a parameter is repeated", nil)
 		}
 	}
@@ -75,6 +80,9 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 // tokenOfForm returns the one parameter that introspection and revocation need. The type hint is only a hint: the value
 // itself says where to look (RFC 7662 §2.1, RFC 7009 §2.1).
 func tokenOfForm(values url.Values) (string, error) {
+	if err := checkRepeats(values); err != nil {
+		return "", err
+	}
 	value := values.Get("token")
 	switch {
 	case value == "":

@@ -158,6 +158,7 @@ func TestDoors(t *testing.T) {
 			"long token":          {body: "token=" + big[:64<<10+1], status: 400, code: "invalid_request"},
 			"many parameters":     {body: token + strings.Repeat("&", 1<<14), status: 400, code: "invalid_request"},
 			"unknown client":      {user: "nobody", body: token, status: 401, code: "invalid_client"},
+			"unknown, two tokens": {user: "nobody", body: token + "&" + token, status: 401, code: "invalid_client"}, // D03
 			"no client":           {user: "none", body: token, status: 401, code: "invalid_client"},
 			"two authentications": {body: token + "&client_secret=x", status: 400, code: "invalid_request"},
 		} {

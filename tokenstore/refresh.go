@@ -78,10 +78,8 @@ func (t *Tokens) RefreshHandler(x *tokenexchange.Exchanger, authenticate func(*h
 
 // checkRefreshForm refuses what the grant does not know (R04).
 func checkRefreshForm(form url.Values) error {
-	for _, values := range form {
-		if len(values) > 1 {
-			return no("R04: a parameter is repeated", nil)
-		}
+	if err := checkRepeats(form); err != nil {
+		return err
 	}
 	refuse := func(code tokenexchange.Code, reason string) error {
 		return &tokenexchange.Error{Code: code, Reason: reason}

@@ -328,8 +328,8 @@ func TestRefreshForm(t *testing.T) {
 		cause string
 	}{
 		{"", nil, tokenexchange.InvalidRequest, "R03"},
-		{value, []string{"scope", "read", "scope", "read"}, tokenexchange.InvalidRequest, ""},
-		{value, []string{"refresh_token", value}, tokenexchange.InvalidRequest, ""},
+		{value, []string{"scope", "read", "scope", "read"}, tokenexchange.InvalidRequest, "R04"},
+		{value, []string{"refresh_token", value}, tokenexchange.InvalidRequest, "R04"},
 		{value, []string{"audience", api}, tokenexchange.InvalidTarget, "R04"},
 		{value, []string{"resource", api}, tokenexchange.InvalidTarget, "R04"},
 		{value, []string{"authorization_details", "[]"}, tokenexchange.InvalidAuthorizationDetails, "R04"},
