@@ -31,7 +31,7 @@ func (s *server) tokenEndpoint() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		form := peek(r)
 		r = r.WithContext(withReason(r.Context(), form))
-		if grant := grants[grantType(form)]; grant != nil {
+		if grant := grants[grantType(form)]; grant != nil && r.Method == http.MethodPost {
 			grant.ServeHTTP(w, r)
 			return
 		}
@@ -89,14 +89,13 @@ func (s *server) clientCredentials() http.Handler {
 	})
 }
 
-// readClient reads the form, from the body alone, and authenticates. The method is POST, since there was a grant_type in
-// the body of something that is a form.
+// readClient reads the form, from the body alone, and authenticates. The method is POST.
 func readClient(w http.ResponseWriter, r *http.Request, authenticate func(*http.Request) (tokenexchange.Client, error)) (tokenexchange.Client, error) {
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	switch {
-	case r.Method != http.MethodPost || err != nil || media != "application/x-www-form-urlencoded" || given && !strings.EqualFold(charset, "utf-8"):
-		return tokenexchange.Client{}, refuse("not a form by POST")
+	case err != nil || media != "application/x-www-form-urlencoded" || given && !strings.EqualFold(charset, "utf-8"):
+		return tokenexchange.Client{}, refuse("not a form")
 	case r.URL.RawQuery != "":
 		return tokenexchange.Client{}, refuse("parameters in the query")
 	}
