@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
@@ -30,7 +32,7 @@ var (
 
 // check looks at what one member says of another: whatever is named must exist, and no name may stand for two.
 func (w *world) check() error {
-	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers, w.checkClients, w.checkIssuers, w.checkLogins} {
+	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers, w.checkClients, w.checkIssuers, w.checkLogins, w.checkPolicy} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -146,11 +148,20 @@ func (w *world) checkUsers() error {
 		if u.Password != "" && u.PasswordHash != "" || len(u.Password) > longestSecret {
 			return fmt.Errorf("%s: password beside password_bcrypt, or too long for it", place)
 		}
+		if !isHash(u.PasswordHash) {
+			return fmt.Errorf("%s.password_bcrypt: it is no bcrypt hash", place)
+		}
 		if err := checkScope(place, u.Scope); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isHash reports whether s is empty or a bcrypt hash. What is none would only make every secret wrong.
+func isHash(s string) bool {
+	_, err := bcrypt.Cost([]byte(s))
+	return s == "" || err == nil
 }
 
 func checkScope(place string, scope tokenexchange.Scope) error {
@@ -189,8 +200,10 @@ func (w *world) checkClients() error {
 			return fmt.Errorf("%s.jwks: the client is public", place)
 		case slices.Contains(c.Grants, grantClient) && len(c.TokenAudience) == 0:
 			return fmt.Errorf("%s.token_audience: client_credentials needs one", place)
-		case c.MayAct != nil && *c.MayAct == party{}:
-			return fmt.Errorf("%s.may_act: it names nobody", place)
+		case slices.Contains(c.Audiences, "") || slices.Contains(c.TokenAudience, ""):
+			return fmt.Errorf("%s: an empty name in audiences or token_audience", place)
+		case !isHash(c.SecretHash):
+			return fmt.Errorf("%s.secret_bcrypt: it is no bcrypt hash", place)
 		}
 		if err := checkScope(place, c.Scope); err != nil {
 			return err
@@ -204,8 +217,13 @@ func (w *world) checkClients() error {
 
 func (w *world) checkIssuers() error {
 	for i, f := range w.Issuers {
+		for theirs, scope := range f.Scopes {
+			if err := checkScope(fmt.Sprintf("foreign_issuers[%d] (%s).scopes.%s", i, f.Issuer, theirs), scope); err != nil {
+				return err
+			}
+		}
 		for sub, id := range f.Links {
-			if !slices.ContainsFunc(w.Users, func(u user) bool { return u.ID == id }) {
+			if !w.hasUser(id) {
 				return fmt.Errorf("foreign_issuers[%d] (%s).links.%s: there is no user %q", i, f.Issuer, sub, id)
 			}
 		}

@@ -186,7 +186,7 @@ func scenarioZ05(t *testing.T) {
 		const urn = "urn:acme:person"
 		types := object{"subject_types": []string{urn}}
 		other := play(t, setting("user_id_token_type", urn), changing("rules", "portal-delegate-by-name", types),
-			changing("rules", "portal-delegate-by-name-and-id-token", types))
+			changing("rules", "portal-delegate-by-name-and-id-token", types), changing("rules", "console-delegate-by-name", types))
 		ines := acting(other.logIn(t, "ines", "portal").AccessToken, urnAccess)
 		other.exchange(t, other.basic("portal"), about("alice", urn), ines, read).opaque(t)
 		other.exchange(t, other.basic("portal"), about("alice", urnUserID), ines, read).refused(t, tokenexchange.InvalidRequest)

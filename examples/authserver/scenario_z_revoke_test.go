@@ -157,7 +157,7 @@ func TestRevocation(t *testing.T) {
 	})
 	t.Run("natural expiry", func(t *testing.T) { // a parent that expires revokes nothing
 		longer := play(t, setting("lifetimes", object{"access_token": "1m", "refresh_token": "12h", "session": "12h"}),
-			changing("rules", "portal-narrow", object{"clients": []string{"nobody"}}),
+			changing("rules", "portal-narrow", object{"clients": []string{"retired"}}),
 			changing("rules", "portal-own", object{"outlive_subject": true, "lifetime": "1h"}))
 		as := longer.basic("portal")
 		login := longer.logIn(t, "alice", "portal")

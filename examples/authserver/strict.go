@@ -23,6 +23,9 @@ func readStrictly(data []byte, dst any) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("there is something after the document")
 	}
+	if whole[0] != '{' {
+		return errors.New("the document is not an object")
+	}
 	return readValue("", whole, reflect.ValueOf(dst).Elem())
 }
 
@@ -31,6 +34,9 @@ func syntax(data []byte, err error) error {
 	var at *json.SyntaxError
 	if errors.As(err, &at) {
 		return fmt.Errorf("line %d: %w", 1+bytes.Count(data[:min(int(at.Offset), len(data))], []byte("\n")), err)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the document ends before it is complete")
 	}
 	return err
 }
@@ -65,7 +71,11 @@ func readScalar(place string, raw json.RawMessage, dst reflect.Value) error {
 	if err := json.Unmarshal(raw, dst.Addr().Interface()); err != nil {
 		var kind *json.UnmarshalTypeError
 		if errors.As(err, &kind) {
-			return fmt.Errorf("%s: a %s where a %s is needed", place, kind.Value, dst.Kind())
+			needed := dst.Kind().String()
+			if dst.Addr().Type().Implements(textType) {
+				needed = "string"
+			}
+			return fmt.Errorf("%s: a %s where a %s is needed", place, kind.Value, needed)
 		}
 		return fmt.Errorf("%s: %w", place, err)
 	}
