@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
 )
 
 // One test a row, so that go test -run D13 finds what is decided about chains that are carried on. What a decision or a
@@ -62,4 +64,11 @@ func TestVectors_AreAllRun(t *testing.T) {
 	}
 	check(decisions, readDecisions(t))
 	check(requests, readRequests(t))
+}
+
+// TestR05_TargetsOfARequest: audiences before resources, in the order of the request, and none twice.
+func TestR05_TargetsOfARequest(t *testing.T) {
+	r := tokenexchange.Request{Audience: []string{"b", "a", "b"}, Resource: []string{"urn:c", "a", "urn:b"}}
+	require.Equal(t, []string{"b", "a", "urn:c", "urn:b"}, r.Targets())
+	require.Nil(t, tokenexchange.Request{}.Targets())
 }
