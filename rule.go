@@ -34,11 +34,11 @@ type Rule struct {
 	SubjectAudience bool     `json:"subject_audience,omitempty"` // also what the subject's own access token is for (D24)
 	ActorAudience   bool     `json:"actor_audience,omitempty"`   // also what the actor's own access token is for
 
-	Scope           Scope         `json:"scope,omitempty"`  // "*" alone is whatever subject and client may
-	Expand          Scope         `json:"expand,omitempty"` // granted beyond the subject where asked for, to clients registered for it (D21)
-	Lifetime        time.Duration `json:"-"`                // at least a second
-	RefreshLifetime time.Duration `json:"-"`                // of the refresh token; at least a second, with RefreshToken only
-	MaxChain        int           `json:"max_chain,omitempty"`
+	Scope           Scope         `json:"scope,omitempty"`     // "*" alone is whatever subject and client may
+	Expand          Scope         `json:"expand,omitempty"`    // granted beyond the subject where asked for, to clients registered for it (D21)
+	Lifetime        time.Duration `json:"-"`                   // at least a second
+	RefreshLifetime time.Duration `json:"-"`                   // of the refresh token; at least a second, with RefreshToken only
+	MaxChain        int           `json:"max_chain,omitempty"` // act objects in the result, the new actor included; zero is 4 (D15)
 
 	PublicClients  bool     `json:"public_clients,omitempty"`  // R09
 	OtherTokens    bool     `json:"other_tokens,omitempty"`    // D04: own tokens that were issued to other clients, and names (user ids)
