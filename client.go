@@ -211,3 +211,6 @@ func (c ClientConfig) Format(w fmt.State, _ rune) {
 
 // LogValue is what Format prints: a log that marshals its values must not have the secret either.
 func (c ClientConfig) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
+
+// MarshalText is what Format prints: whatever holds a ClientConfig may be logged as JSON, and the secret must not be in it.
+func (c ClientConfig) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(c)), nil }

@@ -381,7 +381,8 @@ func TestI08_ClientConfigPrintsNoSecret(t *testing.T) {
 	config.Server.EndpointParams = url.Values{"client_assertion": {"an.assertion"}}
 	config.Request.SubjectToken = clientSubject
 	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("config", "pointer", config, "value", *config)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("config", "pointer", config, "value", *config,
+		"in a list", []tokenexchange.ClientConfig{*config}, "in a struct", struct{ C *tokenexchange.ClientConfig }{config})
 	for _, text := range []string{fmt.Sprint(config), fmt.Sprintf("%v %+v %#v %s %d %x", config, *config, *config, config, config, config), log.String()} {
 		assert.Contains(t, text, "web app")
 		for _, secret := range []string{clientSecret, clientSubject, "assertion"} {

@@ -78,6 +78,9 @@ type JWTIssuer struct {
 	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes
 }
 
+// Format prints the names of key and algorithm only, whatever the verb: some private keys are bytes that would print.
+func (j JWTIssuer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%q %s}", j.KeyID, j.Algorithm) }
+
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
 	if err := d.Check(); err != nil {

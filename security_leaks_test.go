@@ -3,6 +3,7 @@ package tokenexchange_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,20 @@ func TestI08_EventsHoldNoEmbeddedToken(t *testing.T) {
 		keepsSecret(t, "the event", printed(w.lastEvent(), true), embedded, other)
 		require.Equal(t, "alice", w.lastEvent().Facts.Subject.Token.Subject)
 		require.Equal(t, "admin", w.lastEvent().Facts.Actor.Token.Subject)
+	}
+}
+
+// The keys that sign are no tokens, and worth more. One for EdDSA is bytes.
+func TestI08_IssuersDoNotPrintTheirKeys(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	issuer := tx.JWTIssuer{Key: key, KeyID: "own-1"}
+	for name, v := range map[string]any{"value": issuer, "pointer": &issuer, "list": []tx.JWTIssuer{issuer}, "Exchanger": tx.Exchanger{Tokens: &issuer}} {
+		text := printed(v, true)
+		require.Contains(t, text, "own-1", name)
+		for _, form := range []string{fmt.Sprintf("%x", key.Seed()), strings.Trim(fmt.Sprint(key.Seed()), "[]")} {
+			require.NotContains(t, text, form, name)
+		}
 	}
 }
 
