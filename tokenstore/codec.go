@@ -3,7 +3,6 @@ package tokenstore
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -73,7 +72,7 @@ func (w *writer) actor(name byte, a *tokenexchange.Actor) error {
 	if a == nil {
 		return nil
 	}
-	text, err := json.Marshal(a)
+	text, err := a.MarshalJSON() // json.Marshal would change its bytes (D12)
 	w.field(name, string(text))
 	return err
 }
@@ -110,7 +109,7 @@ func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
 		w.field(fieldAMR, m)
 	}
 	if g != nil {
-		text, failed := json.Marshal(g)
+		text, failed := g.encode()
 		w.field(fieldGrant, string(text))
 		err = errors.Join(err, failed)
 	}
@@ -133,8 +132,7 @@ func decode(issuer string, r Record) (t tokenexchange.Token, g *grant, err error
 		value := data[1+n : 1+n+int(length)]
 		data = data[1+n+int(length):]
 		if name == fieldGrant {
-			g = &grant{}
-			err = json.Unmarshal(value, g)
+			g, err = decodeGrant(value)
 		} else {
 			err = decodeField(&t, name, value)
 		}

@@ -16,8 +16,32 @@ type grant struct {
 	Request tokenexchange.Request  `json:"request"` // without its tokens; RequestedTokenType is what was granted
 	Subject tokenexchange.Token    `json:"subject"`
 	Actor   *tokenexchange.Token   `json:"actor,omitempty"`
-	About   tokenexchange.Identity `json:"about"` // Decision.Subject, in the tenant that was selected
-	Since   time.Time              `json:"since"` // when it was given; refreshes leave it as it is
+	About   tokenexchange.Identity `json:"about"`           // Decision.Subject, in the tenant that was selected
+	Since   time.Time              `json:"since"`           // when it was given; refreshes leave it as it is
+	Chain   []byte                 `json:"chain,omitempty"` // Subject.Actor as it stands: encoding/json would change its bytes (D12)
+}
+
+func (g *grant) encode() ([]byte, error) {
+	stored := *g
+	if chain := stored.Subject.Actor; chain != nil {
+		text, err := chain.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		stored.Chain, stored.Subject.Actor = text, nil
+	}
+	return json.Marshal(stored)
+}
+
+func decodeGrant(text []byte) (*grant, error) {
+	g := &grant{}
+	if err := json.Unmarshal(text, g); err != nil || g.Chain == nil {
+		return g, err
+	}
+	g.Subject.Actor = &tokenexchange.Actor{}
+	err := g.Subject.Actor.UnmarshalJSON(g.Chain)
+	g.Chain = nil
+	return g, err
 }
 
 // newGrant records a decision, with the claims of its tokens that keep names.
