@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -201,21 +202,31 @@ func (p *protected) lacksScope(t tokenexchange.Token) bool {
 	return len(p.scope.Within(t.Scope)) < len(p.scope)
 }
 
-// guard turns a panic of host code into an error, and keeps the token out of either (I08).
+// guard turns a panic of host code into an error, and keeps the token out of either (I08). Of what was thrown it says the
+// type only, since that may hold the token in any form.
 func guard(token string, call func() error) (err error) {
 	defer func() {
 		if thrown := recover(); thrown != nil {
-			err = redact(fmt.Errorf("panic: %v", thrown), token)
+			err = fmt.Errorf("panic with a %T", thrown)
 		}
 	}()
 	return redact(call(), token)
 }
 
-// redact leaves alone what is too short to be a secret.
+// redact takes the token, or its signature alone, out of an error: as it was sent, and as URLs have it. It leaves alone what
+// is too short to be a secret.
 func redact(err error, token string) error {
-	if err == nil || len(token) < 8 || !strings.Contains(err.Error(), token) {
+	if err == nil {
+		return nil
+	}
+	text, clean := err.Error(), err.Error()
+	for _, part := range []string{token, token[strings.LastIndexByte(token, '.')+1:]} {
+		if len(part) >= 8 {
+			clean = strings.NewReplacer(part, "[token]", url.QueryEscape(part), "[token]", url.PathEscape(part), "[token]").Replace(clean)
+		}
+	}
+	if clean == text {
 		return err
 	}
-	clean := errors.New(strings.ReplaceAll(err.Error(), token, "[token]"))
-	return &tokenexchange.Error{Code: tokenexchange.AsError(err).Code, Err: clean}
+	return &tokenexchange.Error{Code: tokenexchange.AsError(err).Code, Err: errors.New(clean)}
 }

@@ -391,23 +391,31 @@ func TestI08_NoTokenInWhatTheHostSays(t *testing.T) {
 	for _, tt := range []struct {
 		verify func(token string) error
 		want   int
+		says   string
 	}{
-		{func(token string) error { return fmt.Errorf("%w: no %q", tokenexchange.InvalidRequest, token) }, 401},
-		{func(token string) error { return errors.New("cannot ask about " + token) }, 500},
-		{func(token string) error { panic("what is " + token) }, 500},
+		{func(token string) error { return fmt.Errorf("%w: no %q", tokenexchange.InvalidRequest, token) }, 401, "[token]"},
+		{func(token string) error { return errors.New("cannot ask about " + token) }, 500, "[token]"},
+		{func(token string) error { return errors.New("GET /introspect?token=" + url.QueryEscape(token)) }, 500, "[token]"},
+		{func(token string) error {
+			return errors.New("the signature is " + token[strings.LastIndex(token, ".")+1:])
+		}, 500, "[token]"},
+		{func(token string) error { panic("what is " + token) }, 500, "panic with a string"},
+		{func(token string) error { panic(fmt.Errorf("what is %x", token)) }, 500, "panic with a *"},
 	} {
 		var book ledger
 		w.api.Audit = book.audit
 		w.api.Verify = func(_ context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 			return tokenexchange.Token{}, tt.verify(c.Token)
 		}
-		got := ask(t, w.api, "very-secret-token")
+		got := ask(t, w.api, "very.secret+token/x.very/secret+signature=")
 		assert.Equal(t, tt.want, got.status)
-		assert.NotContains(t, got.body+fmt.Sprint(got.header), "very-secret")
+		assert.NotContains(t, got.body+fmt.Sprint(got.header), "secret")
 		require.Len(t, book.all(), 1)
 		err := book.all()[0].Err
-		assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, book.all(), errors.Unwrap(err)), "very-secret")
-		assert.ErrorContains(t, err, "[token]")
+		for _, secret := range []string{"secret", fmt.Sprintf("%x", "secret")} {
+			assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, book.all(), errors.Unwrap(err)), secret)
+		}
+		assert.ErrorContains(t, err, tt.says)
 	}
 }
 
