@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
 // ClientConfig is the other side of the wire: it asks an authorization server for exchanged tokens (RFC 8693 §2.1). It is
@@ -193,7 +195,7 @@ func withoutSecrets(err error, secrets ...string) error {
 	}
 	var pairs []string
 	for _, secret := range secrets {
-		if len(secret) >= leastSecret {
+		if len(secret) >= redact.Least {
 			pairs = append(pairs, secret, "[secret]", url.QueryEscape(secret), "[secret]")
 		}
 	}

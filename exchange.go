@@ -20,9 +20,10 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
 // SubjectResolver tells whom a verified token is about, and whether they may be acted for at all: unknown, locked,
@@ -401,25 +402,13 @@ func (c *conductor) seal(err error) error {
 	return &out
 }
 
-// leastSecret is the length from which a presented token is taken for a secret. Nothing shorter can be one.
-const leastSecret = 8
-
-// redact takes a token, or its signature alone, out of what is for operators, if a host has put it there: as it was sent, as
-// URLs have it, or quoted. A user id that was presented as a token is a name, and stays.
+// redact takes a token out of what is for operators, if a host has put it there. A user id that was presented as a token is a
+// name, and stays.
 func (e *Error) redact(secret string, f Facts) {
 	if secret == f.Subject.Token.Subject {
 		return
 	}
-	var pairs []string
-	for _, part := range []string{secret, secret[strings.LastIndexByte(secret, '.')+1:]} {
-		if len(part) >= leastSecret {
-			quoted := strconv.Quote(part)
-			for _, spelling := range []string{part, url.QueryEscape(part), url.PathEscape(part), quoted[1 : len(quoted)-1]} {
-				pairs = append(pairs, spelling, "[token]")
-			}
-		}
-	}
-	clean := strings.NewReplacer(pairs...).Replace
+	clean := func(text string) string { return redact.Text(text, secret) }
 	if text := e.Error(); clean(text) == text {
 		return
 	}

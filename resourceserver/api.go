@@ -17,12 +17,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
 // API says whose tokens a host's API accepts, and for whom. An incomplete one answers every request with 500 and a sentence
@@ -210,21 +210,16 @@ func guard(token string, call func() error) (err error) {
 			err = fmt.Errorf("panic with a %T", thrown)
 		}
 	}()
-	return redact(call(), token)
+	return withoutToken(call(), token)
 }
 
-// redact takes the token, or its signature alone, out of an error: as it was sent, and as URLs have it. It leaves alone what
-// is too short to be a secret.
-func redact(err error, token string) error {
+// withoutToken takes the token out of an error.
+func withoutToken(err error, token string) error {
 	if err == nil {
 		return nil
 	}
-	text, clean := err.Error(), err.Error()
-	for _, part := range []string{token, token[strings.LastIndexByte(token, '.')+1:]} {
-		if len(part) >= 8 {
-			clean = strings.NewReplacer(part, "[token]", url.QueryEscape(part), "[token]", url.PathEscape(part), "[token]").Replace(clean)
-		}
-	}
+	text := err.Error()
+	clean := redact.Text(text, token)
 	if clean == text {
 		return err
 	}

@@ -2,12 +2,15 @@ package tokenstore
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
+	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
 // maxToken is how many bytes one token may have (R10).
@@ -30,11 +33,11 @@ func (t *Tokens) endpoint(authenticate func(*http.Request) (tokenexchange.Client
 		}
 		var h http.Handler
 		if err == nil {
-			h, err = answer(r, client)
+			h, err = guarded("the answer", func() (http.Handler, error) { return answer(r, client) })
 		}
 		if err != nil {
 			if t.Report != nil {
-				t.Report(r.Context(), err)
+				t.Report(r.Context(), withoutTokens(err, r.PostForm))
 			}
 			h = tokenexchange.AsError(tokenexchange.AsError(err).Code) // the code alone: what a host says of it stays inside
 		}
@@ -42,17 +45,38 @@ func (t *Tokens) endpoint(authenticate func(*http.Request) (tokenexchange.Client
 	})
 }
 
-// identify asks the host who the client is. A panic of the host is a failure.
-func identify(r *http.Request, authenticate func(*http.Request) (tokenexchange.Client, error)) (client tokenexchange.Client, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			client, err = tokenexchange.Client{}, fmt.Errorf("the authentication panicked with a %T", p) // which may hold anything
-		}
-	}()
-	if client, err = authenticate(r); err == nil && client.ID == "" {
+// withoutTokens takes out of an error what was presented, if a host has put it there (I08).
+func withoutTokens(err error, values url.Values) error {
+	text := err.Error()
+	clean := redact.Text(text, slices.Concat(values["token"], values["refresh_token"])...)
+	if clean == text {
+		return err
+	}
+	return &tokenexchange.Error{Code: tokenexchange.AsError(err).Code, Err: errors.New(clean)}
+}
+
+// identify asks the host who the client is.
+func identify(r *http.Request, authenticate func(*http.Request) (tokenexchange.Client, error)) (tokenexchange.Client, error) {
+	client, err := guarded("the authentication", func() (tokenexchange.Client, error) { return authenticate(r) })
+	if err == nil && client.ID == "" {
 		err = tokenexchange.InvalidClient
 	}
 	return client, err
+}
+
+// guarded turns a panic of the host into a failure (I12), and so an error that cannot be asked what it is: a typed nil. It
+// says the type of what was thrown, which may hold anything.
+func guarded[T any](what string, call func() (T, error)) (answer T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			var none T
+			answer, err = none, fmt.Errorf("%s panicked with a %T", what, p)
+		}
+	}()
+	if answer, err = call(); err != nil {
+		_, _ = tokenexchange.AsError(err), err.Error()
+	}
+	return answer, err
 }
 
 // inBody are the parameters that must not be in a query.

@@ -197,6 +197,27 @@ func TestDoors(t *testing.T) {
 		}
 	}
 	require.True(t, w.active(value), "nothing of that has ended it")
+	signed, verify := w.signed("alice", access), w.tokens.Verify
+	w.tokens.Verify = func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error) {
+		return tokenexchange.Token{}, fmt.Errorf("cannot read %q", signed)
+	}
+	require.Equal(t, "server_error", w.post("/introspect", "api", url.Values{"token": {signed}}).text("error"))
+	require.EqualError(t, reported, `server_error: cannot read "[token]"`, "I08")
+	for _, fail := range []func() error{
+		func() error { return (*hostError)(nil) },
+		func() error { panic(tokenexchange.InvalidRequest) },
+		func() error { panic(value) },
+	} { // I12
+		w.tokens.Verify = func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error) {
+			return tokenexchange.Token{}, fail()
+		}
+		for _, path := range []string{"/introspect", "/revoke"} {
+			require.Equal(t, "server_error", w.post(path, "api", url.Values{"token": {signed}}).text("error"))
+			require.ErrorContains(t, reported, "the answer panicked with a ")
+			require.NotContains(t, reported.Error(), value)
+		}
+	}
+	w.tokens.Verify = verify
 	require.Equal(t, true, w.post("/introspect", "api", url.Values{"token": {value}, "token_type_hint": {"refresh_token"}}).json["active"], "a hint is a hint")
 	require.Equal(t, "unauthorized_client", w.post("/introspect", "phone", url.Values{"token": {value}}).text("error"))
 }
@@ -265,3 +286,8 @@ func TestRevocation(t *testing.T) {
 	require.False(t, w.active(c.text("access_token")), "a public client, and a JWT")
 	require.False(t, w.active(d.text("access_token")), "what was made from it")
 }
+
+// hostError is an error that panics as a typed nil.
+type hostError struct{ text string }
+
+func (e *hostError) Error() string { return e.text }
