@@ -3,9 +3,11 @@ package tokenstore_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"strings"
 	"sync"
@@ -360,4 +362,18 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%v: %q became %q", err, again, third)
 		}
 	})
+}
+
+// A record of a token that the host has made elsewhere is not found by a value whose hash is that token's name: what is looked
+// up must have the form of an opaque token of the recorded type.
+func TestR08_NoNameIsAToken(t *testing.T) {
+	w := newWorld(t)
+	const value = "a session id of the host"
+	hash := sha256.Sum256([]byte(value))
+	tok := w.login("alice")
+	tok.ID = base64.RawURLEncoding.EncodeToString(hash[:])
+	require.NoError(t, w.tokens.Record(t.Context(), tok))
+	require.False(t, w.active(value))
+	w.granted(w.post("/revoke", "webapp", url.Values{"token": {value}}))
+	require.NoError(t, w.tokens.Live(t.Context(), tok), "nothing has ended it")
 }
