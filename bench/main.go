@@ -1,35 +1,85 @@
+// Command bench measures what an exchange costs beside the cryptography that nobody can do without, and beside the token
+// exchange of another Go server, and prints it with the goals as tables in Markdown:
+//
+//	go run .          # some minutes
+//	go run . -gate    # and exit with 1 if a goal is missed
+//	go run . -quick   # some seconds, roughly, and with fewer tokens and requests
+//
+// What the rows mean is told in docs/performance.md.
 package main
 
 import (
 	"flag"
 	"fmt"
-	"testing"
+	"os"
+	"runtime"
+	"strings"
+	"time"
 )
 
 func main() {
-	q := flag.Bool("quick", false, "")
+	rough := flag.Bool("quick", false, "measure for some seconds only: a trial, whose figures are rough")
+	gate := flag.Bool("gate", false, "exit with 1 if a goal is missed")
+	only := flag.String("only", "", "measure only the part of this name: "+strings.Join(partNames(), ", "))
 	flag.Parse()
 	e := full
-	if *q {
+	if *rough {
 		e = quick
 	}
-	post := newPost(bareHTTP, "/token", signedExchange("ES256", keys["ES256"], false).form)
-	fmt.Println("http floor", each(post.times, 20000), testing.AllocsPerRun(100, post.do))
-	op := opaqueExchange()
-	rr := e.paired(always("", post.times), asCandidate("opaque", opaqueExchange))
-	fmt.Println("opaque", median(rr[0], round.ratio), testing.AllocsPerRun(100, op.do))
-	for _, actor := range []bool{false, true} {
-		for _, alg := range algorithms {
-			n := 1
-			if actor {
-				n = 2
-			}
-			bare := bareCrypto(alg, n)
-			w := bare.begin()
-			fmt.Println(alg, actor, "allocs bare", testing.AllocsPerRun(100, func() { w(1) }), "ours", testing.AllocsPerRun(100, ours(alg, actor).do()), "peer", testing.AllocsPerRun(100, peer(alg, actor).do()))
-			rs := e.paired(bare, ours(alg, actor), peer(alg, actor))
-			fmt.Printf("  ours %.3f own %.1f  peer %.3f own %.1f  bare %.1f\n", median(rs[0], round.ratio), median(rs[0], round.own)/1000, median(rs[1], round.ratio), median(rs[1], round.own)/1000, median(rs[0], func(r round) float64 { return r.floor })/1000)
+	header(*rough)
+	var missed []string
+	for _, p := range parts {
+		if *only == "" || *only == p.name {
+			missed = append(missed, p.measure(e).print(os.Stdout)...)
+		}
+	}
+	switch {
+	case len(missed) == 0:
+		fmt.Println("\nEvery goal that is gated is met.")
+	default:
+		fmt.Printf("\nMissed: %s.\n", strings.Join(missed, "; "))
+		if *gate {
+			os.Exit(1)
 		}
 	}
 }
-func (c candidate) do() func() { w := c.begin(); return func() { w(1) } }
+
+// parts are what is measured, in order. Those that need much memory come last.
+var parts = []struct {
+	name    string
+	measure func(effort) table
+}{
+	{"exchange", measureExchange}, {"cores", measureCores}, {"loopback", measureLoopback}, {"opaque", measureOpaque},
+	{"decide", measureDecide}, {"hostile", measureHostile}, {"store", measureStore},
+}
+
+func partNames() (names []string) {
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// header says where and when.
+func header(rough bool) {
+	fmt.Printf("Measured on %s: %s, %d cores, %s %s/%s", time.Now().Format(time.DateOnly), cpuName(), runtime.NumCPU(), runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Printf(", load %s before the start", strings.Fields(string(load))[0])
+	}
+	fmt.Printf(". Medians of paired rounds ± how far half of them are away; ratios are of %s.\n", clocks)
+	if rough {
+		fmt.Println("A quick trial: these figures are rough.")
+	}
+}
+
+// cpuName is how the kernel calls the processor.
+func cpuName() string {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "a processor of unknown name"
+}

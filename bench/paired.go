@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -19,23 +20,48 @@ type candidate struct {
 // always is a candidate that keeps nothing.
 func always(name string, w work) candidate { return candidate{name, func() work { return w }} }
 
+// once is a candidate's work for those that count allocations.
+func (c candidate) once() func() { w := c.begin(); return func() { w(1) } }
+
 // effort is how long to measure.
 type effort struct {
 	rounds int
 	slice  time.Duration // of one candidate in one round
+	few    bool          // fewer tokens and requests than the goals speak of
 }
 
 var (
-	full  = effort{rounds: 10, slice: 120 * time.Millisecond}
-	quick = effort{rounds: 5, slice: 25 * time.Millisecond}
+	full  = effort{rounds: 20, slice: 100 * time.Millisecond}
+	quick = effort{rounds: 3, slice: 20 * time.Millisecond, few: true}
 )
 
-// round is what one candidate took in one round, in nanoseconds for each, and what the floor took right before and right
-// after it: single times drift by a third and more, and their ratio does not.
-type round struct{ floor, took float64 }
+// cost is what one piece of work took, in nanoseconds.
+type cost struct {
+	thread  float64 // on the core, of the goroutine that measures; what other processes do meanwhile does not count
+	process float64 // on all cores, the garbage collector's and other goroutines' too
+	wall    float64 // by the clock
+}
 
-func (r round) ratio() float64 { return r.took / r.floor }
-func (r round) own() float64   { return r.took - r.floor }
+// One of these is what a figure is about.
+func onThread(c cost) float64  { return c.thread }
+func inProcess(c cost) float64 { return c.process }
+func byClock(c cost) float64   { return c.wall }
+
+type view = func(cost) float64
+
+// round is what one candidate took in one round, and what the floor took right before and right after it: single times
+// drift by a third and more, and their ratio does not.
+type round struct{ floor, took cost }
+
+func ratio(v view) func(round) float64 {
+	return func(r round) float64 { return v(r.took) / v(r.floor) }
+}
+
+// own is what a candidate took beyond the floor.
+func own(r round) float64 { return r.took.thread - r.floor.thread }
+
+// took is one candidate's time, on the thread.
+func took(r round) float64 { return r.took.thread }
 
 // paired measures the candidates in turn, with the floor between them, in every round.
 func (e effort) paired(floor candidate, candidates ...candidate) [][]round {
@@ -51,11 +77,15 @@ func (e effort) paired(floor candidate, candidates ...candidate) [][]round {
 		for i, c := range candidates {
 			took := each(c.begin(), counts[i])
 			after := each(floor.begin(), floorCount)
-			all[i] = append(all[i], round{(before + after) / 2, took})
+			all[i] = append(all[i], round{mean(before, after), took})
 			before = after
 		}
 	}
 	return all
+}
+
+func mean(a, b cost) cost {
+	return cost{(a.thread + b.thread) / 2, (a.process + b.process) / 2, (a.wall + b.wall) / 2}
 }
 
 // count is how often a work fits into a slice.
@@ -72,24 +102,43 @@ func (e effort) count(w work) int {
 	}
 }
 
-// each is how many nanoseconds a work takes each time. Nobody else's garbage is collected meanwhile.
-func each(w work, n int) float64 {
+// each is what a work takes each time. Nobody else's garbage is collected meanwhile.
+func each(w work, n int) cost {
 	w(n / 20)
 	runtime.GC()
-	begin := time.Now()
-	w(n)
-	return float64(time.Since(begin).Nanoseconds()) / float64(n)
+	return lap(w, n)
 }
 
-// median is that of some value of every round; no round is left out.
-func median[T any](list []T, value func(T) float64) float64 {
-	var values []float64
-	for _, x := range list {
-		values = append(values, value(x))
+// lap is what a work takes each time, as things are.
+func lap(w work, n int) cost {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	begin, thread, process := time.Now(), threadTime(), processTime()
+	w(n)
+	of := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(n) }
+	return cost{of(threadTime() - thread), of(processTime() - process), of(time.Since(begin))}
+}
+
+// summary is the median of all rounds and how far half of them are from it; no round is left out.
+type summary struct{ median, spread float64 }
+
+// over summarizes some value of every round.
+func over[T any](list []T, value func(T) float64) summary {
+	values := make([]float64, len(list))
+	for i, x := range list {
+		values[i] = value(x)
 	}
+	s := summary{median: middle(values)}
+	for i, v := range values {
+		values[i] = math.Abs(v - s.median)
+	}
+	s.spread = middle(values)
+	return s
+}
+
+// middle sorts.
+func middle(values []float64) float64 {
 	slices.Sort(values)
-	if n := len(values); n%2 == 0 {
-		return (values[n/2-1] + values[n/2]) / 2
-	}
-	return values[len(values)/2]
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
 }

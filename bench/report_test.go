@@ -1,0 +1,51 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// What a table says about its goals is what the gate goes by.
+func TestTable(t *testing.T) {
+	figures := func(noisy bool, values ...float64) (list []figure) {
+		goals := []limit{atMost(1.20), atLeast(2), {}}
+		for i, v := range values {
+			list = append(list, figure{exactly(v), "%.2f µs", goals[i], noisy})
+		}
+		return list
+	}
+	table := table{title: "what", columns: []string{"A", "B", "C"}, rows: []row{
+		{"met", figures(false, 1.2, 2, 9)},
+		{"missed by one", figures(false, 1.201, 2, 9)},
+		{"missed", figures(false, 1.3, 1, 9)},
+		{"missed, and noisy", figures(true, 1.3, 1, 9)},
+		{"reported", []figure{{summary: summary{1.5, 0.25}, format: "%.2f"}, {}, {}}},
+	}}
+	var b strings.Builder
+	missed := table.print(&b)
+	if got := strings.Join(missed, "; "); got != "missed by one; missed" {
+		t.Error(got)
+	}
+	for _, line := range []string{
+		"| met | 1.20 µs | 2.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | yes |",
+		"| missed by one | 1.20 µs | 2.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | **no**: A |",
+		"| missed | 1.30 µs | 1.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | **no** |",
+		"| missed, and noisy | 1.30 µs | 1.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | **no** (not gated) |",
+		"| reported | 1.50 ± 0.25 |",
+	} {
+		if !strings.Contains(b.String(), line) {
+			t.Errorf("no line %s in\n%s", line, b.String())
+		}
+	}
+}
+
+// No round is left out of a median, and its spread is how far half of them are away.
+func TestMedian(t *testing.T) {
+	same := func(v float64) float64 { return v }
+	if got := over([]float64{9, 1, 2, 100}, same); got != (summary{5.5, 4}) {
+		t.Error(got)
+	}
+	if got := over([]float64{3, 1, 2}, same); got != (summary{2, 1}) {
+		t.Error(got)
+	}
+}
