@@ -118,10 +118,10 @@ func measureDecide(e effort) table {
 	t.rows = []row{
 		one("1 scope, 1 target", over(rounds[0], atReference), "%.0f ns", atMost(150)),
 		one("the same as measured on this machine", over(rounds[0], took), "%.0f ns", limit{}),
-		one("its allocations", exactly(testing.AllocsPerRun(100, granted.once())), "%.0f", limit{}),
+		one("allocations", exactly(testing.AllocsPerRun(100, granted.once())), "%.0f", limit{}),
 		one("a refusal", over(rounds[1], atReference), "%.0f ns", limit{}),
-		one("its allocations", exactly(testing.AllocsPerRun(100, refused.once())), "%.0f", atMost(0)),
-		one("100,000 rules ÷ 10 rules", over(crowd[0], ratio(onThread)), "%.2f", atMost(1.5)),
+		one("allocations of a refusal", exactly(testing.AllocsPerRun(100, refused.once())), "%.0f", atMost(0)),
+		one("100,000 rules ÷ 10 rules", over(crowd[0], ratio(onThread)), "%.3f", atMost(1.5)),
 		one("the same, another client of the 100,000 each time, in cold caches", over(crowd[1], ratio(onThread)), "%.2f", limit{}),
 		one("each scope up to 128", steps(rounds[2], 127), "%.1f ns", atMost(25)),
 		one("each act level up to 16", steps(rounds[3], 16), "%.0f ns", atMost(600)),

@@ -10,8 +10,8 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +31,7 @@ type curve struct {
 	counts []int
 	times  []float64
 	effort effort // of one series of tries
+	batch  bool   // a work does its thing as often as its size says
 }
 
 // curveOf prepares a curve. The sizes take turns later, so that what disturbs one disturbs the others too.
@@ -51,7 +52,11 @@ func (c *curve) try() {
 	}
 	for range c.effort.rounds {
 		for i, w := range c.works {
-			c.times[i] = min(c.times[i], c.view(lap(w, c.counts[i])))
+			took := c.view(lap(w, c.counts[i]))
+			if c.batch {
+				took /= float64(c.sizes[i])
+			}
+			c.times[i] = min(c.times[i], took)
 		}
 	}
 }
@@ -160,7 +165,7 @@ func TestGrowthOfDecide(t *testing.T) {
 func TestGrowthOfExchange(t *testing.T) {
 	for _, d := range dimensions {
 		t.Run(d.what, func(t *testing.T) {
-			curveOf(d.what, d.sizes, func(n int) work { return d.of(n).exchange().times }).is(t, linear(d.part))
+			curveOf(d.what, d.sizes, func(n int) work { return d.of(n).exchange(nil).times }).is(t, linear(0.1))
 		})
 	}
 }
@@ -195,20 +200,42 @@ func TestGrowthOfTokens(t *testing.T) {
 // However many exchanges are on their way at a time, each costs what it costs. What they wait for each other is a matter of
 // cores, and not of how many they are.
 func TestGrowthOfConcurrency(t *testing.T) {
+	sizes := []int{1, 4, 16, 64, 256}
+	for what, of := range map[string]func(everybody) post{"JWTs": small.exchange, "opaque tokens": everybody.opaque} {
+		c := curveOf("concurrent exchanges of "+what, sizes, func(n int) work { return atATime(n, of) })
+		c.view, c.batch = inProcess, true
+		c.is(t, flat(2))
+	}
+}
+
+// atATime is n exchanges at a time, again and again: the host answers none before it has been asked by all.
+func atATime(n int, of func(everybody) post) work {
+	var mu sync.Mutex
+	asked, answer := 0, make(chan struct{})
+	p := of(func() {
+		mu.Lock()
+		wait := answer
+		if asked++; asked == n {
+			close(answer)
+			asked, answer = 0, make(chan struct{})
+		}
+		mu.Unlock()
+		<-wait
+	})
+	return func(times int) { together(p.times, n)(times * n) }
+}
+
+// opaque is the exchange of opaque tokens, with such a host.
+func (e everybody) opaque() post {
 	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory()}
 	x := engine()
-	x.Subjects, x.Verify, x.Tokens = everybody{}, tx.Verifiers{tx.TypeAccessToken: tokens.VerifyToken}, tokens
-	sizes := []int{1, 2, 4, 8, 16, 32, 64, 128, 256}
-	for what, p := range map[string]post{"JWTs": small.exchange(), "opaque tokens": exchange(x, tokens, false)} {
-		c := curveOf("concurrent exchanges of "+what, sizes, func(n int) work { return together(p.times, n) })
-		c.view, c.effort = inProcess, effort{rounds: 6, slice: 16 * time.Millisecond} // so that each goroutine has something to do
-		c.is(t, flat(3))
-	}
+	x.Subjects, x.Verify, x.Tokens = e, tx.Verifiers{tx.TypeAccessToken: tokens.VerifyToken}, tokens
+	return exchange(x, tokens, false)
 }
 
 // exchange is what a decision is about as a whole exchange, but for the cryptography: nobody looks at the signature of the
 // subject token, and the new one is signed with zeros.
-func (q question) exchange() post {
+func (q question) exchange(people everybody) post {
 	facts := q.facts()
 	token := facts.Subject.Token
 	claims := fmt.Appendf(nil, `{"iss":%q,"sub":%q,"aud":["%s"],"exp":%d,"iat":%d,"jti":"1","client_id":%q,"scope":%q`, issuer, token.Subject,
@@ -217,7 +244,7 @@ func (q question) exchange() post {
 		claims = append(append(claims, `,"act":`...), must(token.Actor.MarshalJSON())...)
 	}
 	x := engine()
-	x.Subjects = everybody{}
+	x.Subjects = people
 	x.Decide = q.policy().Decide
 	x.Tokens = &tx.JWTIssuer{Key: zeros{keys["EdDSA"].Public().(ed25519.PublicKey)}, KeyID: "k1"}
 	x.Verify = tx.Verifiers{tx.TypeAccessToken: func(_ context.Context, c tx.Credential) (tx.Token, error) {
@@ -236,16 +263,16 @@ func (q question) exchange() post {
 		c.Scope = token.Scope
 		return c, err
 	}
-	p := newPost(x.Handler(client), "/token", r.Values().Encode())
-	p.do()
-	return p
+	return newPost(x.Handler(client), "/token", r.Values().Encode())
 }
 
-// everybody may hand on whatever their token says. While the host looks them up, other exchanges go on.
-type everybody struct{}
+// everybody may hand on whatever their token says. It is what the host does before it answers; nil is nothing.
+type everybody func()
 
-func (everybody) ResolveSubject(_ context.Context, t tx.Token) (tx.Subject, error) {
-	runtime.Gosched()
+func (e everybody) ResolveSubject(_ context.Context, t tx.Token) (tx.Subject, error) {
+	if e != nil {
+		e()
+	}
 	return tx.Subject{Identity: tx.Identity{Issuer: t.Issuer, Kind: tx.KindUser, ID: t.Subject}}, nil
 }
 

@@ -138,7 +138,7 @@ func measureHostile(e effort) table {
 	t := table{title: "hostile requests of 1 MiB over loopback HTTP", columns: []string{"measured"}}
 	forms := hostileForms()
 	for _, h := range forms {
-		t.rows = append(t.rows, one(h.name+": refusing ÷ reading the body", over(e.refusal(h), ratio(inProcess)), "%.2f", atMost(2)))
+		t.rows = append(t.rows, one(h.name+": refusing ÷ reading the body", over(e.refusal(h), ratio(inProcess)), "%.3f", atMost(2)))
 	}
 	most := flood(forms, requests)
 	t.rows = append(t.rows, one(fmt.Sprintf("memory over idle, %d requests through 16 connections", requests), exactly(most/mebibyte), "%.0f MiB", atMost(64)))

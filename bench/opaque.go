@@ -12,8 +12,8 @@ func measureOpaque(e effort) table {
 	t := table{title: "exchange in process: opaque in, opaque out, store in memory", columns: []string{"measured"}}
 	t.rows = []row{
 		one("the `net/http` floor: a form in, JSON out, nothing between", microseconds(over(rounds, func(r round) float64 { return r.floor.thread })), "%.1f µs", limit{}),
-		one("its allocations", exactly(testing.AllocsPerRun(100, http.do)), "%.0f", limit{}),
-		one("**this library ÷ the floor**", over(rounds, ratio(onThread)), "%.2f", atMost(3)),
+		one("the floor's allocations", exactly(testing.AllocsPerRun(100, http.do)), "%.0f", limit{}),
+		one("**this library ÷ the floor**", over(rounds, ratio(onThread)), "%.3f", atMost(3)),
 		one("this library's allocations", exactly(testing.AllocsPerRun(100, mine.once())), "%.0f", limit{}),
 	}
 	return t

@@ -45,7 +45,6 @@ type cost struct {
 // One of these is what a figure is about.
 func onThread(c cost) float64  { return c.thread }
 func inProcess(c cost) float64 { return c.process }
-func byClock(c cost) float64   { return c.wall }
 
 type view = func(cost) float64
 
@@ -88,14 +87,14 @@ func mean(a, b cost) cost {
 	return cost{(a.thread + b.thread) / 2, (a.process + b.process) / 2, (a.wall + b.wall) / 2}
 }
 
-// count is how often a work fits into a slice.
+// count is how often a work fits into a slice, which is processor time: on a busy machine it takes longer, and is as good.
 func (e effort) count(w work) int {
 	w(10) // what is only done once
 	n := 10
 	for {
-		begin := time.Now()
+		begin := processTime()
 		w(n)
-		if took := time.Since(begin); took > e.slice/10 {
+		if took := processTime() - begin; took > e.slice/10 {
 			return max(1, int(float64(n)*float64(e.slice)/float64(took)))
 		}
 		n *= 2

@@ -41,8 +41,8 @@ func (f figure) goalText() string {
 	if f.goal.sign == "" {
 		return ""
 	}
-	verb, unit, _ := strings.Cut(f.format, " ")
-	return strings.TrimSpace(f.goal.sign + " " + fmt.Sprintf(verb, f.goal.value) + " " + unit)
+	_, unit, _ := strings.Cut(f.format, " ")
+	return strings.TrimSpace(fmt.Sprintf("%s %g %s", f.goal.sign, f.goal.value, unit))
 }
 
 // row is one line of a table: a figure for each of its columns.

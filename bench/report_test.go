@@ -10,7 +10,7 @@ func TestTable(t *testing.T) {
 	figures := func(noisy bool, values ...float64) (list []figure) {
 		goals := []limit{atMost(1.20), atLeast(2), {}}
 		for i, v := range values {
-			list = append(list, figure{exactly(v), "%.2f µs", goals[i], noisy})
+			list = append(list, figure{exactly(v), "%.3f µs", goals[i], noisy})
 		}
 		return list
 	}
@@ -27,10 +27,10 @@ func TestTable(t *testing.T) {
 		t.Error(got)
 	}
 	for _, line := range []string{
-		"| met | 1.20 µs | 2.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | yes |",
-		"| missed by one | 1.20 µs | 2.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | **no**: A |",
-		"| missed | 1.30 µs | 1.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | **no** |",
-		"| missed, and noisy | 1.30 µs | 1.00 µs | 9.00 µs | ≤ 1.20 µs, ≥ 2.00 µs, – | **no** (not gated) |",
+		"| met | 1.200 µs | 2.000 µs | 9.000 µs | ≤ 1.2 µs, ≥ 2 µs, – | yes |",
+		"| missed by one | 1.201 µs | 2.000 µs | 9.000 µs | ≤ 1.2 µs, ≥ 2 µs, – | **no**: A |",
+		"| missed | 1.300 µs | 1.000 µs | 9.000 µs | ≤ 1.2 µs, ≥ 2 µs, – | **no** |",
+		"| missed, and noisy | 1.300 µs | 1.000 µs | 9.000 µs | ≤ 1.2 µs, ≥ 2 µs, – | **no** (not gated) |",
 		"| reported | 1.50 ± 0.25 |",
 	} {
 		if !strings.Contains(b.String(), line) {

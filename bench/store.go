@@ -127,10 +127,10 @@ func measureStore(e effort) table {
 	t.rows = []row{
 		one("memory of each", exactly(each), "%.0f bytes", atMost(400)),
 		one("memory of one more for each, exchanged by another client", exactly(eachMore), "%.0f bytes", limit{}),
-		one("lookup ÷ lookup among a thousand", over(look[0], ratio(onThread)), "%.2f", atMost(1.3)),
+		one("lookup ÷ lookup among a thousand", over(look[0], ratio(onThread)), "%.3f", atMost(1.3)),
 		one("the same, every token in turn, in cold caches", over(look[1], ratio(onThread)), "%.2f", limit{}),
 		one("lookup", over(look[0], took), "%.0f ns", limit{}),
-		one("issue ÷ issue among a thousand", over(issue, ratio(onThread)), "%.2f", atMost(1.3)),
+		one("issue ÷ issue among a thousand", over(issue, ratio(onThread)), "%.3f", atMost(1.3)),
 		one("issue", over(issue, took), "%.0f ns", limit{}),
 		one("longest call once all have expired", milliseconds(thread), "%.2f ms", atMost(5)),
 		one("the same by the clock", milliseconds(wall), "%.2f ms", limit{}),
