@@ -135,12 +135,12 @@ func measureHostile(e effort) table {
 		requests = 200
 	}
 	e.rounds = max(3, e.rounds/4)
-	t := table{title: "hostile requests of 1 MiB over loopback HTTP", columns: []string{"measured"}}
+	t := table{title: "refusing a hostile request of 1 MiB ÷ reading its body, over loopback HTTP", columns: []string{"measured"}}
 	forms := hostileForms()
 	for _, h := range forms {
-		t.rows = append(t.rows, one(h.name+": refusing ÷ reading the body", over(e.refusal(h), ratio(inProcess)), "%.3f", atMost(2)))
+		t.rows = append(t.rows, one(h.name, over(e.refusal(h), ratio(inProcess)), "%.3f", atMost(2)))
 	}
 	most := flood(forms, requests)
-	t.rows = append(t.rows, one(fmt.Sprintf("memory over idle, %d requests through 16 connections", requests), exactly(most/mebibyte), "%.0f MiB", atMost(64)))
+	t.rows = append(t.rows, one(fmt.Sprintf("memory over idle, %d of them through 16 connections", requests), exactly(most/mebibyte), "%.0f MiB", atMost(64)))
 	return t
 }

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"net/http"
-)
+import "net/http"
 
 // measureLoopback is the same exchange over real connections, clients and server on the same cores. It is reported and not
 // gated: the system's network and scheduler are most of it.
@@ -11,8 +8,8 @@ func measureLoopback(e effort) table {
 	t := table{title: "exchanges a second over loopback HTTP", columns: algorithms}
 	e.rounds = max(3, e.rounds/2)
 	for _, n := range []int{1, 16} {
-		mine, theirs := row{what: fmt.Sprintf("%d connections: this library", n)}, row{what: fmt.Sprintf("%d connections: zitadel/oidc", n)}
-		gain := row{what: fmt.Sprintf("%d connections: this library ÷ zitadel/oidc", n)}
+		through := map[int]string{1: "1 connection", 16: "16 connections"}[n]
+		mine, theirs, gain := row{what: through + ": this library"}, row{what: through + ": zitadel/oidc"}, row{what: through + ": this library ÷ zitadel/oidc"}
 		goals := []limit{{}, {}, {}}
 		if n > 1 {
 			goals = []limit{atLeast(1.6), atLeast(1.8), {}}

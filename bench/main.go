@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +23,10 @@ func main() {
 	gate := flag.Bool("gate", false, "exit with 1 if a goal is missed")
 	only := flag.String("only", "", "measure only the part of this name: "+strings.Join(partNames(), ", "))
 	flag.Parse()
+	if *only != "" && !slices.Contains(partNames(), *only) {
+		fmt.Fprintf(os.Stderr, "no part is called %q\n", *only)
+		os.Exit(2)
+	}
 	e := full
 	if *rough {
 		e = quick
@@ -30,17 +35,18 @@ func main() {
 	var missed []string
 	for _, p := range parts {
 		if *only == "" || *only == p.name {
-			missed = append(missed, p.measure(e).print(os.Stdout)...)
+			for _, what := range p.measure(e).print(os.Stdout) {
+				missed = append(missed, p.name+": "+strings.Trim(what, "*"))
+			}
 		}
 	}
-	switch {
-	case len(missed) == 0:
+	if len(missed) == 0 {
 		fmt.Println("\nEvery goal that is gated is met.")
-	default:
-		fmt.Printf("\nMissed: %s.\n", strings.Join(missed, "; "))
-		if *gate {
-			os.Exit(1)
-		}
+		return
+	}
+	fmt.Printf("\nMissed:\n- %s\n", strings.Join(missed, "\n- "))
+	if *gate {
+		os.Exit(1)
 	}
 }
 
