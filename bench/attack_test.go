@@ -11,7 +11,7 @@ import (
 	tx "github.com/go-tokenexchange/tokenexchange"
 )
 
-// above is how many times what it may a refusal takes where that is more than once.
+// above is how many times what it may a refusal takes at most, where that is more than once. It only ever gets shorter.
 var above = map[string]float64{
 	"10,000 values of audience":                              6,
 	"one long audience":                                      5,
