@@ -10,26 +10,31 @@ import (
 // never merged, and the first in policy order that grants it decides. A refusal is an *Error from the rule that came
 // furthest: client, mode, types, subject, actor and binding (invalid_request), then targets (invalid_target), then scope
 // (invalid_scope). What no rule can lift is refused before any rule is asked.
-func (p *Policy) Decide(f Facts) (Decision, error) {
-	q := newQuestion(f)
-	if err := q.incomplete(); err != nil {
-		return Decision{}, err
-	}
+//
+// errors.As finds the *Error, and so does AsError: a new one for each caller, who may change it.
+func (p *Policy) Decide(f Facts) (d Decision, err error) {
 	if p == nil {
-		p = &Policy{}
+		p = refusesAll
+	}
+	q := question{Facts: &f} // here, and not where the rest is set: the facts would have to be on the heap
+	q.begin()
+	if code, reason := q.incomplete(); reason != "" {
+		return d, p.denials.of(code, "", reason)
 	}
 	if reason := cmp.Or(q.badSubject(), q.badActor()); reason != "" {
-		return Decision{}, refuse(InvalidRequest, reason)
+		return d, p.denials.of(InvalidRequest, "", reason)
 	}
-	if f.Client.Public && !p.namesPublic(f.Client) {
-		return Decision{}, refuse(UnauthorizedClient, "R09: no rule names this public client")
+	if f.Client.Public && !p.namesPublic(&f.Client) {
+		return d, p.denials.of(UnauthorizedClient, "", "R09: no rule names this public client")
 	}
-	if reason := cmp.Or(q.misplaced(), q.badChain()); reason != "" {
-		return Decision{}, refuse(InvalidRequest, reason)
+	chain, reason := q.wholeChain()
+	if reason = cmp.Or(q.misplaced(), reason); reason != "" {
+		return d, p.denials.of(InvalidRequest, "", reason)
 	}
+	q.chain = chain
 	var granted *compiledRule
 	best := refusal{reason: "D02: no rule speaks of this client"}
-	p.each(f.Client, func(r *compiledRule) bool {
+	p.each(&f.Client, func(r *compiledRule) bool {
 		found := q.ask(r)
 		if found.stage == stageGranted {
 			granted = r
@@ -41,12 +46,16 @@ func (p *Policy) Decide(f Facts) (Decision, error) {
 		return found.stage != stageFinal
 	})
 	if granted == nil {
-		return Decision{}, best.err()
+		return d, p.denial(best)
 	}
-	return q.decision(granted), nil
+	q.grant(granted, chain, &d) // not q.chain: what leaves through q would take the facts to the heap with it
+	return d, nil
 }
 
-func (p *Policy) namesPublic(c Client) bool {
+// refusesAll is what a nil Policy is.
+var refusesAll = &Policy{}
+
+func (p *Policy) namesPublic(c *Client) bool {
 	found := false
 	p.each(c, func(*compiledRule) bool { found = true; return false })
 	return found
@@ -79,61 +88,53 @@ type refusal struct {
 	reason string
 }
 
-func (r refusal) err() error {
-	e := refuse(InvalidRequest, r.reason)
-	switch r.stage {
-	case stageTargets:
-		e = refuse(InvalidTarget, r.reason)
-	case stageScope:
-		e = refuse(InvalidScope, r.reason)
-	}
-	if r.rule != nil {
-		e.Rule = r.rule.Name
-	}
-	return e
-}
-
-// question is the facts together with what follows from them alone, worked out once for all rules.
+// question is the facts together with what follows from them alone, worked out once for all rules. The facts are not
+// copied: they are a kilobyte.
 type question struct {
-	Facts
+	*Facts
 	now      time.Time // in whole seconds
 	chain    *Actor    // its chain, every member with its issuer
 	actor    *Token    // the actor token; nil: none
 	refresh  bool      // recorded facts: how the tokens were presented was asked when they were (D28)
 	own      bool      // the subject token is ours
 	byClient bool      // the client itself signed the subject token
-
-	scopesReady                     bool
-	tokenScope, userScope, clientOf set
+	carries  bool      // the subject token itself says its scope
+	expires  time.Time // what the rule that was asked last gives
+	at       scopeCursors
 }
 
-func newQuestion(f Facts) question {
-	q := question{Facts: f, now: f.Now.Truncate(time.Second).UTC(), refresh: f.Grant == grantRefresh}
+// begin works out what follows from the facts.
+func (q *question) begin() {
+	f := q.Facts
+	q.now, q.refresh = wholeSeconds(f.Now), f.Grant == grantRefresh
 	if f.Actor != nil {
 		q.actor = &f.Actor.Token
 	}
 	q.own = q.Subject.Token.Issuer == f.Issuer
 	q.byClient = !q.own && q.Subject.Token.Issuer == f.Client.ID
-	return q
+	q.carries = carriesScope(&q.Subject.Token)
 }
 
+// wholeSeconds rounds down.
+func wholeSeconds(t time.Time) time.Time { return time.Unix(t.Unix(), 0).UTC() }
+
 // incomplete refuses facts that say nothing. They come before everything else, so that zero values grant nothing (I01).
-func (q *question) incomplete() error {
+func (q *question) incomplete() (code Code, reason string) {
 	switch {
 	case q.Client.ID == "":
-		return refuse(InvalidClient, "R09: no client")
+		return InvalidClient, "R09: no client"
 	case q.Issuer == "" || q.Grant == "" || q.Now.IsZero():
-		return refuse(ServerError, "I01: facts without issuer, grant or time")
+		return ServerError, "I01: facts without issuer, grant or time"
 	case !q.Subject.isSomebody():
-		return refuse(InvalidRequest, "D07: nobody says who the subject is")
+		return InvalidRequest, "D07: nobody says who the subject is"
 	case q.actor != nil && !q.Actor.isSomebody():
-		return refuse(InvalidRequest, "D07: nobody says who the actor is")
+		return InvalidRequest, "D07: nobody says who the actor is"
 	}
-	return nil
+	return "", ""
 }
 
 // badSubject returns why the subject token is not good in itself, or nothing. No rule can lift that, nor anything else up
-// to badChain (I10).
+// to wholeChain (I10).
 func (q *question) badSubject() string {
 	t := &q.Subject.Token
 	switch {
@@ -214,23 +215,24 @@ func (q *question) isTicket() bool {
 	return q.own && t.Type.isEvidence() && (t.MayAct != nil || q.Grant == GrantType && !q.isName())
 }
 
-func (q *question) badChain() string {
-	chain := q.Subject.Token.Actor
+// wholeChain returns the chain of the subject token, every member with its issuer, or why it is none that can be used.
+func (q *question) wholeChain() (chain *Actor, reason string) {
+	chain = q.Subject.Token.Actor
 	switch {
 	case chain == nil:
-		return ""
+		return nil, ""
 	case !chain.isChain():
-		return "R15: an act without sub"
+		return nil, "R15: an act without sub"
 	case chain.depth() > deepestChain:
-		return "D15: the chain is too deep"
+		return nil, "D15: the chain is too deep"
 	}
-	q.chain = chain.withIssuer(q.Subject.Token.Issuer)
-	for a := q.chain; a != nil; a = a.Prior {
+	chain = chain.withIssuer(q.Subject.Token.Issuer)
+	for a := chain; a != nil; a = a.Prior {
 		if a.Prior.names(a.Issuer, a.Subject) {
-			return "D15: the chain names somebody twice"
+			return nil, "D15: the chain names somebody twice"
 		}
 	}
-	return ""
+	return chain, ""
 }
 
 // names reports whether a member of the chain is (iss, sub).
@@ -251,54 +253,56 @@ func proved(bound, proof Confirmation) bool {
 // ask takes one rule through the request. What was asked for in targets and scope says whether the rule decides; its
 // lifetime does not, so a failing one is final where everything else fits (D02).
 func (q *question) ask(r *compiledRule) refusal {
-	for at := stageMode; at < stageLifetime; at++ {
-		if reason := q.misses(r, at); reason != "" {
-			return refusal{at, r, reason}
-		}
+	if at, reason := q.misses(r); reason != "" {
+		return refusal{at, r, reason}
 	}
 	late := q.lifetime(r)
-	for at := stageTargets; at <= stageScope; at++ {
-		if reason := q.misses(r, at); reason != "" {
-			if late != "" {
-				return refusal{stageLifetime, r, late}
-			}
-			return refusal{at, r, reason}
-		}
+	at, reason := stageTargets, q.targets(r)
+	if reason == "" {
+		at, reason = stageScope, q.scope(r)
 	}
-	if late != "" {
+	switch {
+	case reason != "" && late != "":
+		return refusal{stageLifetime, r, late}
+	case reason != "":
+		return refusal{at, r, reason}
+	case late != "":
 		return refusal{stageFinal, r, late}
 	}
 	return refusal{stage: stageGranted, rule: r}
 }
 
-// misses returns why the rule does not fit at one stage, or nothing. The client fits: the index has seen to it. It is no
-// table of methods: calls through one would put facts of a kilobyte on the heap.
-func (q *question) misses(r *compiledRule, at stage) string {
-	switch at {
-	case stageMode:
-		return q.mode(r)
-	case stageTypes:
-		return q.types(r)
-	case stageSubject:
-		return q.subjectPattern(r)
-	case stageActor:
-		return q.actorPattern(r)
-	case stagePresenting:
-		return cmp.Or(q.presenting(r), q.presentingActor(r))
-	case stageMayAct:
-		return q.mayAct(r)
-	case stageChain:
-		return q.chainFits(r)
-	case stageSelf:
-		return q.self(r)
-	case stageKeys:
-		return q.keys(r)
-	case stageTargets:
-		return q.targets(r)
-	case stageScope:
-		return q.scope(r)
+// misses returns the first stage before the lifetime at which the rule does not fit, and why; no reason if it fits. The
+// client fits: the index has seen to it. It is no table of methods: calls through one would put the facts on the heap.
+func (q *question) misses(r *compiledRule) (at stage, reason string) {
+	if reason = q.mode(r); reason != "" {
+		return stageMode, reason
 	}
-	return ""
+	if reason = q.types(r); reason != "" {
+		return stageTypes, reason
+	}
+	if reason = q.subjectPattern(r); reason != "" {
+		return stageSubject, reason
+	}
+	if reason = q.actorPattern(r); reason != "" {
+		return stageActor, reason
+	}
+	if reason = q.presenting(r); reason != "" {
+		return stagePresenting, reason
+	}
+	if reason = q.presentingActor(r); reason != "" {
+		return stagePresenting, reason
+	}
+	if reason = q.mayAct(r); reason != "" {
+		return stageMayAct, reason
+	}
+	if reason = q.chainFits(r); reason != "" {
+		return stageChain, reason
+	}
+	if reason = q.self(r); reason != "" {
+		return stageSelf, reason
+	}
+	return stageKeys, q.keys(r)
 }
 
 func (q *question) mode(r *compiledRule) string {
@@ -335,15 +339,22 @@ func (q *question) types(r *compiledRule) string {
 }
 
 func (q *question) subjectPattern(r *compiledRule) string {
-	if slices.ContainsFunc(r.Subjects, func(p Identity) bool { return p.matches(q.Subject.Identity, q.Issuer) }) {
-		return ""
+	for i := range r.Subjects {
+		if r.Subjects[i].matches(&q.Subject.Identity, q.Issuer) {
+			return ""
+		}
 	}
 	return "D19: the rule does not match this subject"
 }
 
 func (q *question) actorPattern(r *compiledRule) string {
-	if q.actor == nil || slices.ContainsFunc(r.Actors, func(p Identity) bool { return p.matches(q.Actor.Identity, q.Issuer) }) {
+	if q.actor == nil {
 		return ""
+	}
+	for i := range r.Actors {
+		if r.Actors[i].matches(&q.Actor.Identity, q.Issuer) {
+			return ""
+		}
 	}
 	return "D19: the rule does not match this actor"
 }
@@ -505,28 +516,27 @@ func (q *question) expiry(r *compiledRule, lifetime time.Duration) time.Time {
 	}
 	limit(&q.Subject, r.OutliveSubject)
 	limit(q.Actor, r.OutliveActor)
-	return latest.Truncate(time.Second).UTC()
+	return wholeSeconds(latest)
 }
 
 func (q *question) lifetime(r *compiledRule) string {
-	if q.expiry(r, r.Lifetime).Sub(q.Now) < time.Second {
+	if q.expires = q.expiry(r, r.Lifetime); q.expires.Sub(q.Now) < time.Second {
 		return "D25: less than a second would be left"
 	}
 	return ""
 }
 
-// decision writes down what the rule grants. Nothing in it shares memory with the policy.
-func (q *question) decision(r *compiledRule) Decision {
-	d := Decision{
-		Rule: r.Name, Mode: r.Mode, Issuer: q.Issuer, Client: q.Client.ID, Subject: q.Subject.Identity, Actor: q.chain,
-		Type: q.typeFor(r), Issued: q.now, Expires: q.expiry(r, r.Lifetime), Confirmation: q.binding(), Facts: q.Facts,
+// grant writes down what the rule grants, into a decision that is zero. Nothing in it shares memory with the policy.
+func (q *question) grant(r *compiledRule, chain *Actor, d *Decision) {
+	d.Rule, d.Mode, d.Issuer, d.Client, d.Subject, d.Actor = r.Name, r.Mode, q.Issuer, q.Client.ID, q.Subject.Identity, chain
+	d.Type, d.Issued, d.Expires, d.Confirmation, d.Facts = q.typeFor(r), wholeSeconds(q.Now), wholeSeconds(q.expires), q.binding(), *q.Facts
+	if a, adds := q.newActor(r); adds && !a.isOutermost(chain) {
+		d.Actor = &Actor{Issuer: a.Issuer, Subject: a.Subject, ClientID: a.ClientID, Prior: chain}
 	}
-	if a, adds := q.newActor(r); adds && !a.isOutermost(q.chain) {
-		a.Prior = q.chain
-		d.Actor = &a
-	}
-	d.Audience, d.Subject.Tenant = q.grantedTargets(r)
-	d.Scope, d.Expanded = q.grantedScope(r)
+	targets := q.mostTargets(r)
+	room := make([]string, 0, targets+q.mostScopes()) // one allocation for both lists (40 ns less); neither can grow into the other
+	d.Audience, d.Subject.Tenant = q.grantedTargets(r, room[:0:targets])
+	d.Scope, d.Expanded = q.grantedScope(r, room[targets:targets])
 	if d.Type != TypeIDToken {
 		d.IDToken = slices.Contains(d.Scope, scopeOpenID)
 		d.RefreshToken = slices.Contains(d.Scope, scopeOffline)
@@ -534,5 +544,4 @@ func (q *question) decision(r *compiledRule) Decision {
 	if d.RefreshToken {
 		d.RefreshExpires = q.expiry(r, r.RefreshLifetime)
 	}
-	return d
 }

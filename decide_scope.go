@@ -1,24 +1,33 @@
 package tokenexchange
 
-// carriesScope reports whether the subject token itself says what may be done with it. A name, an ID token and evidence
+// carriesScope reports whether a subject token itself says what may be done with it. A name, an ID token and evidence
 // without a scope do not by their nature; an access token without one does, and says nothing (D22).
-func (q *question) carriesScope() bool {
-	return q.Subject.Token.Type.isAccess() || q.Subject.Token.Type.isEvidence() && q.Subject.Token.Scope != nil
+func carriesScope(t *Token) bool {
+	return t.Type.isAccess() || t.Type.isEvidence() && t.Scope != nil
 }
 
-func (q *question) readyScopes() {
-	if !q.scopesReady {
-		q.scopesReady = true
-		q.tokenScope, q.userScope, q.clientOf = setOf(q.Subject.Token.Scope), setOf(q.Subject.Scope), setOf(q.Client.Scope)
-	}
+// scopeCursors are where the search for scopes is in the lists that they may have to be in.
+type scopeCursors struct {
+	token, user, client cursor // what the subject token says, what the subject may hand on, what the client is registered for
+	rule, expand        cursor
+}
+
+func (q *question) tokenHas(token string) bool {
+	return q.at.token.finds(token, set{list: q.Subject.Token.Scope})
+}
+func (q *question) userHas(token string) bool {
+	return q.at.user.finds(token, set{list: q.Subject.Scope})
+}
+func (q *question) clientHas(token string) bool {
+	return q.at.client.finds(token, set{list: q.Client.Scope})
 }
 
 // subjectHas reports whether the scope token is the subject's to hand on (D21).
 func (q *question) subjectHas(token string) bool {
-	if q.carriesScope() {
-		return q.tokenScope.has(token) && (q.Subject.Scope == nil || q.userScope.has(token))
+	if q.carries {
+		return q.tokenHas(token) && (q.Subject.Scope == nil || q.userHas(token))
 	}
-	return q.userScope.has(token)
+	return q.userHas(token)
 }
 
 // switchedOn reports whether a scope that makes a further token has its effect under the rule; known is false for any
@@ -36,24 +45,24 @@ func (q *question) switchedOn(r *compiledRule, token string) (on, known bool) {
 
 // inherits reports whether a scope is granted without being asked for by name.
 func (q *question) inherits(r *compiledRule, token string) bool {
-	if asksForImpersonation(token) || !q.clientOf.has(token) || !q.subjectHas(token) {
+	if asksForImpersonation(token) || !q.clientHas(token) || !q.subjectHas(token) {
 		return false
 	}
 	if on, known := q.switchedOn(r, token); known {
 		return on
 	}
-	return r.anyScope || r.scope.has(token) || r.expand.has(token)
+	return r.anyScope || q.at.rule.finds(token, r.scope) || q.at.expand.finds(token, r.expand)
 }
 
 // expands reports whether a scope that was asked for is granted beyond the subject.
 func (q *question) expands(r *compiledRule, token string) bool {
-	return r.expand.has(token) && q.clientOf.has(token) && !q.subjectHas(token)
+	return len(r.Expand) > 0 && q.at.expand.finds(token, r.expand) && q.clientHas(token) && !q.subjectHas(token)
 }
 
 // wished is the scope that counts as asked for where none is: the subject's, or the actor's if the subject has none by
 // its nature (D20).
 func (q *question) wished() Scope {
-	if q.carriesScope() {
+	if q.carries {
 		return q.Subject.Token.Scope
 	}
 	if q.actor != nil && (q.actor.Type.isAccess() || q.actor.Type.isEvidence()) {
@@ -70,7 +79,7 @@ func (q *question) leftOut(r *compiledRule, token string) bool {
 
 // scope: does the rule allow every scope that was asked for, and is something left of what was not (D20, D21)?
 func (q *question) scope(r *compiledRule) string {
-	q.readyScopes()
+	q.at = scopeCursors{}
 	if q.Request.Scope != nil {
 		for _, token := range q.Request.Scope {
 			if !q.inherits(r, token) && !q.expands(r, token) {
@@ -100,16 +109,25 @@ func (q *question) whyNot(r *compiledRule, token string) string {
 		return "D23: a scope that asks for impersonation"
 	case known && !on:
 		return "D23: a scope for a further token, which the rule does not add here"
-	case q.carriesScope() && q.Subject.Token.Scope == nil:
+	case q.carries && q.Subject.Token.Scope == nil:
 		return "D22: the subject token does not say its scope"
 	}
 	return "D21: a scope beyond what subject, client and rule have in common"
 }
 
-// grantedScope returns the scope of the result and the part of it that is beyond the subject. The rule has allowed all
-// that was asked for.
-func (q *question) grantedScope(r *compiledRule) (granted, expanded Scope) {
-	list := unique{items: Scope{}} // known to be none, so that a refresh inherits nothing either
+// mostScopes is how many scopes the result can have.
+func (q *question) mostScopes() int {
+	if q.Request.Scope != nil {
+		return len(q.Request.Scope)
+	}
+	return len(q.wished())
+}
+
+// grantedScope returns the scope of the result, in room, and the part of it that is beyond the subject. It is never nil,
+// but known to be none, so that a refresh inherits nothing either. The rule has allowed all that was asked for.
+func (q *question) grantedScope(r *compiledRule, room []string) (granted, expanded Scope) {
+	q.at = scopeCursors{}
+	list := unique{items: room}
 	for _, token := range q.Request.Scope {
 		list.add(token)
 	}

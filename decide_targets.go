@@ -72,13 +72,18 @@ func (q *question) defaultTargets(r *compiledRule) []string {
 	return nil
 }
 
-// grantedTargets returns the audience and the tenant of the result. The rule has allowed all that was asked for.
-func (q *question) grantedTargets(r *compiledRule) (audience []string, tenant string) {
+// mostTargets is how many targets the result can have.
+func (q *question) mostTargets(r *compiledRule) int {
+	return max(1, len(q.Request.Audience)+len(q.Request.Resource), len(q.defaultTargets(r)))
+}
+
+// grantedTargets returns the audience, in room, and the tenant of the result. The rule has allowed all that was asked for.
+func (q *question) grantedTargets(r *compiledRule, room []string) (audience []string, tenant string) {
 	tenant = q.Subject.Tenant
 	if q.typeFor(r) == TypeIDToken {
-		return []string{q.Client.ID}, tenant
+		return append(room, q.Client.ID), tenant
 	}
-	var list unique
+	list := unique{items: room}
 	for target := range q.asked {
 		if q.selectsTenant(r, target) {
 			tenant = target

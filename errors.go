@@ -127,6 +127,8 @@ func AsError(err error) *Error {
 			return &described
 		}
 		return e
+	case *denial:
+		return e.err()
 	case Code:
 		return &Error{Code: e, Description: e.description(), Err: err}
 	}
@@ -137,7 +139,7 @@ func AsError(err error) *Error {
 	return &Error{Code: code, Description: code.description(), Err: err}
 }
 
-// outermost returns the first *Error or Code on the way down, in the order of errors.Is; nil if there is none. One that
+// outermost returns the first *Error, *denial or Code on the way down, in the order of errors.Is; nil if there is none. One that
 // has no code that could be sent is none.
 func outermost(err error) error {
 	switch e := err.(type) {
@@ -145,6 +147,8 @@ func outermost(err error) error {
 		if e != nil && e.Code.isSendable() {
 			return e
 		}
+	case *denial:
+		return e
 	case Code:
 		if e.isSendable() {
 			return e

@@ -32,12 +32,13 @@ func (id Identity) isSomebody() bool {
 }
 
 // matches reports whether the pattern p fits id; own is our issuer name.
-func (p Identity) matches(id Identity, own string) bool {
-	if p.Issuer == "" {
-		p.Issuer = own
+func (p *Identity) matches(id *Identity, own string) bool {
+	issuer := p.Issuer
+	if issuer == "" {
+		issuer = own
 	}
 	fits := func(pattern, value string) bool { return pattern == "*" || pattern == value }
-	return fits(p.Issuer, id.Issuer) && fits(string(p.Kind), string(id.Kind)) && fits(p.Tenant, id.Tenant) && fits(p.ID, id.ID)
+	return fits(issuer, id.Issuer) && fits(string(p.Kind), string(id.Kind)) && fits(p.Tenant, id.Tenant) && fits(p.ID, id.ID)
 }
 
 // Client is an authenticated client. The zero Client is refused.
@@ -172,6 +173,8 @@ type Policy struct {
 	rules []compiledRule
 	named map[string][]int // by client: the rules that name it, in policy order
 	any   []int            // the rules for any confidential client, in policy order
+
+	denials denials // what no rule was asked about
 }
 
 // compiledRule is a rule with its lists made ready for lookup.
@@ -179,6 +182,7 @@ type compiledRule struct {
 	Rule
 	scope, expand, targets set
 	anyScope               bool
+	denials                denials
 }
 
 // NewPolicy checks and indexes rules. The error names the rule that could never match or says too little.
@@ -194,8 +198,9 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 		}
 		names[r.Name] = true
 		r = r.clone()
-		p.rules[i] = compiledRule{Rule: r, scope: setOf(r.Scope), expand: setOf(r.Expand), targets: setOf(r.Targets),
-			anyScope: len(r.Scope) == 1 && r.Scope[0] == "*"}
+		c := &p.rules[i]
+		c.Rule, c.scope, c.expand, c.targets = r, setOf(r.Scope), setOf(r.Expand), setOf(r.Targets)
+		c.anyScope = len(r.Scope) == 1 && r.Scope[0] == "*"
 		for _, client := range r.Clients {
 			if client == "*" {
 				p.any = append(p.any, i)
@@ -209,7 +214,7 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 
 // each calls try with every rule that speaks of the client, in policy order, until it returns false. Rules of other
 // clients cost nothing. A public client has only rules that say so, and those name it (R09).
-func (p *Policy) each(client Client, try func(*compiledRule) bool) {
+func (p *Policy) each(client *Client, try func(*compiledRule) bool) {
 	named, any := p.named[client.ID], p.any
 	for len(named)+len(any) > 0 {
 		var i int

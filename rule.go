@@ -206,8 +206,9 @@ type ruleJSON struct {
 func (p *Policy) MarshalJSON() ([]byte, error) {
 	rules := []ruleJSON{}
 	if p != nil {
-		for _, r := range p.rules {
-			j := ruleJSON{Rule: r.Rule, Lifetime: r.Lifetime.String()}
+		for i := range p.rules {
+			r := &p.rules[i].Rule
+			j := ruleJSON{Rule: *r, Lifetime: r.Lifetime.String()}
 			if r.RefreshLifetime != 0 {
 				j.RefreshLifetime = r.RefreshLifetime.String()
 			}
