@@ -115,7 +115,7 @@ func (c *conductor) run(ctx context.Context) (Response, error) {
 		err = c.seal(errors.Join(AsError(failed), err))
 	}
 	if err == nil {
-		return newResponse(c.event.Decision, c.issued), nil
+		return newResponse(&c.event.Decision, &c.issued), nil
 	}
 	if c.issued.Discard != nil {
 		undo := guard(func() error { return c.issued.Discard(context.WithoutCancel(ctx)) })
@@ -157,8 +157,9 @@ func (c *conductor) conduct(ctx context.Context) error {
 			return because("D11: the authorizer did not say yes", err)
 		}
 	}
-	d, err := c.Decide(*f)
-	if carried.refuses(d, err) {
+	d := &c.event.Decision // a kilobyte that need not be copied from step to step; run empties it where the exchange fails
+	*d, err = c.Decide(*f)
+	if carried.refuses(d.Mode, err) {
 		return carried.err
 	}
 	if err != nil {
@@ -173,7 +174,6 @@ func (c *conductor) conduct(ctx context.Context) error {
 			return because("D11: the authorizer did not say yes", err)
 		}
 	}
-	c.event.Decision = d
 	return c.issue(ctx, d)
 }
 
@@ -214,7 +214,7 @@ func (c *conductor) present(ctx context.Context, f *Facts) error {
 	return nil
 }
 
-func (t Token) isAboutSomebody() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }
+func (t *Token) isAboutSomebody() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }
 
 // carriedActor is the current actor of a chain that comes without an actor token.
 type carriedActor struct {
@@ -224,12 +224,12 @@ type carriedActor struct {
 
 // refuses reports whether the answer about the carried actor comes before that of the policy (D03). In client-as-actor
 // the client takes their place, and they are history.
-func (a carriedActor) refuses(d Decision, err error) bool {
-	return a.err != nil && (err != nil || d.Mode != ClientActs)
+func (a carriedActor) refuses(mode Mode, err error) bool {
+	return a.err != nil && (err != nil || mode != ClientActs)
 }
 
 // factsFor are the facts that the authorizer is asked about where there is no actor token.
-func (a carriedActor) factsFor(d Decision) Facts {
+func (a carriedActor) factsFor(d *Decision) Facts {
 	f := d.Facts
 	if d.Mode == Impersonate {
 		f.Actor = a.subject
@@ -280,8 +280,8 @@ func (c *conductor) who(ctx context.Context, t Token) (Subject, error) {
 }
 
 // checkDecision holds a policy that is not ours to what every decision must say.
-func (c *conductor) checkDecision(d Decision) error {
-	err := d.Check()
+func (c *conductor) checkDecision(d *Decision) error {
+	err := d.check()
 	if err == nil && (d.Issuer != c.Issuer || d.Client != d.Facts.Client.ID) {
 		err = errors.New("a decision for another issuer or client")
 	}
@@ -292,11 +292,11 @@ func (c *conductor) checkDecision(d Decision) error {
 }
 
 // issue makes the tokens, and holds the issuer to the decision.
-func (c *conductor) issue(ctx context.Context, d Decision) (err error) {
+func (c *conductor) issue(ctx context.Context, d *Decision) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.issued, err = c.Tokens.IssueToken(ctx, d); err != nil {
+	if c.issued, err = c.Tokens.IssueToken(ctx, *d); err != nil {
 		return because("the issuer made no token", err)
 	}
 	c.event.TokenID = c.issued.ID

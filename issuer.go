@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
@@ -43,7 +46,7 @@ type IssuedToken struct {
 func (t IssuedToken) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", t.ID) }
 
 // beyond returns where an issuer did not keep to the decision, or nothing.
-func (t IssuedToken) beyond(d Decision) (reason string) {
+func (t *IssuedToken) beyond(d *Decision) (reason string) {
 	switch {
 	case t.Value == "" || t.ID == "":
 		return "R11: the issuer made no token, or one without an ID for the audit trail"
@@ -62,7 +65,8 @@ func (t IssuedToken) beyond(d Decision) (reason string) {
 }
 
 // JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types
-// in Types (N_A). It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
+// in Types (N_A). It keeps no record and makes no refresh tokens: a decision that asks for one is an error. It must not be
+// copied once it is in use.
 type JWTIssuer struct {
 	Key       crypto.Signer        // a private key, or a handle to one in a KMS or HSM; nil is an error
 	KeyID     string               // kid; empty: none is written
@@ -76,6 +80,38 @@ type JWTIssuer struct {
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
 	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes
+
+	ready atomic.Pointer[readySigner] // nil: not used yet
+}
+
+// readySigner is the signer of a JWTIssuer, and the fields that it was made from.
+type readySigner struct {
+	*jose.Signer
+	key              crypto.Signer
+	keyID, algorithm string
+}
+
+// signer returns the signer for the fields as they are. It is made when it is first needed, which spares a token the
+// inspection of the key (1 µs of ES256) and a lock that jwx has for the whole process.
+func (j *JWTIssuer) signer() (*jose.Signer, error) {
+	if r := j.ready.Load(); r != nil && isSameKey(r.key, j.Key) && r.keyID == j.KeyID && r.algorithm == j.Algorithm {
+		return r.Signer, nil
+	}
+	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	j.ready.Store(&readySigner{signer, j.Key, j.KeyID, j.Algorithm})
+	return signer, nil
+}
+
+// isSameKey reports whether a and b are one key in memory. Where that cannot be told, they are not.
+func isSameKey(a, b crypto.Signer) bool {
+	if a, ok := a.(ed25519.PrivateKey); ok {
+		b, ok := b.(ed25519.PrivateKey)
+		return ok && len(a) > 0 && len(a) == len(b) && &a[0] == &b[0]
+	}
+	return a != nil && b != nil && reflect.TypeOf(a).Kind() == reflect.Pointer && reflect.TypeOf(b).Kind() == reflect.Pointer && a == b
 }
 
 // Format prints the names of key and algorithm only, whatever the verb: some private keys are bytes that would print.
@@ -83,18 +119,18 @@ func (j JWTIssuer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%q %s}", j.Key
 
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
-	if err := d.Check(); err != nil {
+	if err := d.check(); err != nil {
 		return IssuedToken{}, err
 	}
 	if d.RefreshToken {
 		return IssuedToken{}, errors.New("a JWTIssuer makes no refresh tokens")
 	}
-	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+	signer, err := j.signer()
 	if err != nil {
 		return IssuedToken{}, err
 	}
 	t := IssuedToken{ID: rand.Text(), Expires: d.Expires}
-	if t.Value, err = j.sign(ctx, signer, d, t.ID, ""); err != nil {
+	if t.Value, err = j.sign(ctx, signer, &d, t.ID, ""); err != nil {
 		return IssuedToken{}, err
 	}
 	if d.IDToken {
@@ -109,30 +145,30 @@ func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, er
 // an issuer of other access tokens, opaque ones, calls it with the value that at_hash is to be about. A decision that does
 // not ask for an ID token is an error.
 func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (string, error) {
-	if err := d.Check(); err != nil {
+	if err := d.check(); err != nil {
 		return "", err
 	}
 	if !d.IDToken {
 		return "", errors.New("no ID token was decided")
 	}
-	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+	signer, err := j.signer()
 	if err != nil {
 		return "", err
 	}
 	d.Type, d.Audience = TypeIDToken, []string{d.Client}
-	return j.sign(ctx, signer, d, rand.Text(), signer.HalfHash(accessToken))
+	return j.sign(ctx, signer, &d, rand.Text(), signer.HalfHash(accessToken))
 }
 
 // JWKS is the public key set to publish (RFC 7517), at a jwks_uri that resource servers and clients fetch.
 func (j *JWTIssuer) JWKS() ([]byte, error) {
-	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+	signer, err := j.signer()
 	if err != nil {
 		return nil, err
 	}
 	return signer.JWKS()
 }
 
-func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d Decision, id, atHash string) (string, error) {
+func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d *Decision, id, atHash string) (string, error) {
 	typ, err := j.typ(d.Type)
 	if err != nil {
 		return "", err
@@ -163,7 +199,7 @@ func (j *JWTIssuer) typ(t TokenType) (string, error) {
 }
 
 // payload writes the claims of one token. It is written by hand so that a chain is passed on byte for byte (D12).
-func (j *JWTIssuer) payload(d Decision, id, atHash string) ([]byte, error) {
+func (j *JWTIssuer) payload(d *Decision, id, atHash string) ([]byte, error) {
 	o := objectWriter{dst: make([]byte, 0, 512)}
 	o.dst = append(o.dst, '{')
 	o.string("iss", d.Issuer)
@@ -195,7 +231,7 @@ func (j *JWTIssuer) payload(d Decision, id, atHash string) ([]byte, error) {
 }
 
 // parties writes sub and the chain, in the shape that the issuer is set to.
-func (j *JWTIssuer) parties(o *objectWriter, d Decision) (err error) {
+func (j *JWTIssuer) parties(o *objectWriter, d *Decision) (err error) {
 	switch {
 	case d.Actor == nil:
 		o.string("sub", d.Subject.ID)
@@ -212,8 +248,8 @@ func (j *JWTIssuer) parties(o *objectWriter, d Decision) (err error) {
 }
 
 // login writes how the subject once logged in. It is never renewed, and never the actor's (D27, RFC 9068 §2.2.1).
-func (o *objectWriter) login(d Decision) {
-	t := d.Facts.Subject.Token
+func (o *objectWriter) login(d *Decision) {
+	t := &d.Facts.Subject.Token
 	if !t.AuthTime.IsZero() {
 		o.date("auth_time", t.AuthTime)
 	}
@@ -255,14 +291,14 @@ var reserved = []string{
 }
 
 // addClaims lets the hook see all claims and keeps what it added.
-func (j *JWTIssuer) addClaims(ctx context.Context, d Decision, payload []byte) ([]byte, error) {
+func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) ([]byte, error) {
 	claims := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber() // an act may hold numbers that no float64 can
 	if err := decoder.Decode(&claims); err != nil {
 		return nil, err
 	}
-	if err := j.Claims(ctx, d, claims); err != nil {
+	if err := j.Claims(ctx, *d, claims); err != nil {
 		return nil, fmt.Errorf("claims hook: %w", err)
 	}
 	o := objectWriter{dst: payload[:len(payload)-1], begun: true}

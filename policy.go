@@ -136,7 +136,7 @@ func (d Decision) Token(id string) Token {
 }
 
 // tokenType is the token_type of the response (RFC 8693 §2.2.1).
-func (d Decision) tokenType() string {
+func (d *Decision) tokenType() string {
 	switch {
 	case d.Type != TypeAccessToken && d.Type != TypeJWT:
 		return notApplicable
@@ -148,7 +148,9 @@ func (d Decision) tokenType() string {
 
 // Check reports what a decision lacks that must be there before anything is issued for it; nil if it lacks nothing. Every
 // TokenIssuer calls it first, since it must refuse the zero Decision.
-func (d Decision) Check() error {
+func (d Decision) Check() error { return d.check() }
+
+func (d *Decision) check() error {
 	switch {
 	case d.Mode != Narrow && d.Mode != Delegate && d.Mode != ClientActs && d.Mode != Impersonate:
 		return errors.New("a decision without mode")

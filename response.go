@@ -27,7 +27,7 @@ type Response struct {
 }
 
 // newResponse says what was issued. The conductor has checked it against the decision.
-func newResponse(d Decision, t IssuedToken) Response {
+func newResponse(d *Decision, t *IssuedToken) Response {
 	return Response{
 		AccessToken:     t.Value,
 		IssuedTokenType: d.Type,

@@ -20,7 +20,7 @@ import (
 type Signer struct {
 	algorithm algorithm
 	scheme    jws.Signer
-	key       handle
+	key       *handle // a pointer, which goes to jwx without an allocation
 	keyID     string
 	header    []byte // the protected header up to typ, without its closing brace
 }
@@ -56,7 +56,7 @@ func NewSigner(key crypto.Signer, keyID, algorithm string) (*Signer, error) {
 	if keyID != "" {
 		header = strictjson.AppendQuote(append(header, `,"kid":`...), keyID)
 	}
-	return &Signer{a, scheme, handle{key, public, size}, keyID, header}, nil
+	return &Signer{a, scheme, &handle{key, public, size}, keyID, header}, nil
 }
 
 // choose returns the named algorithm if it takes keys of kind k; without a name, the first that does.
@@ -79,10 +79,10 @@ type handle struct {
 }
 
 // Public is what NewSigner was told.
-func (h handle) Public() crypto.PublicKey { return h.public }
+func (h *handle) Public() crypto.PublicKey { return h.public }
 
 // Sign leaves all to the key but the length of its answer.
-func (h handle) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+func (h *handle) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signature, err := h.key.Sign(rand, digest, opts)
 	// ECDSA comes as DER: at most eight bytes longer than in a JWS, on these curves.
 	if err == nil && len(signature) > h.size+8 {
