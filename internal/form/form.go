@@ -39,14 +39,14 @@ func Read(w http.ResponseWriter, r *http.Request, inBody []string) *Problem {
 		return &Problem{Reason: "R01: not a form"}
 	}
 	if r.PostForm == nil {
-		body, err := read(http.MaxBytesReader(w, r.Body, MaxBody), r.ContentLength)
+		text, err := read(http.MaxBytesReader(w, r.Body, MaxBody), r.ContentLength)
 		if err != nil {
 			return &Problem{"R10: the body cannot be read, or is too long", err}
 		}
-		if r.PostForm, err = parse(string(body)); err != nil {
+		if r.PostForm, err = parse(text); err != nil {
 			return &Problem{"R01: the body is not a form", err}
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.Body = io.NopCloser(strings.NewReader(text))
 	} else if size(r.PostForm) > MaxBody {
 		return &Problem{Reason: "R10: the body is too long"}
 	}
@@ -62,15 +62,15 @@ func Read(w http.ResponseWriter, r *http.Request, inBody []string) *Problem {
 // usual is how long the body of an exchange with two tokens may well be.
 const usual = 8 << 10
 
-// read reads a body. Where its length is said, and is usual, there is room for it at once; more is only made for what has
-// really come.
-func read(body io.Reader, length int64) ([]byte, error) {
-	var text bytes.Buffer
-	if length > 0 && length <= usual {
-		text.Grow(int(length) + bytes.MinRead)
+// read reads a body. Where its length is said, and is usual, there is room for it at once, and for the end that has to be
+// seen; more is only made for what has really come.
+func read(body io.Reader, length int64) (string, error) {
+	if length <= 0 || length > usual {
+		length = 0
 	}
+	text := bytes.NewBuffer(make([]byte, 0, int(length)+bytes.MinRead))
 	_, err := text.ReadFrom(body)
-	return text.Bytes(), err
+	return text.String(), err
 }
 
 // UsesBasic reports whether the client tried to authenticate with the Basic scheme, however badly.
@@ -79,14 +79,19 @@ func UsesBasic(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Basic")
 }
 
+const formType = "application/x-www-form-urlencoded"
+
 // isForm reports whether there is one Content-Type and it says that the body is a form of UTF-8.
 func isForm(contentType []string) bool {
 	if len(contentType) != 1 {
 		return false
 	}
+	if contentType[0] == formType {
+		return true // as nearly everybody writes it; the rest of this takes 150 ns
+	}
 	media, params, err := mime.ParseMediaType(contentType[0])
 	charset, given := params["charset"]
-	return err == nil && media == "application/x-www-form-urlencoded" && (!given || strings.EqualFold(charset, "utf-8"))
+	return err == nil && media == formType && (!given || strings.EqualFold(charset, "utf-8"))
 }
 
 // parse reads application/x-www-form-urlencoded, and nothing that is nearly that. net/url would stop at ten thousand
@@ -103,8 +108,8 @@ func parse(text string) (url.Values, error) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		name, errName := url.QueryUnescape(name)
-		value, errValue := url.QueryUnescape(value)
+		name, errName := unescape(name)
+		value, errValue := unescape(value)
 		if errName != nil || errValue != nil {
 			return nil, errors.New("malformed escape")
 		}
@@ -116,6 +121,14 @@ func parse(text string) (url.Values, error) {
 		form[name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return form, nil
+}
+
+// unescape is url.QueryUnescape, which looks at every byte of a token even where nothing is escaped (700 bytes: 400 ns).
+func unescape(text string) (string, error) {
+	if strings.IndexByte(text, '%') < 0 && strings.IndexByte(text, '+') < 0 {
+		return text, nil
+	}
+	return url.QueryUnescape(text)
 }
 
 // size is about what a form was as a body.
