@@ -24,7 +24,7 @@ func (a *Actor) UnmarshalJSON(b []byte) error {
 	if err := strictjson.Check(b); err != nil {
 		return err
 	}
-	parsed, err := parseActor(bytes.Clone(b))
+	parsed, err := parseActor(strictjson.Root(bytes.Clone(b)))
 	if err != nil {
 		return err
 	}
@@ -46,14 +46,18 @@ func (a *Actor) appendJSON(dst []byte) []byte {
 		return append(dst, a.Raw...)
 	}
 	o := objectWriter{dst: append(dst, '{')}
-	o.optionalString("iss", a.Issuer)
-	o.optionalString("sub", a.Subject)
-	o.optionalString("client_id", a.ClientID)
+	a.writeNames(&o)
 	if a.Prior != nil {
 		o.name("act")
 		o.dst = a.Prior.appendJSON(o.dst)
 	}
 	return append(o.dst, '}')
+}
+
+func (a *Actor) writeNames(o *objectWriter) {
+	o.optionalString("iss", a.Issuer)
+	o.optionalString("sub", a.Subject)
+	o.optionalString("client_id", a.ClientID)
 }
 
 // objectWriter appends the members of one JSON object in the order they are given.
@@ -83,37 +87,52 @@ func (o *objectWriter) optionalString(name, value string) {
 
 // parseActor reads an object that has passed strictjson.Check, with everything below it. The three names must be strings
 // with something in them where they are there at all.
-func parseActor(raw []byte) (*Actor, error) {
-	raw = bytes.TrimSpace(raw)
-	if !strictjson.IsObject(raw) {
+func parseActor(v strictjson.Member) (*Actor, error) {
+	if !v.IsObject() {
 		return nil, errNotParty
 	}
 	a := &Actor{}
-	for m := range strictjson.Members(raw) {
+	var act strictjson.Member
+	for m := range v.Members() {
 		var err error
 		switch m.Name {
 		case "iss":
-			a.Issuer, err = parseString(m.Value)
+			a.Issuer, err = parseString(m)
 		case "sub":
-			a.Subject, err = parseString(m.Value)
+			a.Subject, err = parseString(m)
 		case "client_id":
-			a.ClientID, err = parseString(m.Value)
+			a.ClientID, err = parseString(m)
 		case "act":
-			a.Prior, err = parseActor(m.Value)
+			act = m
+			a.Prior, err = parseActor(m)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if !bytes.Equal(a.appendJSON(make([]byte, 0, len(raw))), raw) {
-		a.Raw = raw
+	if !a.isWritten(v.Value, act) {
+		a.Raw = v.Value
 	}
 	return a, nil
 }
 
+// isWritten reports whether raw is what the fields would be written as. What is below, act, is written as it stands in any
+// case, so it need not be looked at once more for every member above it.
+func (a *Actor) isWritten(raw []byte, act strictjson.Member) bool {
+	var room [256]byte // which most fit in, without an allocation
+	o := objectWriter{dst: append(room[:0], '{')}
+	a.writeNames(&o)
+	if a.Prior != nil {
+		o.name("act")
+		end := act.Start + len(act.Value)
+		return bytes.HasPrefix(raw, o.dst) && act.Start == len(o.dst) && end == len(raw)-1
+	}
+	return bytes.Equal(append(o.dst, '}'), raw)
+}
+
 // parseChain reads an act claim: objects with a non-empty sub, at every depth (R15).
-func parseChain(raw []byte) (*Actor, error) {
-	chain, err := parseActor(raw)
+func parseChain(v strictjson.Member) (*Actor, error) {
+	chain, err := parseActor(v)
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +155,8 @@ func (a *Actor) isChain() bool {
 // parseMayAct reads a may_act claim. One that is no object, or in which a member that we know is no string with something
 // in it, becomes the zero Actor: present, and matching nobody (D08). So does one with an act, since no actor token may
 // have that claim (D14).
-func parseMayAct(raw []byte) *Actor {
-	a, err := parseActor(raw)
+func parseMayAct(v strictjson.Member) *Actor {
+	a, err := parseActor(v)
 	if err != nil || a.Prior != nil {
 		return &Actor{}
 	}
@@ -203,22 +222,22 @@ type actAs struct {
 
 var errActAs = errors.New("not an object with sub, iss, act and actor_client_id")
 
-func parseActAs(raw []byte) (*actAs, error) {
-	if !strictjson.IsObject(raw) {
+func parseActAs(v strictjson.Member) (*actAs, error) {
+	if !v.IsObject() {
 		return nil, errActAs
 	}
 	s := &actAs{}
-	for m := range strictjson.Members(raw) {
+	for m := range v.Members() {
 		var err error
 		switch m.Name {
 		case "iss":
-			s.issuer, err = parseString(m.Value)
+			s.issuer, err = parseString(m)
 		case "sub":
-			s.subject, err = parseString(m.Value)
+			s.subject, err = parseString(m)
 		case "act":
-			s.prior, err = parseChain(m.Value)
+			s.prior, err = parseChain(m)
 		case "actor_client_id":
-			id, ok := strictjson.String(m.Value)
+			id, ok := m.String()
 			if s.actorClient = &id; !ok {
 				err = errActAs
 			}

@@ -18,7 +18,7 @@ func ParseScope(s string) (Scope, error) {
 	if s == "" {
 		return Scope{}, nil
 	}
-	var list unique
+	list := unique{items: make([]string, 0, min(strings.Count(s, " ")+1, fewAtMost))}
 	for token := range strings.SplitSeq(s, " ") {
 		if !isScopeToken(token) {
 			return nil, errScope

@@ -44,22 +44,23 @@ type Confirmation struct {
 // zero. Both claim shapes of delegation, act and act_as, are read into the same Subject and Actor. A malformed may_act
 // becomes the zero Actor, which names nobody; everything else that is malformed is an error, which quotes no value.
 func ParseToken(claims []byte) (Token, error) {
-	if err := checkObject(claims); err != nil {
+	payload, err := checkObject(claims)
+	if err != nil {
 		return Token{}, err
 	}
-	c, err := readClaims(claims, true)
+	c, err := readClaims(payload, true)
 	return c.Token, err
 }
 
-// checkObject reports whether payload is a JSON object that every reader reads alike.
-func checkObject(payload []byte) error {
-	if err := strictjson.Check(payload); err != nil {
-		return fmt.Errorf("claims: %w", err)
+// checkObject returns the payload if it is a JSON object that every reader reads alike.
+func checkObject(claims []byte) (payload strictjson.Member, err error) {
+	if err := strictjson.Check(claims); err != nil {
+		return payload, fmt.Errorf("claims: %w", err)
 	}
-	if !strictjson.IsObject(payload) {
-		return errors.New("claims: not an object")
+	if payload = strictjson.Root(claims); !payload.IsObject() {
+		return payload, errors.New("claims: not an object")
 	}
-	return nil
+	return payload, nil
 }
 
 // claims are a token and what only its verification needs.
@@ -70,12 +71,12 @@ type claims struct {
 	isEvent   bool      // it is a security event (RFC 8417), no token
 }
 
-// readClaims reads a payload that has passed checkObject. Of a token that is not own, client_id, azp and a malformed
+// readClaims reads a payload that checkObject has returned. Of a token that is not own, client_id, azp and a malformed
 // scope mean nothing (D06).
-func readClaims(payload []byte, own bool) (claims, error) {
+func readClaims(payload strictjson.Member, own bool) (claims, error) {
 	r := claimsReader{own: own}
-	r.c.Claims = payload
-	for m := range strictjson.Members(payload) {
+	r.c.Claims = payload.Value
+	for m := range payload.Members() {
 		if err := r.read(m); err != nil {
 			return claims{}, fmt.Errorf("claim %s: %w", m.Name, err)
 		}
@@ -105,33 +106,33 @@ func (r *claimsReader) read(m strictjson.Member) (err error) {
 	t := &r.c.Token
 	switch m.Name {
 	case "iss":
-		t.Issuer, err = parseString(m.Value)
+		t.Issuer, err = parseString(m)
 	case "sub":
-		t.Subject, err = parseString(m.Value)
+		t.Subject, err = parseString(m)
 	case "jti":
-		t.ID, err = parseString(m.Value)
+		t.ID, err = parseString(m)
 	case "aud":
-		t.Audience, err = parseAudience(m.Value)
+		t.Audience, err = parseAudience(m)
 	case "client_id":
 		if r.own {
-			r.clientID, err = parseString(m.Value)
+			r.clientID, err = parseString(m)
 		}
 	case "azp":
 		if r.own {
-			r.azp, err = parseString(m.Value)
+			r.azp, err = parseString(m)
 		}
 	case "scope":
-		if t.Scope, err = parseScopeClaim(m.Value); !r.own {
+		if t.Scope, err = parseScopeClaim(m); !r.own {
 			err = nil
 		}
 	case "act":
-		t.Actor, err = parseChain(m.Value)
+		t.Actor, err = parseChain(m)
 	case "act_as":
-		r.actAs, err = parseActAs(m.Value)
+		r.actAs, err = parseActAs(m)
 	case "may_act":
-		t.MayAct = parseMayAct(m.Value)
+		t.MayAct = parseMayAct(m)
 	case "cnf":
-		t.Confirmation, err = parseConfirmation(m.Value)
+		t.Confirmation, err = parseConfirmation(m)
 	case "exp":
 		t.Expires, err = parseDate(m.Value, math.Floor)
 	case "iat":
@@ -141,9 +142,9 @@ func (r *claimsReader) read(m strictjson.Member) (err error) {
 	case "auth_time":
 		t.AuthTime, err = parseDate(m.Value, math.Floor)
 	case "acr":
-		t.ACR, err = parseString(m.Value)
+		t.ACR, err = parseString(m)
 	case "amr":
-		t.AMR, err = parseStrings(m.Value)
+		t.AMR, err = parseStrings(m)
 	case "events":
 		r.c.isEvent = true
 	}
@@ -171,15 +172,15 @@ func (r *claimsReader) finish() (claims, error) {
 	return r.c, nil
 }
 
-func parseString(raw []byte) (string, error) {
-	if s, ok := strictjson.String(raw); ok && s != "" {
+func parseString(m strictjson.Member) (string, error) {
+	if s, ok := m.String(); ok && s != "" {
 		return s, nil
 	}
 	return "", errNotString
 }
 
-func parseStrings(raw []byte) ([]string, error) {
-	list, ok := strictjson.Strings(raw)
+func parseStrings(m strictjson.Member) ([]string, error) {
+	list, ok := m.Strings()
 	for _, s := range list {
 		ok = ok && s != ""
 	}
@@ -189,15 +190,15 @@ func parseStrings(raw []byte) ([]string, error) {
 	return list, nil
 }
 
-func parseAudience(raw []byte) ([]string, error) {
-	if s, err := parseString(raw); err == nil {
+func parseAudience(m strictjson.Member) ([]string, error) {
+	if s, err := parseString(m); err == nil {
 		return []string{s}, nil
 	}
-	return parseStrings(raw)
+	return parseStrings(m)
 }
 
-func parseScopeClaim(raw []byte) (Scope, error) {
-	s, ok := strictjson.String(raw)
+func parseScopeClaim(m strictjson.Member) (Scope, error) {
+	s, ok := m.String()
 	if !ok {
 		return nil, errors.New("not a string")
 	}
@@ -219,13 +220,13 @@ func parseDate(raw []byte, round func(float64) float64) (time.Time, error) {
 	return time.Unix(int64(f), 0).UTC(), nil
 }
 
-func parseConfirmation(raw []byte) (Confirmation, error) {
+func parseConfirmation(cnf strictjson.Member) (Confirmation, error) {
 	var c Confirmation
-	if !strictjson.IsObject(raw) {
+	if !cnf.IsObject() {
 		return c, errNotKey
 	}
-	for m := range strictjson.Members(raw) {
-		value, err := parseString(m.Value)
+	for m := range cnf.Members() {
+		value, err := parseString(m)
 		switch {
 		case err != nil:
 			return Confirmation{}, errNotKey

@@ -197,10 +197,11 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	if err != nil {
 		return Token{}, refuseFor(InvalidRequest, "R08: not a JWT", err)
 	}
-	if err := checkObject(m.Payload); err != nil {
+	payload, err := checkObject(m.Payload)
+	if err != nil {
 		return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
 	}
-	issuer := v.issuer(m.Payload)
+	issuer := v.issuer(payload)
 	if issuer == nil {
 		return Token{}, refuse(InvalidRequest, "R08: no trusted issuer")
 	}
@@ -210,7 +211,7 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 		}
 		return Token{}, refuseFor(InvalidRequest, "R08: signature", err)
 	}
-	t, err := issuer.read(m, c)
+	t, err := issuer.read(m, payload, c)
 	if err != nil {
 		return Token{}, err
 	}
@@ -223,13 +224,13 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 }
 
 // issuer picks whose keys to try. The iss claim is all that is ever looked at before the signature has been checked.
-func (v *Verifier) issuer(payload []byte) *trusted {
+func (v *Verifier) issuer(payload strictjson.Member) *trusted {
 	if v == nil {
 		return nil
 	}
-	for m := range strictjson.Members(payload) {
+	for m := range payload.Members() {
 		if m.Name == "iss" {
-			iss, _ := strictjson.String(m.Value)
+			iss, _ := m.String()
 			return v.issuers[iss]
 		}
 	}
@@ -237,12 +238,12 @@ func (v *Verifier) issuer(payload []byte) *trusted {
 }
 
 // read believes what the issuer is believed for. The signature has been checked.
-func (s *trusted) read(m *jose.Message, c Credential) (Token, error) {
+func (s *trusted) read(m *jose.Message, payload strictjson.Member, c Credential) (Token, error) {
 	found, known := s.types[typKey(m.Type)]
 	if !known || found != c.Type && c.Type != TypeJWT {
 		return Token{}, refuse(InvalidRequest, "R07: the header typ does not prove the declared type")
 	}
-	p, err := readClaims(m.Payload, !s.Foreign)
+	p, err := readClaims(payload, !s.Foreign)
 	if err != nil {
 		return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
 	}

@@ -99,12 +99,12 @@ func (m *Message) readHeader(header []byte) error {
 		ok := true
 		switch {
 		case member.Name == "alg":
-			m.Algorithm, ok = strictjson.String(member.Value)
+			m.Algorithm, ok = member.String()
 		case member.Name == "kid":
-			m.KeyID, m.HasKeyID = strictjson.String(member.Value)
+			m.KeyID, m.HasKeyID = member.String()
 			ok = m.HasKeyID
 		case member.Name == "typ":
-			m.Type, m.HasType = strictjson.String(member.Value)
+			m.Type, m.HasType = member.String()
 			ok = m.HasType
 		case forbidden[member.Name]:
 			return errForbidden

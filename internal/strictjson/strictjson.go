@@ -1,76 +1,87 @@
 // Package strictjson holds what encoding/json leaves open and a reader of tokens may not: a name that occurs twice,
-// text that is not Unicode, NUL, nesting without end, and names that differ in case only. The grammar itself is
-// encoding/json's; nothing here decodes a value that the standard library could decode.
+// text that is not Unicode, NUL, nesting without end, and names that differ in case only. It is one pass for all of that and
+// for the grammar (RFC 8259), in check.go; the fuzz target holds it to encoding/json, byte for byte of what either takes.
 package strictjson
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"iter"
 	"reflect"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest. It is far above what any token needs and far below what costs time.
-const MaxDepth = 64
-
-var (
-	errSyntax    = errors.New("not valid JSON")
-	errUnicode   = errors.New("not valid Unicode")
-	errNUL       = errors.New("a NUL character")
-	errDuplicate = errors.New("a member name occurs twice")
-	errDepth     = fmt.Errorf("nested deeper than %d", MaxDepth)
-)
-
-// Check reports whether data is one JSON value that every reader reads alike (RFC 7493): valid UTF-8, no lone surrogate,
-// no NUL, no member name twice in any object, no nesting deeper than MaxDepth. The error never quotes data.
-func Check(data []byte) error {
-	if !utf8.Valid(data) {
-		return errUnicode
-	}
-	if !json.Valid(data) {
-		return errSyntax
-	}
-	_, err := checkValue(data, skipSpace(data, 0), 0)
-	return err
-}
-
-// Member is one member of an object.
+// Member is one member of an object, or a value that is in none.
 type Member struct {
 	Name  string // unescaped
 	Value []byte // as it stands, without the space around it
 	Start int    // where Value starts in the object's bytes
+
+	text string // Value
 }
 
 // Members yields the members of an object in their order; nothing if data is no object. Data must have passed Check.
 func Members(data []byte) iter.Seq[Member] {
 	return func(yield func(Member) bool) {
-		i := skipSpace(data, 0)
-		if i >= len(data) || data[i] != '{' {
-			return
-		}
-		text := string(data) // names are cut from it: one allocation for all of them
-		for i = skipSpace(data, i+1); data[i] != '}'; {
-			end := stringEnd(data, i)
-			name := text[i+1 : end-1]
-			if strings.IndexByte(name, '\\') >= 0 {
-				name = string(unquote(data[i:end]))
-			}
-			start := skipSpace(data, skipSpace(data, end)+1) // past the colon
-			end = valueEnd(data, start)
-			if !yield(Member{Name: name, Value: data[start:end:end], Start: start}) {
-				return
-			}
-			if i = skipSpace(data, end); data[i] == ',' {
-				i = skipSpace(data, i+1)
-			}
+		if IsObject(data) {
+			members(data, string(data), yield)
 		}
 	}
 }
+
+// Root is data, which has passed Check, as a member without a name.
+func Root(data []byte) Member {
+	data = bytes.TrimSpace(data)
+	return Member{Value: data, text: string(data)}
+}
+
+// Members are those of the object that the value is; none if it is no object.
+func (m Member) Members() iter.Seq[Member] {
+	return func(yield func(Member) bool) {
+		if m.IsObject() {
+			members(m.Value, m.text, yield)
+		}
+	}
+}
+
+// members goes through an object. Names and strings are cut from text, which is the same as data: one allocation for all
+// of them (a payload of ten claims: 0.6 µs less, and 12 allocations).
+func members(data []byte, text string, yield func(Member) bool) {
+	for i := skipSpace(data, skipSpace(data, 0)+1); data[i] != '}'; {
+		end := stringEnd(data, i)
+		name := text[i+1 : end-1]
+		if strings.IndexByte(name, '\\') >= 0 {
+			name = string(unquote(data[i:end]))
+		}
+		start := skipSpace(data, skipSpace(data, end)+1) // past the colon
+		end = valueEnd(data, start)
+		if !yield(Member{Name: name, Value: data[start:end:end], Start: start, text: text[start:end]}) {
+			return
+		}
+		if i = skipSpace(data, end); data[i] == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+}
+
+// IsObject reports whether the value is an object.
+func (m Member) IsObject() bool { return len(m.Value) > 0 && m.Value[0] == '{' }
+
+// String returns the string that the value is; false if it is anything else.
+func (m Member) String() (string, bool) {
+	if len(m.text) < 2 || m.text[0] != '"' {
+		return "", false
+	}
+	inside := m.text[1 : len(m.text)-1]
+	if strings.IndexByte(inside, '\\') >= 0 {
+		return String(m.Value)
+	}
+	return inside, true
+}
+
+// Strings returns the strings of which the value is an array; false if it is no array or has another element.
+func (m Member) Strings() ([]string, bool) { return stringsOf(m.Value, m.text) }
 
 // IsObject reports whether data, which has passed Check, is an object.
 func IsObject(data []byte) bool {
@@ -87,16 +98,21 @@ func String(raw []byte) (string, bool) {
 }
 
 // Strings returns the strings of which raw is an array; false if raw is no array or has another element.
-func Strings(raw []byte) ([]string, bool) {
+func Strings(raw []byte) ([]string, bool) { return stringsOf(raw, string(raw)) }
+
+func stringsOf(raw []byte, text string) ([]string, bool) {
 	if len(raw) == 0 || raw[0] != '[' {
 		return nil, false
 	}
 	var list []string
 	for i := skipSpace(raw, 1); raw[i] != ']'; {
 		end := valueEnd(raw, i)
-		s, ok := String(raw[i:end])
+		s, ok := Member{Value: raw[i:end], text: text[i:end]}.String()
 		if !ok {
 			return nil, false
+		}
+		if list == nil {
+			list = make([]string, 0, 2) // as many as most have
 		}
 		list = append(list, s)
 		if i = skipSpace(raw, end); raw[i] == ',' {
@@ -146,131 +162,6 @@ func marshal(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// checkValue walks one value of valid JSON and returns where it ends.
-func checkValue(data []byte, i, depth int) (int, error) {
-	switch data[i] {
-	case '"':
-		end := stringEnd(data, i)
-		return end, checkString(data[i+1 : end-1])
-	case '{':
-		return checkObject(data, i, depth+1)
-	case '[':
-		return checkArray(data, i, depth+1)
-	default:
-		return valueEnd(data, i), nil
-	}
-}
-
-func checkArray(data []byte, i, depth int) (int, error) {
-	if depth > MaxDepth {
-		return i, errDepth
-	}
-	for i = skipSpace(data, i+1); data[i] != ']'; {
-		end, err := checkValue(data, i, depth)
-		if err != nil {
-			return i, err
-		}
-		if i = skipSpace(data, end); data[i] == ',' {
-			i = skipSpace(data, i+1)
-		}
-	}
-	return i + 1, nil
-}
-
-func checkObject(data []byte, i, depth int) (int, error) {
-	if depth > MaxDepth {
-		return i, errDepth
-	}
-	var seen names
-	for i = skipSpace(data, i+1); data[i] != '}'; {
-		end := stringEnd(data, i)
-		if err := checkString(data[i+1 : end-1]); err != nil {
-			return i, err
-		}
-		if !seen.add(unquote(data[i:end])) {
-			return i, errDuplicate
-		}
-		end, err := checkValue(data, skipSpace(data, skipSpace(data, end)+1), depth)
-		if err != nil {
-			return i, err
-		}
-		if i = skipSpace(data, end); data[i] == ',' {
-			i = skipSpace(data, i+1)
-		}
-	}
-	return i + 1, nil
-}
-
-// names is a set that costs no allocation while it is small; a hostile object with thousands of members gets a map.
-type names struct {
-	few  [16][]byte
-	n    int
-	many map[string]bool
-}
-
-func (s *names) add(name []byte) bool {
-	if s.many != nil {
-		if s.many[string(name)] {
-			return false
-		}
-		s.many[string(name)] = true
-		return true
-	}
-	for _, have := range s.few[:s.n] {
-		if bytes.Equal(have, name) {
-			return false
-		}
-	}
-	if s.n < len(s.few) {
-		s.few[s.n] = name
-		s.n++
-		return true
-	}
-	s.many = make(map[string]bool, 2*len(s.few))
-	for _, have := range s.few {
-		s.many[string(have)] = true
-	}
-	s.many[string(name)] = true
-	return true
-}
-
-// checkString looks at the escapes of a string's inside, which is valid JSON: \u0000 and half a surrogate pair are what
-// the grammar allows and no text may hold.
-func checkString(s []byte) error {
-	for i := bytes.IndexByte(s, '\\'); i >= 0 && i < len(s); {
-		if s[i] != '\\' {
-			i++
-			continue
-		}
-		if s[i+1] != 'u' {
-			i += 2
-			continue
-		}
-		u := hex4(s[i+2:])
-		i += 6
-		switch {
-		case u == 0:
-			return errNUL
-		case u >= 0xDC00 && u <= 0xDFFF:
-			return errUnicode
-		case u >= 0xD800 && u <= 0xDBFF:
-			if len(s) < i+6 || s[i] != '\\' || s[i+1] != 'u' {
-				return errUnicode
-			}
-			if low := hex4(s[i+2:]); low < 0xDC00 || low > 0xDFFF {
-				return errUnicode
-			}
-			i += 6
-		}
-	}
-	return nil
-}
-
-func hex4(s []byte) uint64 {
-	u, _ := strconv.ParseUint(string(s[:4]), 16, 32) // four hex digits: the grammar has been checked
-	return u
-}
-
 func skipSpace(data []byte, i int) int {
 	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
 		i++
@@ -280,7 +171,12 @@ func skipSpace(data []byte, i int) int {
 
 // stringEnd returns the index after the closing quote of the string that starts at i.
 func stringEnd(data []byte, i int) int {
-	for i++; data[i] != '"'; i++ {
+	// Mostly nothing is escaped, and to look for two bytes is faster than to look at each (20 bytes: 6 ns instead of 20).
+	i++
+	if end := bytes.IndexByte(data[i:], '"'); bytes.IndexByte(data[i:i+end], '\\') < 0 {
+		return i + end + 1
+	}
+	for ; data[i] != '"'; i++ {
 		if data[i] == '\\' {
 			i++
 		}

@@ -36,6 +36,27 @@ func TestCheck(t *testing.T) {
 		{"trailing bytes", `{} x`, "not valid JSON"},
 		{"two values", `{}{}`, "not valid JSON"},
 		{"a comma too much", `{"a":1,}`, "not valid JSON"},
+		{"words", `[true,false,null]`, ""},
+		{"a word cut off", `[tru]`, "not valid JSON"},
+		{"a word that goes on", `nulls`, "not valid JSON"},
+		{"numbers", `[0,-0,10,1.50,-1e9,2E+3,4.5e-67]`, ""},
+		{"a leading zero", `01`, "not valid JSON"},
+		{"a minus alone", `[-]`, "not valid JSON"},
+		{"a point without digits", `1.`, "not valid JSON"},
+		{"a point first", `.5`, "not valid JSON"},
+		{"an exponent without digits", `1e+`, "not valid JSON"},
+		{"no colon", `{"a" 1}`, "not valid JSON"},
+		{"no value", `{"a":}`, "not valid JSON"},
+		{"a name that is no string", `{1:1}`, "not valid JSON"},
+		{"no comma", `[1 2]`, "not valid JSON"},
+		{"an array that does not end", `[1`, "not valid JSON"},
+		{"an object that does not end", `{"a":1`, "not valid JSON"},
+		{"a string that does not end", `"a`, "not valid JSON"},
+		{"a string that ends in a backslash", `"a\`, "not valid JSON"},
+		{"a control character", "\"\x1f\"", "not valid JSON"},
+		{"an escape that is none", `"\x"`, "not valid JSON"},
+		{"three hex digits", `"\u12g4"`, "not valid JSON"},
+		{"another space", "[1,\u00a02]", "not valid JSON"},
 		{"a byte order mark", "\ufeff{}", "not valid JSON"},
 		{"invalid UTF-8", "{\"a\":\"\xff\"}", "not valid Unicode"},
 		{"a lone high surrogate", `{"a":"\ud83d"}`, "not valid Unicode"},
@@ -132,16 +153,20 @@ func TestAppendQuote(t *testing.T) {
 	require.Equal(t, `"<&>é"`, string(strictjson.AppendQuote(nil, "<&>é")))
 }
 
-// FuzzCheck holds the walk to the standard library's reader: what passes is valid, decodes, and has the members that
-// decoding finds.
+// FuzzCheck holds the grammar to the standard library's: what passes is valid, decodes, and has the members that decoding
+// finds; what is not JSON here is none there.
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,"b"],"c":{}}`, `{"a":1,"a":2}`, `["\ud83d\ude00\u0000"]`, ` { "a" : "\\" } `, `[[[[`, `-1e9`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if strictjson.Check(data) != nil {
+		if err := strictjson.Check(data); err != nil {
+			if strings.Contains(err.Error(), "not valid JSON") {
+				require.False(t, json.Valid(data))
+			}
 			return
 		}
+		require.True(t, json.Valid(data))
 		v := decode(t, data)
 		object, isObject := v.(map[string]any)
 		require.Equal(t, isObject, strictjson.IsObject(data))
@@ -149,7 +174,19 @@ func FuzzCheck(f *testing.F) {
 		for m := range strictjson.Members(data) {
 			n++
 			require.Contains(t, object, m.Name)
-			require.Equal(t, object[m.Name], decode(t, m.Value))
+			want := object[m.Name]
+			require.Equal(t, want, decode(t, m.Value))
+			text, isText := m.String()
+			if isText {
+				require.Equal(t, want, text)
+			}
+			_, ok := want.(string)
+			require.Equal(t, ok, isText)
+			_, ok = want.(map[string]any)
+			require.Equal(t, ok, m.IsObject())
+			for inner := range m.Members() {
+				require.Contains(t, want, inner.Name)
+			}
 		}
 		require.Len(t, object, n)
 	})
