@@ -119,8 +119,7 @@ func parseActor(v strictjson.Member) (*Actor, error) {
 // isWritten reports whether raw is what the fields would be written as. What is below, act, is written as it stands in any
 // case, so it need not be looked at once more for every member above it.
 func (a *Actor) isWritten(raw []byte, act strictjson.Member) bool {
-	var room [256]byte // which most fit in, without an allocation
-	o := objectWriter{dst: append(room[:0], '{')}
+	o := objectWriter{dst: append(make([]byte, 0, len(raw)-len(act.Value)), '{')}
 	a.writeNames(&o)
 	if a.Prior != nil {
 		o.name("act")

@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
@@ -24,7 +24,7 @@ import (
 )
 
 // benchAlgorithms are the schemes that are measured, with keys made for this run.
-func benchAlgorithms(b *testing.B) map[string]crypto.Signer {
+func benchAlgorithms(b testing.TB) map[string]crypto.Signer {
 	b.Helper()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(b, err)
@@ -43,15 +43,30 @@ func BenchmarkExchange(b *testing.B) {
 			handler, body := benchServer(b, key, alg)
 			b.ReportAllocs()
 			for b.Loop() {
-				r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(body))
-				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-				w := httptest.NewRecorder()
-				handler.ServeHTTP(w, r)
-				if w.Code != http.StatusOK {
-					b.Fatal(w.Body)
-				}
+				exchangeOnce(b, handler, body)
 			}
 		})
+	}
+}
+
+func exchangeOnce(b testing.TB, handler http.Handler, body string) {
+	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		b.Fatal(w.Body)
+	}
+}
+
+// TestExchange_Allocations holds a whole exchange through the handler, the request that the test makes included, to the
+// numbers of allocations that docs/performance.md promises.
+func TestExchange_Allocations(t *testing.T) {
+	most := map[string]float64{"ES256": 185, "EdDSA": 115, "RS256": 125}
+	for alg, key := range benchAlgorithms(t) {
+		handler, body := benchServer(t, key, alg)
+		got := testing.AllocsPerRun(100, func() { exchangeOnce(t, handler, body) })
+		assert.LessOrEqual(t, got, most[alg], alg)
 	}
 }
 
@@ -93,7 +108,7 @@ func (benchHost) AuthorizeActor(context.Context, tx.Facts) error { return nil }
 
 func (benchHost) RecordExchange(context.Context, tx.Event) error { return nil }
 
-func benchServer(b *testing.B, key crypto.Signer, alg string) (http.Handler, string) {
+func benchServer(b testing.TB, key crypto.Signer, alg string) (http.Handler, string) {
 	b.Helper()
 	issuer := &tx.JWTIssuer{Key: key, KeyID: "k1", Algorithm: alg}
 	jwks, err := issuer.JWKS()
@@ -123,40 +138,4 @@ func benchServer(b *testing.B, key crypto.Signer, alg string) (http.Handler, str
 	})
 	form := tx.Request{SubjectToken: token, SubjectTokenType: tx.TypeAccessToken, Audience: []string{"https://api.example"}, Scope: tx.Scope{"read"}}
 	return handler, form.Values().Encode()
-}
-
-// BenchmarkDecide shows that rules of other clients cost nothing, and what a refusal costs.
-func BenchmarkDecide(b *testing.B) {
-	for _, n := range []int{1, 100, 10_000} {
-		rules := make([]tx.Rule, n)
-		for i := range rules {
-			rules[i] = named(fmt.Sprint("rule ", i), plain(tx.Impersonate))
-			rules[i].Clients = []string{fmt.Sprint("client ", i)}
-		}
-		rules[n/2].Clients = []string{"c1"}
-		p, err := tx.NewPolicy(rules...)
-		require.NoError(b, err)
-		var f tx.Facts
-		require.NoError(b, json.Unmarshal([]byte(`{"grant":"`+tx.GrantType+`","issuer":"https://as.example","now":"2026-01-02T03:04:05Z",
-			"client":{"id":"c1","scope":["read"]},"request":{"audience":["https://api.example"],"scope":["read"]},
-			"subject":{"iss":"https://as.example","kind":"user","id":"alice","scope":null,"token":{"type":"`+string(tx.TypeAccessToken)+`",
-			"iss":"https://as.example","sub":"alice","client_id":"c1","scope":["read"],"exp":"2026-01-02T04:04:05Z"}}}`), &f))
-		b.Run(fmt.Sprintf("granted/rules=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := p.Decide(f); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		f.Request.Scope = tx.Scope{"write"}
-		b.Run(fmt.Sprintf("refused/rules=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := p.Decide(f); err == nil {
-					b.Fatal("granted")
-				}
-			}
-		})
-	}
 }

@@ -49,7 +49,7 @@ func (p Response) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p))
 
 // ServeHTTP sends the response: 200, JSON, no-store.
 func (p Response) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, p.appendJSON(make([]byte, 0, 256+len(p.AccessToken)+len(p.RefreshToken)+len(p.IDToken))))
+	writeJSON(w, http.StatusOK, p.appendJSON(make([]byte, 0, 192+len(p.AccessToken)+len(p.Scope)+len(p.RefreshToken)+len(p.IDToken))))
 }
 
 // appendJSON appends what encoding/json makes of p, members in the order of the fields (0.5 µs less).

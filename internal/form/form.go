@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -62,15 +63,25 @@ func Read(w http.ResponseWriter, r *http.Request, inBody []string) *Problem {
 // usual is how long the body of an exchange with two tokens may well be.
 const usual = 8 << 10
 
-// read reads a body. Where its length is said, and is usual, there is room for it at once, and for the end that has to be
-// seen; more is only made for what has really come.
+// read is io.ReadAll. Where the length of the body is said, and is usual, there is room for it at once, and for the end that
+// has to be seen; more is only made for what has really come.
 func read(body io.Reader, length int64) (string, error) {
-	if length <= 0 || length > usual {
+	if length < 0 || length > usual {
 		length = 0
 	}
-	text := bytes.NewBuffer(make([]byte, 0, int(length)+bytes.MinRead))
-	_, err := text.ReadFrom(body)
-	return text.String(), err
+	text := make([]byte, 0, max(int(length)+1, bytes.MinRead))
+	for {
+		n, err := body.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		switch {
+		case err == io.EOF:
+			return string(text), nil
+		case err != nil:
+			return "", err
+		case len(text) == cap(text):
+			text = slices.Grow(text, len(text))
+		}
+	}
 }
 
 // UsesBasic reports whether the client tried to authenticate with the Basic scheme, however badly.

@@ -68,7 +68,7 @@ func Parse(token string) (*Message, error) {
 	}
 
 	// All three segments are decoded into one allocation. Each slice ends where the next begins, so none can grow into it.
-	buf := make([]byte, 0, len(text))
+	buf := make([]byte, 0, strict.DecodedLen(len(text)))
 	buf, ok1 := appendDecoded(buf, text[:first])
 	endHeader := len(buf)
 	buf, ok2 := appendDecoded(buf, text[first+1:last])

@@ -1,0 +1,223 @@
+package tokenexchange_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	tx "github.com/go-tokenexchange/tokenexchange"
+)
+
+// question is a policy and what it is asked: everybody's access token, impersonated by c1.
+type question struct {
+	rule  tx.Rule
+	facts tx.Facts
+}
+
+func newQuestion() question {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return question{plain(tx.Impersonate), tx.Facts{
+		Grant: tx.GrantType, Issuer: own, Now: now, Client: tx.Client{ID: "c1", Scope: tx.Scope{"read"}},
+		Request: tx.Request{Audience: []string{"https://api.example"}, Scope: tx.Scope{"read"}},
+		Subject: tx.Subject{Identity: tx.Identity{Issuer: own, Kind: tx.KindUser, ID: "alice"}, Token: tx.Token{
+			Type: tx.TypeAccessToken, Issuer: own, Subject: "alice", ClientID: "c1", Scope: tx.Scope{"read"}, Expires: now.Add(time.Hour)}},
+	}}
+}
+
+// scopes has so many of them everywhere, in the order of registration or the other way round.
+func (q question) scopes(n int, turned bool) question {
+	list := numbered("scope:", n)
+	q.rule.Scope, q.facts.Client.Scope, q.facts.Subject.Token.Scope = list, slices.Clone(list), slices.Clone(list)
+	q.facts.Request.Scope = numbered("scope:", n)
+	if turned {
+		slices.Reverse(q.facts.Request.Scope)
+	}
+	return q
+}
+
+// depth has a chain of so many actors.
+func (q question) depth(n int) question {
+	q.rule.MaxChain = 32
+	for _, name := range numbered("agent-", n) {
+		q.facts.Subject.Token.Actor = &tx.Actor{Issuer: own, Subject: name, ClientID: "agents", Prior: q.facts.Subject.Token.Actor}
+	}
+	return q
+}
+
+// targets asks for so many.
+func (q question) targets(n int) question {
+	q.rule.Targets, q.facts.Request.Audience = numbered("https://api.example/", n), numbered("https://api.example/", n)
+	return q
+}
+
+// audience has a subject token for so many, and asks for the last of them.
+func (q question) audience(n int) question {
+	q.rule.Mode, q.facts.Subject.Token.Audience = tx.Narrow, numbered("https://api.example/", n)
+	q.rule.Targets, q.facts.Request.Audience = q.facts.Subject.Token.Audience, q.facts.Subject.Token.Audience[n-1:]
+	return q
+}
+
+func numbered(prefix string, n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprint(prefix, i))
+	}
+	return list
+}
+
+// policy has the rule in the middle of so many that are for other clients.
+func (q question) policy(t testing.TB, n int) *tx.Policy {
+	rules := make([]tx.Rule, n)
+	for i := range rules {
+		rules[i] = named(fmt.Sprint("rule ", i), plain(tx.Impersonate))
+		rules[i].Clients = []string{fmt.Sprint("client ", i)}
+	}
+	rules[n/2] = q.rule
+	p, err := tx.NewPolicy(rules...)
+	require.NoError(t, err)
+	return p
+}
+
+// BenchmarkDecide shows the curves: rules of other clients cost nothing, and nothing else costs more than its length.
+func BenchmarkDecide(b *testing.B) {
+	run := func(name string, q question, rules int, granted bool) {
+		b.Run(name, func(b *testing.B) {
+			p := q.policy(b, rules)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.Decide(q.facts); (err == nil) != granted {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	refused := newQuestion()
+	refused.facts.Request.Scope = tx.Scope{"write"}
+	for _, n := range []int{10, 1000, 100_000} {
+		run(fmt.Sprint("rules=", n, "/granted"), newQuestion(), n, true)
+		run(fmt.Sprint("rules=", n, "/refused"), refused, n, false)
+	}
+	for _, n := range []int{1, 8, 32, 128} {
+		run(fmt.Sprint("scopes=", n), newQuestion().scopes(n, false), 1, true)
+		run(fmt.Sprint("scopes=", n, "/turned"), newQuestion().scopes(n, true), 1, true)
+	}
+	for _, n := range []int{1, 4, 16} {
+		run(fmt.Sprint("depth=", n), newQuestion().depth(n), 1, true)
+	}
+	for _, n := range []int{1, 4, 16} {
+		run(fmt.Sprint("targets=", n), newQuestion().targets(n), 1, true)
+	}
+	for _, n := range []int{1, 8, 64} {
+		run(fmt.Sprint("aud=", n), newQuestion().audience(n), 1, true)
+	}
+}
+
+// refusals are requests that are refused at different points of the decision.
+func refusals() map[string]question {
+	change := func(f func(q *question)) question {
+		q := newQuestion()
+		f(&q)
+		return q
+	}
+	return map[string]question{
+		"no client":  change(func(q *question) { q.facts.Client.ID = "" }),
+		"expired":    change(func(q *question) { q.facts.Subject.Token.Expires = q.facts.Now }),
+		"public":     change(func(q *question) { q.facts.Client.Public = true }),
+		"may_act":    change(func(q *question) { q.facts.Subject.Token.MayAct = &tx.Actor{Subject: "bob"} }),
+		"no rule":    change(func(q *question) { q.facts.Client.ID, q.facts.Subject.Token.ClientID = "c2", "c2" }),
+		"subject":    change(func(q *question) { q.rule.Subjects = []tx.Identity{{Kind: tx.KindUser, ID: "bob"}} }),
+		"target":     change(func(q *question) { q.facts.Request.Audience = []string{"https://other.example"} }),
+		"scope":      change(func(q *question) { q.facts.Request.Scope = tx.Scope{"write"} }),
+		"128 scopes": change(func(q *question) { *q = q.scopes(128, false); q.facts.Request.Scope[127] = "write" }),
+		"16 targets": change(func(q *question) { *q = q.targets(16); q.facts.Request.Audience[15] = "https://other.example" }),
+		"a chain":    change(func(q *question) { *q = q.depth(16); q.rule.MaxChain = 4 }),
+	}
+}
+
+// TestDecide_RefusalsAllocateNothing, so that a flood of them leaves no garbage behind.
+func TestDecide_RefusalsAllocateNothing(t *testing.T) {
+	for name, q := range refusals() {
+		p := q.policy(t, 1)
+		var err error
+		assert.Zero(t, testing.AllocsPerRun(100, func() { _, err = p.Decide(q.facts) }), name)
+		assert.Error(t, err, name)
+	}
+	facts, nobody := newQuestion().facts, (*tx.Policy)(nil)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = nobody.Decide(facts) }), "no policy")
+}
+
+// TestDecide_GrantsAllocateLittle: the lists of the result are fresh, and so is a new actor.
+func TestDecide_GrantsAllocateLittle(t *testing.T) {
+	delegated := newQuestion()
+	delegated.rule = plain(tx.Delegate)
+	bob := tx.Subject{Identity: tx.Identity{Issuer: own, Kind: tx.KindUser, ID: "bob"}, Token: delegated.facts.Subject.Token}
+	bob.Token.Subject = "bob"
+	delegated.facts.Actor = &bob
+	for name, test := range map[string]struct {
+		question
+		most float64
+	}{
+		"one scope":               {newQuestion(), 1},
+		"a chain of 16":           {newQuestion().depth(16), 1},
+		"an actor token":          {delegated, 2},
+		"128 scopes":              {newQuestion().scopes(128, false), 2},
+		"128 scopes turned round": {newQuestion().scopes(128, true), 11},
+		"16 targets":              {newQuestion().targets(16), 2},
+		"64 audiences":            {newQuestion().audience(64), 1},
+	} {
+		p := test.policy(t, 1)
+		var err error
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, err = p.Decide(test.facts) }), test.most, name)
+		assert.NoError(t, err, name)
+	}
+}
+
+// TestI09_RefusalsAreNotShared: what somebody does with one refusal shows in no other, though a policy keeps them.
+func TestI09_RefusalsAreNotShared(t *testing.T) {
+	for name, q := range refusals() {
+		p := q.policy(t, 1)
+		_, err := p.Decide(q.facts)
+		var first *tx.Error
+		require.ErrorAs(t, err, &first, name)
+		want := *first
+		*first = tx.Error{Code: "changed", Description: "changed", Rule: "changed", Reason: "changed", Err: errors.New("changed")}
+
+		_, again := p.Decide(q.facts)
+		var second *tx.Error
+		require.ErrorAs(t, again, &second, name)
+		assert.Equal(t, want, *second, name)
+		assert.Equal(t, want, *tx.AsError(again), name)
+		assert.Equal(t, want, *tx.AsError(fmt.Errorf("wrapped: %w", err)), name)
+		assert.ErrorIs(t, again, want.Code, name)
+		assert.Equal(t, want.Error(), again.Error(), name)
+		text, failed := again.(interface{ MarshalText() ([]byte, error) }).MarshalText()
+		assert.NoError(t, failed, name)
+		assert.Equal(t, want.Error(), string(text), name)
+	}
+}
+
+// TestD21_ManyScopes: whatever the order and however many there are, each scope is granted once and only if all have it.
+func TestD21_ManyScopes(t *testing.T) {
+	for _, n := range []int{1, 7, 8, 9, 127, 128, 129, 300} {
+		for _, turned := range []bool{false, true} {
+			q := newQuestion().scopes(n, turned)
+			want := slices.Clone(q.facts.Request.Scope)
+			q.facts.Request.Scope = append(q.facts.Request.Scope, want...) // asked for twice
+			d, err := q.policy(t, 1).Decide(q.facts)
+			require.NoError(t, err)
+			assert.Equal(t, want, d.Scope, "%d, turned %v", n, turned)
+
+			for name, list := range map[string]*tx.Scope{"rule": &q.rule.Scope, "client": &q.facts.Client.Scope, "subject": &q.facts.Subject.Token.Scope} {
+				whole := *list
+				*list = append(slices.Clone(whole[:n/2]), whole[n/2+1:]...)
+				_, err := q.policy(t, 1).Decide(q.facts)
+				assert.ErrorIs(t, err, tx.InvalidScope, "%d, turned %v: not in the list of the %s", n, turned, name)
+				*list = whole
+			}
+		}
+	}
+}
