@@ -360,6 +360,25 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 			w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
 		})
 	}
+	t.Run("fields that change", func(t *testing.T) {
+		_, ed2, err := ed25519.GenerateKey(rand.Reader)
+		require.NoError(t, err)
+		j := &tx.JWTIssuer{}
+		for i, fields := range []*tx.JWTIssuer{{Key: ed, KeyID: "1"}, {Key: ed2, KeyID: "1"}, {Key: kms{ed}, KeyID: "1"}, {Key: kms{ed2}, KeyID: "1"}, {Key: kms{ed2}, KeyID: "1"},
+			{Key: rsaKey, KeyID: "1"}, {Key: p384, KeyID: "1"}, {Key: newKey(t), KeyID: "1"}, {Key: rsaKey, KeyID: "2"}, {Key: rsaKey, KeyID: "2", Algorithm: "RS256"}} {
+			j.Key, j.KeyID, j.Algorithm = fields.Key, fields.KeyID, fields.Algorithm
+			issued, err := j.IssueToken(t.Context(), d)
+			require.NoError(t, err)
+			trust := w.trusts[0]
+			trust.Algorithms = []string{headerOf(t, issued.Value)["alg"].(string)}
+			trust.JWKS, err = (&tx.JWTIssuer{Key: fields.Key, KeyID: fields.KeyID, Algorithm: fields.Algorithm}).JWKS() // one that has not signed yet
+			require.NoError(t, err)
+			v, err := tx.NewVerifier(trust)
+			require.NoError(t, err)
+			_, err = verify(t, v, issued.Value, tx.TypeAccessToken)
+			require.NoError(t, err, "number %d signs with its own key and says so", i)
+		}
+	})
 	t.Run("a key that fails", func(t *testing.T) {
 		w.Tokens = &tx.JWTIssuer{Key: failingKey{w.key, deadline()}}
 		w.post("shop", w.delegation(nil)).refused(t, tx.TemporarilyUnavailable)

@@ -109,7 +109,7 @@ func (f fault) run(fit bool) string {
 	if fit {
 		return "fits"
 	}
-	for _, tests := range [][]string{{"-run", "Decisions|Requests|Policy", "."}, {".", "./internal/jose", "./actors"}} { // the quick ones first
+	for _, tests := range [][]string{{"-run", "Decisions|Requests|Policy", "."}, {".", "./internal/jose", "./internal/strictjson", "./actors"}} { // the quick ones first
 		command := append([]string{"test", "-count=1", "-failfast", "-overlay", overlay}, tests...)
 		if exec.Command("go", command...).Run() != nil {
 			return "noticed"
