@@ -21,10 +21,11 @@ type Actor struct {
 // UnmarshalJSON reads an object and keeps its bytes in Raw if they have members that the fields cannot hold. It does not
 // demand a sub: a may_act need not have one.
 func (a *Actor) UnmarshalJSON(b []byte) error {
-	if err := strictjson.Check(b); err != nil {
+	object, err := strictjson.Parse(bytes.Clone(b))
+	if err != nil {
 		return err
 	}
-	parsed, err := parseActor(strictjson.Root(bytes.Clone(b)))
+	parsed, err := parseActor(object)
 	if err != nil {
 		return err
 	}

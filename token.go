@@ -54,10 +54,10 @@ func ParseToken(claims []byte) (Token, error) {
 
 // checkObject returns the payload if it is a JSON object that every reader reads alike.
 func checkObject(claims []byte) (payload strictjson.Member, err error) {
-	if err := strictjson.Check(claims); err != nil {
+	if payload, err = strictjson.Parse(claims); err != nil {
 		return payload, fmt.Errorf("claims: %w", err)
 	}
-	if payload = strictjson.Root(claims); !payload.IsObject() {
+	if !payload.IsObject() {
 		return payload, errors.New("claims: not an object")
 	}
 	return payload, nil

@@ -107,6 +107,22 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// TestParse goes into objects within objects, more of them than are remembered.
+func TestParse(t *testing.T) {
+	var b strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&b, `"m%d" : { "a":[ {"x":%d} ] , "b" : {"c":{}} },`, i, i)
+	}
+	deep := strings.Repeat(`{"a":[1],"b": `, strictjson.MaxDepth-1) + "1" + strings.Repeat("}", strictjson.MaxDepth-1)
+	for _, data := range []string{" {" + b.String() + `"last":1} `, deep, ` [ {"a":1} ] `, `1`} {
+		root, err := strictjson.Parse([]byte(data))
+		require.NoError(t, err)
+		sameMembers(t, root, decode(t, []byte(data)))
+	}
+	_, err := strictjson.Parse([]byte(`{"a":{"b":1,"b":2}}`))
+	require.ErrorContains(t, err, "occurs twice")
+}
+
 func TestScalars(t *testing.T) {
 	s, ok := strictjson.String([]byte(`"a\u00e9\n"`))
 	require.True(t, ok)
@@ -167,6 +183,9 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		require.True(t, json.Valid(data))
+		root, err := strictjson.Parse(data)
+		require.NoError(t, err)
+		sameMembers(t, root, decode(t, data))
 		v := decode(t, data)
 		object, isObject := v.(map[string]any)
 		require.Equal(t, isObject, strictjson.IsObject(data))
@@ -190,6 +209,15 @@ func FuzzCheck(f *testing.F) {
 		}
 		require.Len(t, object, n)
 	})
+}
+
+// sameMembers goes all the way down.
+func sameMembers(t *testing.T, m strictjson.Member, want any) {
+	require.Equal(t, want, decode(t, m.Value))
+	for inner := range m.Members() {
+		require.Equal(t, inner.Value, m.Value[inner.Start:inner.Start+len(inner.Value)])
+		sameMembers(t, inner, want.(map[string]any)[inner.Name])
+	}
 }
 
 func decode(t *testing.T, data []byte) (v any) {
