@@ -65,8 +65,7 @@ func (t *IssuedToken) beyond(d *Decision) (reason string) {
 }
 
 // JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types
-// in Types (N_A). It keeps no record and makes no refresh tokens: a decision that asks for one is an error. It must not be
-// copied once it is in use.
+// in Types (N_A). It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
 type JWTIssuer struct {
 	Key       crypto.Signer        // a private key, or a handle to one in a KMS or HSM; nil is an error
 	KeyID     string               // kid; empty: none is written
@@ -80,8 +79,6 @@ type JWTIssuer struct {
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
 	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes
-
-	ready atomic.Pointer[readySigner] // nil: not used yet
 }
 
 // readySigner is the signer of a JWTIssuer, and the fields that it was made from.
@@ -91,17 +88,32 @@ type readySigner struct {
 	keyID, algorithm string
 }
 
-// signer returns the signer for the fields as they are. It is made when it is first needed, which spares a token the
-// inspection of the key (1 µs of ES256) and a lock that jwx has for the whole process.
+// readySigners are those that were made last, the youngest first; nil: none. They are kept for all issuers together, since
+// a JWTIssuer may be copied and has nowhere to keep one. They keep as many keys from being collected.
+var readySigners atomic.Pointer[[]readySigner]
+
+const mostReadySigners = 16
+
+// signer returns the signer for the fields as they are. That it need not be made anew spares a token the inspection of the
+// key (1 µs of ES256, 8 allocations), and a lock that jwx has for the whole process.
 func (j *JWTIssuer) signer() (*jose.Signer, error) {
-	if r := j.ready.Load(); r != nil && isSameKey(r.key, j.Key) && r.keyID == j.KeyID && r.algorithm == j.Algorithm {
-		return r.Signer, nil
+	var ready []readySigner
+	if list := readySigners.Load(); list != nil {
+		ready = *list
+	}
+	for i := range ready {
+		if r := &ready[i]; isSameKey(r.key, j.Key) && r.keyID == j.KeyID && r.algorithm == j.Algorithm {
+			return r.Signer, nil
+		}
 	}
 	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
 	if err != nil {
 		return nil, err
 	}
-	j.ready.Store(&readySigner{signer, j.Key, j.KeyID, j.Algorithm})
+	if isSameKey(j.Key, j.Key) { // else it would never be found
+		list := append([]readySigner{{signer, j.Key, j.KeyID, j.Algorithm}}, ready[:min(len(ready), mostReadySigners-1)]...)
+		readySigners.Store(&list) // another that was made meanwhile may get lost, and is made once more
+	}
 	return signer, nil
 }
 

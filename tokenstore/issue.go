@@ -138,7 +138,7 @@ func (i *issue) signer() (*tokenexchange.JWTIssuer, error) {
 	if i.MayAct == nil {
 		return i.JWT, nil
 	}
-	signer := &tokenexchange.JWTIssuer{Key: i.JWT.Key, KeyID: i.JWT.KeyID, Algorithm: i.JWT.Algorithm, Types: i.JWT.Types, ActAs: i.JWT.ActAs}
+	signer := *i.JWT
 	signer.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
 		party, err := i.MayAct(ctx, d)
 		if err != nil {
@@ -152,7 +152,7 @@ func (i *issue) signer() (*tokenexchange.JWTIssuer, error) {
 		}
 		return i.JWT.Claims(ctx, d, claims)
 	}
-	return signer, nil
+	return &signer, nil
 }
 
 // idToken signs the ID token beside the main token. Its jti is read back, since it is live only while it has a record.
