@@ -200,6 +200,24 @@ func TestI09_RefusalsAreNotShared(t *testing.T) {
 	}
 }
 
+// TestI09_RefusalsSayTheirOwnReason, whatever the policy and the rule have refused before.
+func TestI09_RefusalsSayTheirOwnReason(t *testing.T) {
+	q := newQuestion()
+	p := q.policy(t, 1)
+	for range 2 {
+		for reason, change := range map[string]func(*tx.Facts){
+			"D25": func(f *tx.Facts) { f.Subject.Token.Expires = f.Now }, "D19": func(f *tx.Facts) { f.Subject.Issuer = foreign },
+			"R07": func(f *tx.Facts) { f.Request.RequestedTokenType = tx.TypeIDToken }, "D30": func(f *tx.Facts) { f.Subject.Token.Confirmation.JKT = "k" },
+		} {
+			f := q.facts
+			change(&f)
+			_, err := p.Decide(f)
+			assert.ErrorIs(t, err, tx.InvalidRequest, reason)
+			assert.Contains(t, tx.AsError(err).Reason, reason)
+		}
+	}
+}
+
 // TestD21_ManyScopes: whatever the order and however many there are, each scope is granted once and only if all have it.
 func TestD21_ManyScopes(t *testing.T) {
 	for _, n := range []int{1, 7, 8, 9, 127, 128, 129, 300} {

@@ -84,3 +84,27 @@ func TestD12_ActorJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "null", string(out))
 }
+
+// TestD12_EverySpellingOfAChainIsKept: what the fields would not be written as is kept as it is, wherever the difference is.
+func TestD12_EverySpellingOfAChainIsKept(t *testing.T) {
+	for _, act := range []string{
+		`{"sub":"a","act":{"sub":"b"},"x":1}`, `{"sub":"a","act": {"sub":"b"}}`, `{"sub":"a","act":{"sub":"b"} }`, `{"act":{"sub":"b"},"sub":"a"}`,
+		`{"sub":"a","x":1,"act":{"sub":"b"}}`, `{"sub":"\u0061","act":{"sub":"b"}}`, `{"sub":"a","x":{"act":{"sub":"b"}}}`, `{ "sub":"a"}`,
+	} {
+		tok, err := tx.ParseToken([]byte(`{"act":` + act + `}`))
+		require.NoError(t, err, act)
+		require.Equal(t, act, string(tok.Actor.Raw))
+	}
+	for _, act := range []string{`{"sub":"a","act":{"sub":"b"}}`, `{"iss":"i","sub":"a","client_id":"c","act":{"sub":"b","act":{"sub":"c"}}}`, `{"sub":"a"}`} {
+		tok, err := tx.ParseToken([]byte(`{"act":` + act + `}`))
+		require.NoError(t, err, act)
+		require.Nil(t, tok.Actor.Raw, act)
+		text, err := tok.Actor.MarshalJSON()
+		require.NoError(t, err)
+		require.Equal(t, act, string(text))
+	}
+	tok, err := tx.ParseToken([]byte(`{"act":{"sub":"a","act":{"sub":"b","x":1}}}`))
+	require.NoError(t, err)
+	require.Nil(t, tok.Actor.Raw, "what is below says it itself")
+	require.Equal(t, `{"sub":"b","x":1}`, string(tok.Actor.Prior.Raw))
+}
