@@ -7,12 +7,14 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
 // What one request may bring (R10), beside the size of its form. More is refused, never cut.
 const (
-	maxToken   = 64 << 10 // bytes of one token
-	maxTargets = 16       // audiences and resources together
+	maxToken   = form.MaxValue // bytes of one token, one target or all of scope
+	maxTargets = 16            // audiences and resources together
 )
 
 // Request is a well-formed request (RFC 8693 §2.1); nothing in it is believed yet. The tokens never print, and never
@@ -75,7 +77,7 @@ func ParseRequest(form url.Values) (Request, error) {
 		return Request{}, refuse(InvalidTarget, fmt.Sprintf("R10: more than %d targets", maxTargets))
 	}
 	if value := form.Get("scope"); value != "" {
-		if r.Scope, err = ParseScope(value); err != nil {
+		if r.Scope, err = ParseScope(value); err != nil || len(value) > maxToken {
 			return Request{}, refuseParameter(InvalidScope, "scope", "is malformed")
 		}
 	}
@@ -143,7 +145,7 @@ func targets(form url.Values, name string, wellFormed func(string) bool) ([]stri
 		if value == "" {
 			continue
 		}
-		if !wellFormed(value) {
+		if len(value) > maxToken || !wellFormed(value) {
 			return nil, refuseParameter(InvalidTarget, name, "is malformed")
 		}
 		if list = append(list, value); len(list) > maxTargets {

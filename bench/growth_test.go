@@ -143,7 +143,7 @@ var dimensions = []struct {
 	step  float64 // twice the goal for Decide, in nanoseconds; 0: there is none, a straight line is enough
 	part  float64 // of linear: where a map takes the place of a list just before the last size, more than noise
 }{
-	{"scopes", []int{1, 2, 4, 8, 16, 32, 64, 128}, func(n int) question { return question{scopes: n, audiences: 1, targets: 1} }, 4 * 2 * 25, 0.1},
+	{"scopes", []int{1, 2, 4, 8, 16, 32, 64, 128}, func(n int) question { return question{scopes: n, audiences: 1, targets: 1} }, 2 * 25, 0.1},
 	{"act levels", []int{1, 2, 4, 8, 16}, func(n int) question { return question{scopes: 1, audiences: 1, targets: 1, actors: n} }, 2 * 600, 0.5},
 	{"audiences of the subject token", []int{1, 2, 4, 8, 16, 32, 64}, func(n int) question { return question{scopes: 1, audiences: n} }, 0, 0.1},
 	{"targets asked for", []int{1, 2, 4, 8, 16}, func(n int) question { return question{scopes: 1, audiences: 64, targets: n} }, 0, 0.5},

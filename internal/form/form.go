@@ -21,6 +21,12 @@ const (
 	// maxParameters is how many name=value pairs one form may have. It is far above what a form can use, and keeps a body of
 	// nothing but separators cheap.
 	maxParameters = 1 << 14
+
+	// MaxValue is how many bytes a value may have, a token above all. Of those that exceed it nothing but the length counts.
+	MaxValue = 64 << 10
+
+	// maxRepeats is how many values of one name there can be in a form that is not refused: the most targets of an exchange.
+	maxRepeats = 16
 )
 
 // authentication are the parameters by which a client says who it is (RFC 6749 §2.3.1, RFC 7521 §4.2).
@@ -67,7 +73,7 @@ const usual = 8 << 10
 // has to be seen; more is only made for what has really come.
 func read(body io.Reader, length int64) (string, error) {
 	if length < 0 || length > usual {
-		length = 0
+		return readLong(body, length)
 	}
 	text := make([]byte, 0, max(int(length)+1, bytes.MinRead))
 	for {
@@ -80,6 +86,31 @@ func read(body io.Reader, length int64) (string, error) {
 			return "", err
 		case len(text) == cap(text):
 			text = slices.Grow(text, len(text))
+		}
+	}
+}
+
+// readLong is for bodies that may be long. It allocates 1.3 times MaxBody at most, where io.ReadAll allocates 5 times, and
+// holds eight times of what has come, so that announcing a long body holds nothing.
+func readLong(body io.Reader, length int64) (string, error) {
+	if length < 0 || length > MaxBody {
+		length = MaxBody
+	}
+	text, chunk := &strings.Builder{}, make([]byte, 4*usual)
+	for {
+		n, err := body.Read(chunk)
+		if need := text.Len() + n; need > text.Cap() {
+			larger := &strings.Builder{} // a Builder that grows by itself takes twice as much as it is told
+			larger.Grow(max(need, min(8*need, int(length))))
+			larger.WriteString(text.String())
+			text = larger
+		}
+		text.Write(chunk[:n])
+		switch {
+		case err == io.EOF:
+			return text.String(), nil
+		case err != nil:
+			return "", err
 		}
 	}
 }
@@ -106,7 +137,8 @@ func isForm(contentType []string) bool {
 }
 
 // parse reads application/x-www-form-urlencoded, and nothing that is nearly that. net/url would stop at ten thousand
-// pairs, before anybody could say that they are too many targets.
+// pairs, before anybody could say that they are too many targets. What is refused for its length or its number whatever it
+// says is not unescaped: a value of more than MaxValue, and those that follow more than any parameter may have.
 func parse(text string) (url.Values, error) {
 	pairs := strings.Count(text, "&") + 1
 	if pairs > maxParameters {
@@ -114,33 +146,112 @@ func parse(text string) (url.Values, error) {
 	}
 	form := url.Values{}
 	values := make([]string, 0, pairs) // one allocation for what is mostly one value for each name
+	last, list := "", []string(nil)    // the name before, and its values: who repeats a name does so in a row
 	for pair := range strings.SplitSeq(text, "&") {
 		if pair == "" {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		name, errName := unescape(name)
-		value, errValue := unescape(value)
-		if errName != nil || errValue != nil {
-			return nil, errors.New("malformed escape")
+		name, err := unescape(name)
+		if err != nil {
+			return nil, err
 		}
-		if have := form[name]; have != nil {
-			form[name] = append(have, value)
-			continue
+		if name != last || list == nil {
+			if list != nil {
+				form[last] = list
+			}
+			last, list = name, form[name]
 		}
-		values = append(values, value)
-		form[name] = values[len(values)-1 : len(values) : len(values)]
+		if len(list) > maxRepeats {
+			err = checkEscapes(value)
+		} else {
+			value, err = unescape(value)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if list == nil {
+			values = append(values, value)
+			list = values[len(values)-1 : len(values) : len(values)]
+		} else {
+			list = append(list, value)
+		}
+	}
+	if list != nil {
+		form[last] = list
 	}
 	return form, nil
 }
 
-// unescape is url.QueryUnescape, which looks at every byte of a token even where nothing is escaped (700 bytes: 400 ns).
+var errEscape = errors.New("malformed escape")
+
+// unescape is url.QueryUnescape in a third of the time, or in hardly any where nothing is escaped: a body of 1 MiB must not
+// cost much more than it costs to send it.
 func unescape(text string) (string, error) {
-	if strings.IndexByte(text, '%') < 0 && strings.IndexByte(text, '+') < 0 {
+	escapes := strings.Count(text, "%")
+	switch {
+	case escapes == 0 && strings.IndexByte(text, '+') < 0:
 		return text, nil
+	case len(text)-2*escapes > MaxValue:
+		return text, checkEscapes(text)
 	}
-	return url.QueryUnescape(text)
+	var short [256]byte // on the stack: one allocation less for what is short
+	plain, n := short[:], 0
+	if room := max(0, len(text)-2*escapes); room <= len(short) {
+		plain = short[:room]
+	} else {
+		plain = make([]byte, room)
+	}
+	for i := 0; i < len(text); i++ {
+		if n == len(plain) {
+			return "", errEscape // one that ends too soon has left no room
+		}
+		c := text[i]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			if i+2 >= len(text) {
+				return "", errEscape
+			}
+			high, low := hex[text[i+1]], hex[text[i+2]]
+			if high|low > 15 {
+				return "", errEscape
+			}
+			c, i = high<<4|low, i+2
+		}
+		plain[n] = c
+		n++
+	}
+	return string(plain), nil
 }
+
+// checkEscapes is all that is wanted of a text that is refused, or of no interest, whatever it says.
+func checkEscapes(text string) error {
+	for i := strings.IndexByte(text, '%'); i >= 0; {
+		if i+2 >= len(text) || hex[text[i+1]]|hex[text[i+2]] > 15 {
+			return errEscape
+		}
+		if text = text[i+3:]; text != "" && text[0] == '%' {
+			i = 0
+		} else {
+			i = strings.IndexByte(text, '%')
+		}
+	}
+	return nil
+}
+
+// hex has the value of each hex digit, and more than 15 for what is none.
+var hex = func() (table [256]byte) {
+	for c := range table {
+		if at := strings.IndexByte("0123456789abcdef0123456789ABCDEF", byte(c)); at >= 0 {
+			table[c] = byte(at % 16)
+		} else {
+			table[c] = 0xFF
+		}
+	}
+	return table
+}()
 
 // size is about what a form was as a body.
 func size(form url.Values) int {

@@ -11,16 +11,22 @@ import (
 // MaxDepth is how deep arrays and objects may nest. It is far above what any token needs and far below what costs time.
 const MaxDepth = 64
 
+// MaxMembers is how many members one object may have. A token of 64 KiB that nobody has signed must not cost ten times as much
+// as another because it is full of names that have to be compared.
+const MaxMembers = 1024
+
 var (
 	errSyntax    = errors.New("not valid JSON")
 	errUnicode   = errors.New("not valid Unicode")
 	errNUL       = errors.New("a NUL character")
 	errDuplicate = errors.New("a member name occurs twice")
 	errDepth     = fmt.Errorf("nested deeper than %d", MaxDepth)
+	errMembers   = fmt.Errorf("an object of more than %d members", MaxMembers)
 )
 
 // Check reports whether data is one JSON value that every reader reads alike (RFC 7493): valid UTF-8, no lone surrogate,
-// no NUL, no member name twice in any object, no nesting deeper than MaxDepth. The error never quotes data.
+// no NUL, no member name twice in any object, no nesting deeper than MaxDepth,
+// no object of more than MaxMembers. The error never quotes data.
 //
 // It looks at every byte once. json.Valid first, and then a walk, take 1.4 µs for the payload of a token; this 0.6.
 func Check(data []byte) error { return check(data, nil) }
@@ -177,12 +183,16 @@ func checkObject(data []byte, i, depth int, found *spans) (end int, err error) {
 		return i + 1, nil
 	}
 	var seen names
+	members := 0
 	for {
 		if at(data, i) != '"' {
 			return i, errSyntax
 		}
 		if end, err = checkString(data, i); err != nil {
 			return i, err
+		}
+		if members++; members > MaxMembers {
+			return i, errMembers
 		}
 		if !seen.add(unquote(data[i:end])) {
 			return i, errDuplicate

@@ -72,6 +72,8 @@ func TestCheck(t *testing.T) {
 		{"a name twice, nested in an array", `[[{"x":[{"a":1,"b":2,"a":3}]}]]`, "occurs twice"},
 		{"a name twice among many, early", many("m0"), "occurs twice"},
 		{"a name twice among many, late", many("m39"), "occurs twice"},
+		{"as many names as there may be", members(strictjson.MaxMembers), ""},
+		{"a name more", members(strictjson.MaxMembers + 1), "an object of more than"},
 		{"too deep by objects", deep(strictjson.MaxDepth + 1), "nested deeper"},
 		{"too deep by arrays", strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "nested deeper"},
 	}
@@ -226,4 +228,13 @@ func decode(t *testing.T, data []byte) (v any) {
 	d.UseNumber()
 	require.NoError(t, d.Decode(&v))
 	return v
+}
+
+// members is an object of n members.
+func members(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`"%d":0`, i)
+	}
+	return "{" + strings.Join(list, ",") + "}"
 }
