@@ -2,8 +2,8 @@ package zitadelexchange
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
+	"reflect"
 	"slices"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -27,72 +27,59 @@ type Grant struct {
 	// revoked, or whose session has ended, is an error with the code InvalidRequest; any other error is a failure (D07, I12).
 	Token func(ctx context.Context, id string) (tokenexchange.Token, error)
 
-	// Client says what an op.Client does not: for which scopes it is registered, under which names it receives tokens, which
-	// keys it has proved in this request. The framework has authenticated it; ID is its own and Public set where its
-	// authentication method is none, whatever is returned here. Nil: it is registered for no scope.
-	Client func(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (tokenexchange.Client, error)
+	// Session says whether the session of one of the server's own ID tokens lives: nil if it does, else an error as of Token
+	// (D29). Without Session no ID token is accepted.
+	Session func(ctx context.Context, idToken tokenexchange.Token) error
+
+	// Client adds to a client what an op.Client does not say: for which scopes it is registered, under which names it receives
+	// tokens, which keys it has proved in this request. ID stays what it is, and a client whose authentication method is
+	// none stays Public. Without Client it is registered for no scope.
+	Client func(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error
+
+	// Claims adds claims to a JWT, as tokenexchange.JWTIssuer.Claims says. Without Claims there are none to add.
+	Claims func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error
 }
 
 // TokenExchange is op.Server's method of that name. An error of it is an op.StatusError, and holds an oidc.Error with the
-// code and its fixed description.
+// code and its fixed description; the cause is the parent of that, for the host's log.
 func (g *Grant) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
-	x := g.Exchanger
+	x := g.Exchanger // a copy
 	x.Issuer = op.IssuerFromContext(ctx)
-	x.Tokens = &issuer{Grant: g, client: r.Client}
+	x.Tokens = &issuer{g, r.Client}
 	if x.Verify == nil {
 		x.Verify = g.Verifiers()
 	}
-	authenticated := func(*http.Request) (tokenexchange.Client, error) { return g.client(ctx, r) }
 	// What the framework has decoded took the query for a part of the form, and of a repeated parameter one value. The engine
 	// reads the form that the framework has parsed, and of that the body only.
-	request := &http.Request{Method: r.Method, URL: r.URL, Header: r.Header, PostForm: r.PostForm, Body: http.NoBody}
-	a := answer{header: http.Header{}}
-	x.Handler(authenticated).ServeHTTP(&a, request.WithContext(ctx))
-	return a.forFramework()
-}
-
-// client is the authenticated client as the engine knows it. Refresh tokens are off (D23), so no client is registered for
-// the scope that asks for one.
-func (g *Grant) client(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (c tokenexchange.Client, err error) {
-	if g.Client != nil {
-		if c, err = g.Client(ctx, r); err != nil {
-			return tokenexchange.Client{}, err
+	request := (&http.Request{Method: r.Method, URL: r.URL, Header: r.Header, PostForm: r.PostForm}).WithContext(ctx)
+	known := tokenexchange.Client{ID: r.Client.GetID(), Public: r.Client.AuthMethod() == oidc.AuthMethodNone}
+	resp, err := x.ExchangeRequest(request, known, func(c *tokenexchange.Client) error {
+		if g.Client == nil {
+			return nil
 		}
+		err := g.Client(ctx, r, c)
+		c.ID, c.Public = known.ID, known.Public || c.Public
+		// There are no refresh tokens here (D28), so no client is registered for the scope that asks for one.
+		c.Scope = slices.DeleteFunc(slices.Clone(c.Scope), func(s string) bool { return s == oidc.ScopeOfflineAccess })
+		return err
+	})
+	if err != nil {
+		return nil, refusal(err, r.Method)
 	}
-	c.ID = r.Client.GetID()
-	c.Public = c.Public || r.Client.AuthMethod() == oidc.AuthMethodNone
-	c.Scope = slices.DeleteFunc(slices.Clone(c.Scope), func(s string) bool { return s == oidc.ScopeOfflineAccess })
-	return c, nil
+	header := http.Header{}
+	forbidStoring(header)
+	return &op.Response{Header: header, Data: resp}, nil
 }
 
-// answer takes down what the engine answers, for the framework to send.
-type answer struct {
-	header http.Header
-	status int
-	body   []byte
-}
-
-func (a *answer) Header() http.Header    { return a.header }
-func (a *answer) WriteHeader(status int) { a.status = status }
-func (a *answer) Write(b []byte) (int, error) {
-	a.body = append(a.body, b...)
-	return len(b), nil
-}
-
-func (a *answer) forFramework() (*op.Response, error) {
-	if a.status != http.StatusOK {
-		refused := &oidc.Error{}
-		if err := json.Unmarshal(a.body, refused); err != nil {
-			return nil, err
-		}
-		return nil, op.NewStatusError(refused, a.status)
+// refusal is an error as the framework writes it.
+func refusal(err error, method string) error {
+	e := tokenexchange.AsError(err)
+	out, status := &oidc.Error{Description: e.Description, Parent: e}, e.Code.Status()
+	reflect.ValueOf(&out.ErrorType).Elem().SetString(string(e.Code)) // a string type that has no name outside its package
+	if method != http.MethodPost {
+		status = http.StatusMethodNotAllowed
 	}
-	var granted tokenexchange.Response
-	if err := json.Unmarshal(a.body, &granted); err != nil {
-		return nil, err
-	}
-	a.header.Del("Content-Length") // the framework's encoder adds a line break
-	return &op.Response{Header: a.header, Data: granted}, nil
+	return op.NewStatusError(out, status)
 }
 
 // NoStore is middleware for op.WithHTTPMiddleware. It forbids to store the answer to any POST (RFC 6749 §5.1), and to any
@@ -100,9 +87,13 @@ func (a *answer) forFramework() (*op.Response, error) {
 func NoStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost || r.URL.Query().Has("grant_type") {
-			w.Header().Set("Cache-Control", "no-store")
-			w.Header().Set("Pragma", "no-cache")
+			forbidStoring(w.Header())
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func forbidStoring(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
 }

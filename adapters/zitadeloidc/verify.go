@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -19,52 +20,48 @@ import (
 // to the map, and puts it into Exchanger.Verify. Refresh tokens are not among them (D28).
 func (g *Grant) Verifiers() tokenexchange.Verifiers {
 	return tokenexchange.Verifiers{
-		tokenexchange.TypeAccessToken: g.verifyAccessToken,
-		tokenexchange.TypeIDToken:     g.verifyJWT,
-		tokenexchange.TypeJWT:         g.verifyJWT,
+		tokenexchange.TypeAccessToken: g.verify,
+		tokenexchange.TypeIDToken:     g.verify,
+		tokenexchange.TypeJWT:         g.verify,
 	}
 }
 
-func (g *Grant) verifyAccessToken(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
-	if id, subject, opaque := g.decrypt(c.Token); opaque {
-		return g.recorded(ctx, c, id, subject)
+// verify finds out what a token is. That it is what it was declared as, the engine sees to.
+func (g *Grant) verify(ctx context.Context, c tokenexchange.Credential) (t tokenexchange.Token, err error) {
+	if said, opaque := g.decrypt(c.Token); opaque && c.Type == tokenexchange.TypeAccessToken {
+		t, err = g.recorded(ctx, c, said)
+	} else {
+		t, err = g.verifyJWT(ctx, c)
 	}
-	return g.verifyJWT(ctx, c)
-}
-
-// decrypt reads an opaque token of the framework: the id of its record and a subject. The older of its two ciphers
-// decrypts anything to something, so neither is believed before the record has been seen.
-func (g *Grant) decrypt(value string) (id, subject string, ok bool) {
-	plain, err := g.Provider.Crypto().Decrypt(value)
-	if err != nil || !utf8.ValidString(plain) {
-		return "", "", false
-	}
-	return strings.Cut(plain, ":")
-}
-
-// recorded is the live record of an access token. One key encrypts for all issuers of a provider, so the record must say
-// whose token it is.
-func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential, id, subject string) (tokenexchange.Token, error) {
-	t, err := g.Token(ctx, id)
 	switch {
 	case err != nil:
 		return tokenexchange.Token{}, err
-	case t.Type != tokenexchange.TypeAccessToken:
-		return tokenexchange.Token{}, no("R07: not the record of an access token", nil)
-	case t.Issuer != c.Issuer || t.Subject != subject || subject == "":
-		return tokenexchange.Token{}, no("R08: the record is of another issuer or subject", nil)
 	case !c.Now.Before(t.Expires):
 		return tokenexchange.Token{}, no("D26: expired", nil)
+	case t.Issued.After(c.Now.Add(time.Minute)):
+		return tokenexchange.Token{}, no("D26: issued in the future", nil)
 	}
-	t.ID = id
 	return t, nil
 }
 
-// verifyJWT tells the kinds of the framework's JWTs apart, whose headers are alike: azp is in every ID token, and in nothing
-// else.
+// decrypt reads an opaque token, which says the id of a record and a subject. The older of the framework's two ciphers
+// decrypts anything to something, so neither is believed before the record has been seen.
+func (g *Grant) decrypt(token string) (said tokenexchange.Token, opaque bool) {
+	plain, err := g.Provider.Crypto().Decrypt(token)
+	said.ID, said.Subject, opaque = strings.Cut(plain, ":")
+	return said, opaque && err == nil && utf8.ValidString(plain)
+}
+
+// verifyJWT tells the kinds of the framework's JWTs apart, whose typ is the same. Every ID token has azp, and every access
+// token of the framework's own grants nbf, whatever claims a host adds; what this package issues has no nbf, and azp only
+// where it is an ID token.
 func (g *Grant) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
-	unverified := &oidc.TokenClaims{}
-	payload, err := oidc.ParseToken(c.Token, unverified)
+	var has struct {
+		Party     any `json:"azp"`
+		NotBefore any `json:"nbf"`
+		Events    any `json:"events"` // of a logout token
+	}
+	payload, err := oidc.ParseToken(c.Token, &has)
 	if err != nil {
 		return tokenexchange.Token{}, no("R08: neither an opaque token of this server nor a JWT", err)
 	}
@@ -72,7 +69,7 @@ func (g *Grant) verifyJWT(ctx context.Context, c tokenexchange.Credential) (toke
 	if err != nil {
 		return tokenexchange.Token{}, no("R08: claims", err)
 	}
-	isID := unverified.AuthorizedParty != ""
+	isID := has.Party != nil && has.NotBefore == nil && has.Events == nil
 	if isID {
 		_, err = op.VerifyIDTokenHint[*oidc.TokenClaims](ctx, c.Token, g.Provider.IDTokenHintVerifier(ctx))
 	} else {
@@ -80,59 +77,55 @@ func (g *Grant) verifyJWT(ctx context.Context, c tokenexchange.Credential) (toke
 	}
 	switch {
 	case err != nil:
-		return tokenexchange.Token{}, g.notVerified(ctx, err)
-	case !c.Now.Before(t.Expires):
-		return tokenexchange.Token{}, no("D26: expired", nil)
+		// The framework does not tell a bad token from keys that cannot be had (I12).
+		if _, failure := g.Provider.Storage().KeySet(ctx); failure != nil {
+			return tokenexchange.Token{}, failure
+		}
+		return tokenexchange.Token{}, no("R08: signature, issuer or dates", err)
 	case isID:
-		return idToken(t, c.Token)
+		return g.idToken(ctx, c, t)
 	}
-	return g.accessToken(ctx, c, t)
+	return g.recorded(ctx, c, t)
 }
 
-// notVerified tells a bad token from keys that cannot be had, which the framework does not (I12).
-func (g *Grant) notVerified(ctx context.Context, err error) error {
-	if _, failure := g.Provider.Storage().KeySet(ctx); failure != nil {
-		return failure
+// idToken is an ID token that is genuine. One of the framework has no jti, so it is named by a hash of what is signed.
+func (g *Grant) idToken(ctx context.Context, c tokenexchange.Credential, t tokenexchange.Token) (tokenexchange.Token, error) {
+	if g.Session == nil || t.Scope != nil || !slices.Contains(t.Audience, t.ClientID) {
+		return tokenexchange.Token{}, no("R07: no ID tokens are accepted, or it is not one for its client", nil)
 	}
-	return no("R08: signature, issuer or dates", err)
+	signed := c.Token[:strings.LastIndexByte(c.Token, '.')]
+	t.ID = cmp.Or(t.ID, fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(signed))))
+	t.Type = tokenexchange.TypeIDToken
+	return t, g.Session(ctx, t)
 }
 
-// idToken is an ID token whose signature and dates are good. It has no record: it lives as its subject does (D29).
-func idToken(t tokenexchange.Token, value string) (tokenexchange.Token, error) {
-	if t.ID != "" || t.Scope != nil || !slices.Contains(t.Audience, t.ClientID) {
-		return tokenexchange.Token{}, no("R07: an ID token has neither jti nor scope, and is for its client", nil)
+// recorded is the live record of an access token that says t of itself. One key encrypts for all issuers of a provider, so
+// the record must say whose token it is.
+func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential, t tokenexchange.Token) (tokenexchange.Token, error) {
+	if t.ID == "" || t.Subject == "" {
+		return tokenexchange.Token{}, no("D29: an access token without id or subject", nil)
 	}
-	t.Type, t.ID = tokenexchange.TypeIDToken, digest(value)
-	return t, nil
-}
-
-// accessToken is a JWT whose signature and dates are good. Its record says whether it is live, and what the JWTs of the
-// framework leave out.
-func (g *Grant) accessToken(ctx context.Context, c tokenexchange.Credential, t tokenexchange.Token) (tokenexchange.Token, error) {
-	if t.ID == "" {
-		return tokenexchange.Token{}, no("D29: an access token without jti", nil)
-	}
-	record, err := g.recorded(ctx, c, t.ID, t.Subject)
+	record, err := g.Token(ctx, t.ID)
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
-	t.Type, t.Kind, t.AuthTime, t.ACR, t.AMR = record.Type, record.Kind, record.AuthTime, record.ACR, record.AMR
-	t.ClientID = cmp.Or(t.ClientID, record.ClientID)
-	t.Actor, t.MayAct = cmp.Or(t.Actor, record.Actor), cmp.Or(t.MayAct, record.MayAct)
-	t.Confirmation = cmp.Or(t.Confirmation, record.Confirmation)
-	if t.Scope == nil {
-		t.Scope = record.Scope
+	if record.Type != tokenexchange.TypeAccessToken || record.Issuer != c.Issuer || record.Subject != t.Subject {
+		return tokenexchange.Token{}, no("R08: the record is not of this access token", nil)
 	}
-	if record.Expires.Before(t.Expires) {
-		t.Expires = record.Expires
+	// A JWT may say less than its record, and may say what the host has added to it. An opaque token says nothing more.
+	record.ID, record.Claims, record.Issued = t.ID, t.Claims, cmp.Or(t.Issued, record.Issued)
+	record.ClientID, record.Confirmation = cmp.Or(t.ClientID, record.ClientID), cmp.Or(t.Confirmation, record.Confirmation)
+	record.Actor, record.MayAct = cmp.Or(t.Actor, record.Actor), cmp.Or(t.MayAct, record.MayAct)
+	if t.Audience != nil {
+		record.Audience = t.Audience
 	}
-	return t, nil
-}
-
-// digest names a JWT that has no jti, after what is signed in it.
-func digest(jwt string) string {
-	sum := sha256.Sum256([]byte(jwt[:strings.LastIndexByte(jwt, '.')]))
-	return "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:])
+	if t.Scope != nil {
+		record.Scope = t.Scope
+	}
+	if !t.Expires.IsZero() && t.Expires.Before(record.Expires) {
+		record.Expires = t.Expires
+	}
+	return record, nil
 }
 
 // no is a refusal with a reason for the audit trail.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -107,7 +108,7 @@ func (l *ledger) CreateAccessToken(ctx context.Context, r op.TokenRequest) (stri
 	t := tokenexchange.Token{}
 	switch r := r.(type) {
 	case zitadelexchange.Request:
-		if decided := r.Decision().Expires; decided.Before(expires) && !l.stubborn {
+		if decided := r.Decision.Expires; decided.Before(expires) && !l.stubborn {
 			expires = decided
 		}
 	case login:
@@ -189,17 +190,8 @@ func (l *ledger) SigningKey(ctx context.Context) (op.SigningKey, error) {
 	return l.Storage.SigningKey(ctx)
 }
 
-func (l *ledger) GetPrivateClaimsFromTokenExchangeRequest(context.Context, op.TokenExchangeRequest) (map[string]any, error) {
-	return l.claims, l.fault("GetPrivateClaims")
-}
-
 func (l *ledger) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
 	return l.claims, nil
-}
-
-func (l *ledger) SetUserinfoFromTokenExchangeRequest(_ context.Context, info *oidc.UserInfo, r op.TokenExchangeRequest) error {
-	info.Subject, info.Name, info.Claims = "somebody else", "Name of "+r.GetSubject(), l.claims
-	return l.fault("SetUserinfo")
 }
 
 // login is a request of the framework's own: somebody has logged in at a client.
@@ -255,7 +247,7 @@ func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host 
 	}
 	x, audit := exchangetable.Exchanger(issuer)
 	h.audit = audit
-	h.grant = &zitadelexchange.Grant{Exchanger: *x, Token: h.token, Client: h.registration}
+	h.grant = &zitadelexchange.Grant{Exchanger: *x, Token: h.token, Session: h.session, Client: h.registration, Claims: h.addClaims}
 	for _, change := range set {
 		change(h)
 	}
@@ -274,12 +266,22 @@ func (h *host) serve(t testing.TB, named func(bool) (op.IssuerFromRequest, error
 }
 
 // registration is Grant.Client.
-func (h *host) registration(_ context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (tokenexchange.Client, error) {
+func (h *host) registration(_ context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error {
 	if err := h.fault("Client"); err != nil {
-		return tokenexchange.Client{}, err
+		return err
 	}
 	known := h.clients[r.Client.GetID()].known
-	return tokenexchange.Client{Scope: known.Scope, Audiences: known.Audiences}, nil
+	c.Scope, c.Audiences = known.Scope, known.Audiences
+	return nil
+}
+
+// session is Grant.Session. No session ends but by a fault.
+func (h *host) session(context.Context, tokenexchange.Token) error { return h.fault("session") }
+
+// addClaims is Grant.Claims.
+func (h *host) addClaims(_ context.Context, _ tokenexchange.Decision, claims map[string]any) error {
+	maps.Copy(claims, h.claims)
+	return h.fault("Claims")
 }
 
 // ctx is that of a request to the server.

@@ -26,9 +26,6 @@ func Run(t *testing.T, s Server) {
 	for _, c := range table.Cases {
 		t.Run(c.Name, func(t *testing.T) {
 			differs := c.Differs[s.Name]
-			if differs.LeftOut {
-				t.Skip(differs.Why)
-			}
 			r := &run{Server: s, T: t, world: table.World, tokens: map[string]string{}}
 			for i, step := range c.Steps {
 				if other, ok := differs.Expect[i+1]; ok {
@@ -176,7 +173,7 @@ func (r *run) step(format string, args ...any) string {
 func (r *run) checkError(s step, a answer) {
 	e := s.Expect
 	assert.Equal(r, string(e.Error), a.text("error"), r.step("error: %s", a.text("error_description")))
-	assert.Equal(r, e.Error.Status(), a.status, r.step("status"))
+	assert.Equal(r, cmp.Or(e.Status, e.Error.Status()), a.status, r.step("status"))
 	for name := range a.body {
 		assert.Contains(r, []string{"error", "error_description"}, name, r.step("R13: a member of the error"))
 	}

@@ -62,6 +62,7 @@ type expectation struct {
 	Error     tokenexchange.Code `json:"error,omitempty"`
 	Parameter string             `json:"parameter,omitempty"` // the description names it; else it is the same for all errors of the code
 	OwnWords  bool               `json:"own_words,omitempty"` // a framework's own refusal, with its own description
+	Status    int                `json:"status,omitempty"`    // of a framework's own refusal; zero: that of the code
 
 	NotAudited bool   `json:"not_audited,omitempty"` // nothing was recorded: it ended before the exchange began
 	Rule       string `json:"rule,omitempty"`        // that decided; of a refusal, that came closest; empty: not looked at
@@ -82,9 +83,8 @@ type expectation struct {
 
 // difference is what a framework forces to be different.
 type difference struct {
-	Why     string              `json:"why"`
-	LeftOut bool                `json:"left_out,omitempty"` // the case cannot be had there at all
-	Expect  map[int]expectation `json:"expect,omitempty"`   // by number of the step, in place of the usual
+	Why    string              `json:"why"`
+	Expect map[int]expectation `json:"expect"` // by number of the step, in place of the usual
 }
 
 // read reads a table strictly.

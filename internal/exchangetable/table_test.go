@@ -86,10 +86,12 @@ func checkExpectation(t *testing.T, name string, e expectation, used map[string]
 	}
 	if e.Error == "" {
 		assert.True(t, e.Rule != "" && e.Subject != "" && len(e.Audience) > 0, "%s: rule, sub and aud are needed", name)
-		assert.True(t, e.Parameter == "" && e.Reason == "" && !e.OwnWords && !e.NotAudited, "%s: parts of a refusal", name)
+		assert.True(t, e.Parameter == "" && e.Reason == "" && !e.OwnWords && e.Status == 0 && !e.NotAudited, "%s: parts of a refusal", name)
 		return
 	}
-	refusal := expectation{Error: e.Error, Parameter: e.Parameter, OwnWords: e.OwnWords, NotAudited: e.NotAudited, Rule: e.Rule, Reason: e.Reason}
+	refusal := expectation{Error: e.Error, Parameter: e.Parameter, OwnWords: e.OwnWords, Status: e.Status, NotAudited: e.NotAudited,
+		Rule: e.Rule, Reason: e.Reason}
+	assert.True(t, e.Status == 0 || e.OwnWords, "%s: a status of its own has a framework's own refusal", name)
 	assert.Equal(t, refusal, e, "%s: parts of an answer", name)
 }
 
@@ -97,7 +99,7 @@ func checkDifferences(t *testing.T, c scenario, used map[string]bool) {
 	for server, d := range c.Differs {
 		assert.Contains(t, servers, server, c.Name)
 		assert.NotEmpty(t, d.Why, "%s: why", c.Name)
-		assert.NotEqual(t, d.LeftOut, len(d.Expect) > 0, "%s: left out, or expected otherwise", c.Name)
+		assert.NotEmpty(t, d.Expect, "%s: what is expected otherwise", c.Name)
 		for number, e := range d.Expect {
 			assert.True(t, number >= 1 && number <= len(c.Steps), "%s: step %d", c.Name, number)
 			checkExpectation(t, c.Name, e, used)
