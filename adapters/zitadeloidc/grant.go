@@ -63,23 +63,16 @@ func (g *Grant) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.Toke
 		c.Scope = slices.DeleteFunc(slices.Clone(c.Scope), func(s string) bool { return s == oidc.ScopeOfflineAccess })
 		return err
 	})
-	if err != nil {
-		return nil, refusal(err, r.Method)
+	if err == nil {
+		return &op.Response{Header: http.Header{"Cache-Control": {"no-store"}, "Pragma": {"no-cache"}}, Data: resp}, nil
 	}
-	header := http.Header{}
-	forbidStoring(header)
-	return &op.Response{Header: header, Data: resp}, nil
-}
-
-// refusal is an error as the framework writes it.
-func refusal(err error, method string) error {
 	e := tokenexchange.AsError(err)
-	out, status := &oidc.Error{Description: e.Description, Parent: e}, e.Code.Status()
-	reflect.ValueOf(&out.ErrorType).Elem().SetString(string(e.Code)) // a string type that has no name outside its package
-	if method != http.MethodPost {
+	refusal, status := &oidc.Error{Description: e.Description, Parent: e}, e.Code.Status()
+	reflect.ValueOf(&refusal.ErrorType).Elem().SetString(string(e.Code)) // its type has no name outside its package
+	if r.Method != http.MethodPost {
 		status = http.StatusMethodNotAllowed
 	}
-	return op.NewStatusError(out, status)
+	return nil, op.NewStatusError(refusal, status)
 }
 
 // NoStore is middleware for op.WithHTTPMiddleware. It forbids to store the answer to any POST (RFC 6749 §5.1), and to any
@@ -87,13 +80,9 @@ func refusal(err error, method string) error {
 func NoStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost || r.URL.Query().Has("grant_type") {
-			forbidStoring(w.Header())
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("Pragma", "no-cache")
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func forbidStoring(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
+const invalid = tokenexchange.InvalidRequest // what every token that is not good is (R13)
+
 // Verifiers verifies the access tokens of the server, opaque ones and JWTs, and its ID tokens. A host that accepts more adds
 // to the map, and puts it into Exchanger.Verify. Refresh tokens are not among them (D28).
 func (g *Grant) Verifiers() tokenexchange.Verifiers {
@@ -37,9 +39,9 @@ func (g *Grant) verify(ctx context.Context, c tokenexchange.Credential) (t token
 	case err != nil:
 		return tokenexchange.Token{}, err
 	case !c.Now.Before(t.Expires):
-		return tokenexchange.Token{}, no("D26: expired", nil)
+		return tokenexchange.Token{}, fmt.Errorf("%w: D26: expired", invalid)
 	case t.Issued.After(c.Now.Add(time.Minute)):
-		return tokenexchange.Token{}, no("D26: issued in the future", nil)
+		return tokenexchange.Token{}, fmt.Errorf("%w: D26: issued in the future", invalid)
 	}
 	return t, nil
 }
@@ -56,20 +58,16 @@ func (g *Grant) decrypt(token string) (said tokenexchange.Token, opaque bool) {
 // token of the framework's own grants nbf, whatever claims a host adds; what this package issues has no nbf, and azp only
 // where it is an ID token.
 func (g *Grant) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
-	var has struct {
-		Party     any `json:"azp"`
-		NotBefore any `json:"nbf"`
-		Events    any `json:"events"` // of a logout token
-	}
-	payload, err := oidc.ParseToken(c.Token, &has)
+	claims := map[string]any{}
+	payload, err := oidc.ParseToken(c.Token, &claims)
 	if err != nil {
-		return tokenexchange.Token{}, no("R08: neither an opaque token of this server nor a JWT", err)
+		return tokenexchange.Token{}, fmt.Errorf("%w: R08: no token of this server: %w", invalid, err)
 	}
 	t, err := tokenexchange.ParseToken(payload)
 	if err != nil {
-		return tokenexchange.Token{}, no("R08: claims", err)
+		return tokenexchange.Token{}, fmt.Errorf("%w: R08: %w", invalid, err)
 	}
-	isID := has.Party != nil && has.NotBefore == nil && has.Events == nil
+	isID := claims["azp"] != nil && claims["nbf"] == nil && claims["events"] == nil // events has a logout token
 	if isID {
 		_, err = op.VerifyIDTokenHint[*oidc.TokenClaims](ctx, c.Token, g.Provider.IDTokenHintVerifier(ctx))
 	} else {
@@ -81,7 +79,7 @@ func (g *Grant) verifyJWT(ctx context.Context, c tokenexchange.Credential) (toke
 		if _, failure := g.Provider.Storage().KeySet(ctx); failure != nil {
 			return tokenexchange.Token{}, failure
 		}
-		return tokenexchange.Token{}, no("R08: signature, issuer or dates", err)
+		return tokenexchange.Token{}, fmt.Errorf("%w: R08: %w", invalid, err)
 	case isID:
 		return g.idToken(ctx, c, t)
 	}
@@ -91,7 +89,7 @@ func (g *Grant) verifyJWT(ctx context.Context, c tokenexchange.Credential) (toke
 // idToken is an ID token that is genuine. One of the framework has no jti, so it is named by a hash of what is signed.
 func (g *Grant) idToken(ctx context.Context, c tokenexchange.Credential, t tokenexchange.Token) (tokenexchange.Token, error) {
 	if g.Session == nil || t.Scope != nil || !slices.Contains(t.Audience, t.ClientID) {
-		return tokenexchange.Token{}, no("R07: no ID tokens are accepted, or it is not one for its client", nil)
+		return tokenexchange.Token{}, fmt.Errorf("%w: R07: no ID tokens are accepted, or it is not one for its client", invalid)
 	}
 	signed := c.Token[:strings.LastIndexByte(c.Token, '.')]
 	t.ID = cmp.Or(t.ID, fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(signed))))
@@ -103,14 +101,14 @@ func (g *Grant) idToken(ctx context.Context, c tokenexchange.Credential, t token
 // the record must say whose token it is.
 func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential, t tokenexchange.Token) (tokenexchange.Token, error) {
 	if t.ID == "" || t.Subject == "" {
-		return tokenexchange.Token{}, no("D29: an access token without id or subject", nil)
+		return tokenexchange.Token{}, fmt.Errorf("%w: D29: an access token without id or subject", invalid)
 	}
 	record, err := g.Token(ctx, t.ID)
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
 	if record.Type != tokenexchange.TypeAccessToken || record.Issuer != c.Issuer || record.Subject != t.Subject {
-		return tokenexchange.Token{}, no("R08: the record is not of this access token", nil)
+		return tokenexchange.Token{}, fmt.Errorf("%w: R08: the record is not of this access token", invalid)
 	}
 	// A JWT may say less than its record, and may say what the host has added to it. An opaque token says nothing more.
 	record.ID, record.Claims, record.Issued = t.ID, t.Claims, cmp.Or(t.Issued, record.Issued)
@@ -126,9 +124,4 @@ func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential, t toke
 		record.Expires = t.Expires
 	}
 	return record, nil
-}
-
-// no is a refusal with a reason for the audit trail.
-func no(reason string, cause error) error {
-	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: reason, Err: cause}
 }

@@ -219,16 +219,6 @@ func (l login) GetACR() string         { return l.acr }
 func (l login) GetAMR() []string       { return l.amr }
 func (l login) GetNonce() string       { return "a nonce" }
 
-// server is the framework's, with one method replaced.
-type server struct {
-	*op.LegacyServer
-	grant *zitadelexchange.Grant
-}
-
-func (s server) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
-	return s.grant.TokenExchange(ctx, r)
-}
-
 // host is a server on loopback.
 type host struct {
 	*ledger
