@@ -21,8 +21,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
-// server is the framework's, with one method replaced.
-type server struct {
+type server struct { // the framework's, with one method replaced
 	*op.LegacyServer
 	grant *zitadelexchange.Grant
 }
@@ -31,8 +30,7 @@ func (s server) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.Toke
 	return s.grant.TokenExchange(ctx, r)
 }
 
-// records is the host's storage, which keeps what every access token says and lets none live longer than was decided.
-type records struct {
+type records struct { // the host's storage, which keeps what every access token says, and lets none live too long
 	*storage.Storage
 	tokens sync.Map // by id
 }
