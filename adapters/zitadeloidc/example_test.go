@@ -21,6 +21,21 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
+// store is the storage of the host: the framework's example, with a table of tokens of its own.
+type store struct {
+	*storage.Storage
+	tokens sync.Map // tokenexchange.Token, by id
+}
+
+func (s *store) RevokeToken(_ context.Context, id, _, client string) *oidc.Error {
+	if t, ok := s.tokens.Load(id); ok && t.(tokenexchange.Token).ClientID == client {
+		s.tokens.Delete(id)
+	}
+	return nil
+}
+
+// What a host writes begins here.
+
 type server struct { // the framework's, with one method replaced
 	*op.LegacyServer
 	grant *zitadelexchange.Grant
@@ -30,12 +45,18 @@ func (s server) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.Toke
 	return s.grant.TokenExchange(ctx, r)
 }
 
-type records struct { // the host's storage, which keeps what every access token says, and lets none live too long
-	*storage.Storage
-	tokens sync.Map // by id
+func newServer(provider op.OpenIDProvider, s *store, x tokenexchange.Exchanger) http.Handler {
+	grant := &zitadelexchange.Grant{Provider: provider, Exchanger: x, Token: s.token,
+		Client: func(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error {
+			c.Scope = tokenexchange.Scope{"profile", "email"} // for which it is registered
+			return nil
+		}}
+	return op.RegisterLegacyServer(server{op.NewLegacyServer(provider, *op.DefaultEndpoints), grant},
+		op.AuthorizeCallbackHandler(provider), op.WithHTTPMiddleware(zitadelexchange.NoStore))
 }
 
-func (s *records) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
+// The storage keeps what every access token says, and lets none live longer than was decided.
+func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
 	id, expires := uuid.NewString(), time.Now().Add(time.Hour)
 	if exchange, ok := r.(zitadelexchange.Request); ok && exchange.Decision.Expires.Before(expires) {
 		expires = exchange.Decision.Expires
@@ -44,29 +65,21 @@ func (s *records) CreateAccessToken(ctx context.Context, r op.TokenRequest) (str
 	return id, expires, nil
 }
 
-func (s *records) token(_ context.Context, id string) (tokenexchange.Token, error) {
+func (s *store) token(_ context.Context, id string) (tokenexchange.Token, error) {
 	if t, ok := s.tokens.Load(id); ok {
 		return t.(tokenexchange.Token), nil
 	}
 	return tokenexchange.Token{}, fmt.Errorf("%w: unknown or revoked", tokenexchange.InvalidRequest)
 }
 
-func newServer(provider op.OpenIDProvider, s *records, x tokenexchange.Exchanger) http.Handler {
-	grant := &zitadelexchange.Grant{Provider: provider, Exchanger: x, Token: s.token,
-		Client: func(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error {
-			c.Scope = tokenexchange.Scope{"profile", "email"}
-			return nil
-		}}
-	return op.RegisterLegacyServer(server{op.NewLegacyServer(provider, *op.DefaultEndpoints), grant},
-		op.AuthorizeCallbackHandler(provider), op.WithHTTPMiddleware(zitadelexchange.NoStore))
-}
+// What a host writes ends here.
 
 // A host replaces one method of the framework's server, keeps records of its access tokens, and fills in an Exchanger.
 func Example() {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the framework tells of every route
 	clients := map[string]*storage.Client{"web": storage.WebClient("web", "secret")}
-	store := &records{Storage: storage.NewStorageWithClients(storage.NewUserStore("https://as.example"), clients)}
-	provider, err := op.NewProvider(&op.Config{CryptoKey: [32]byte{1}}, store, op.StaticIssuer("https://as.example"))
+	s := &store{Storage: storage.NewStorageWithClients(storage.NewUserStore("https://as.example"), clients)}
+	provider, err := op.NewProvider(&op.Config{CryptoKey: [32]byte{1}}, s, op.StaticIssuer("https://as.example"))
 	if err != nil {
 		panic(err)
 	}
@@ -80,7 +93,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	web := httptest.NewServer(newServer(provider, store, tokenexchange.Exchanger{
+	web := httptest.NewServer(newServer(provider, s, tokenexchange.Exchanger{
 		Subjects: tokenexchangetest.NewDirectory(tokenexchange.Subject{
 			Identity: tokenexchange.Identity{Issuer: "https://as.example", Kind: tokenexchange.KindUser, ID: "id1"}}),
 		Decide: policy.Decide,
