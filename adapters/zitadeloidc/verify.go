@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -38,6 +39,8 @@ func (g *Grant) verify(ctx context.Context, c tokenexchange.Credential) (t token
 	switch {
 	case err != nil:
 		return tokenexchange.Token{}, err
+	case strings.ContainsFunc(c.Token, unicode.IsSpace): // which the framework strips
+		return tokenexchange.Token{}, fmt.Errorf("%w: R08: white space in a token", invalid)
 	case !c.Now.Before(t.Expires):
 		return tokenexchange.Token{}, fmt.Errorf("%w: D26: expired", invalid)
 	case t.Issued.After(c.Now.Add(time.Minute)):

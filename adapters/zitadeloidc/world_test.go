@@ -1,6 +1,7 @@
 package zitadelexchange_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -46,8 +47,8 @@ type ledger struct {
 	stubborn bool          // chooses that life whatever was decided
 
 	claims map[string]any // that it adds to every JWT
-	broken error          // what it answers where a fault is asked for
 	fails  string         // the method that fails
+	broken error          // what that answers; nil: it panics
 
 	mu     sync.Mutex
 	tokens map[string]tokenexchange.Token
@@ -79,6 +80,9 @@ func (c client) GrantTypes() []oidc.GrantType {
 }
 
 func (l *ledger) fault(method string) error {
+	if l.fails == method && l.broken == nil {
+		panic("a secret of the host")
+	}
 	if l.fails == method {
 		return l.broken
 	}
@@ -86,6 +90,9 @@ func (l *ledger) fault(method string) error {
 }
 
 func (l *ledger) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+	if err := l.fault("GetClientByClientID"); err != nil {
+		return nil, err
+	}
 	c, known := l.clients[id]
 	if !known {
 		return nil, errors.New("no such client")
@@ -94,6 +101,9 @@ func (l *ledger) GetClientByClientID(_ context.Context, id string) (op.Client, e
 }
 
 func (l *ledger) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+	if err := l.fault("AuthorizeClientIDSecret"); err != nil {
+		return err
+	}
 	if c, known := l.clients[id]; !known || c.known.Secret != secret {
 		return errors.New("a wrong secret")
 	}
@@ -226,6 +236,11 @@ type host struct {
 	grant    *zitadelexchange.Grant
 	audit    *tokenexchangetest.Recorder
 	web      *httptest.Server
+
+	named   func(bool) (op.IssuerFromRequest, error) // whose names it has
+	options []op.Option
+	storage op.Storage // in place of the ledger; nil: none
+	storing bool       // without the middleware NoStore
 }
 
 // newHost starts a server with the world of the table. Its access tokens are opaque, or JWTs. set may change it before.
@@ -238,21 +253,22 @@ func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host 
 	x, audit := exchangetable.Exchanger(issuer)
 	h.audit = audit
 	h.grant = &zitadelexchange.Grant{Exchanger: *x, Token: h.token, Session: h.session, Client: h.registration, Claims: h.addClaims}
+	h.named = op.StaticIssuer(issuer)
 	for _, change := range set {
 		change(h)
 	}
-	h.serve(t, op.StaticIssuer(issuer))
-	return h
-}
-
-func (h *host) serve(t testing.TB, named func(bool) (op.IssuerFromRequest, error)) {
 	config := &op.Config{CryptoKey: sha256.Sum256([]byte(t.Name())), CryptoKeyId: "1", GrantTypeRefreshToken: true, AuthMethodPost: true}
-	provider, err := op.NewProvider(config, h.ledger, named, op.WithAllowInsecure())
+	provider, err := op.NewProvider(config, cmp.Or[op.Storage](h.storage, h.ledger), h.named, append(h.options, op.WithAllowInsecure())...)
 	require.NoError(t, err)
 	h.provider, h.grant.Provider = provider, provider
 	s := server{op.NewLegacyServer(provider, *op.DefaultEndpoints), h.grant}
-	h.web = httptest.NewServer(op.RegisterLegacyServer(s, http.NotFound, op.WithHTTPMiddleware(zitadelexchange.NoStore)))
+	middleware := []op.ServerOption{op.WithHTTPMiddleware(zitadelexchange.NoStore)}
+	if h.storing {
+		middleware = nil
+	}
+	h.web = httptest.NewServer(op.RegisterLegacyServer(s, http.NotFound, middleware...))
 	t.Cleanup(h.web.Close)
+	return h
 }
 
 // registration is Grant.Client.
@@ -298,6 +314,47 @@ func (h *host) idToken(t testing.TB, l login) string {
 	return value
 }
 
+// alice has logged in at webapp, for helpdesk.
+func (h *host) alice(t testing.TB) string {
+	return h.logIn(t, login{subject: "alice", client: "webapp", audience: []string{"helpdesk"}, scope: []string{"orders:read", "orders:write"}})
+}
+
+// bob has logged in at helpdesk. Alice has allowed him to act for her.
+func (h *host) bob(t testing.TB) string {
+	return h.logIn(t, login{subject: "bob", client: "helpdesk", audience: []string{"helpdesk"}, scope: []string{"orders:read"}})
+}
+
+// delegate asks for an exchange by helpdesk in which bob acts for alice.
+func (h *host) delegate(t testing.TB, pairs ...string) reply {
+	return h.exchange(t, "helpdesk", append([]string{"subject_token", h.alice(t), "subject_token_type", "access_token",
+		"actor_token", h.bob(t), "actor_token_type", "access_token"}, pairs...)...)
+}
+
+// narrow asks for an exchange in which webapp makes a token smaller.
+func (h *host) narrow(t testing.TB, token string, pairs ...string) reply {
+	return h.exchange(t, "webapp", append([]string{"subject_token", token, "subject_token_type", "access_token"}, pairs...)...)
+}
+
+// refused asserts an error that is the engine's: its code, its status, its one description, its event.
+func (h *host) refused(t testing.TB, r reply, code tokenexchange.Code) tokenexchange.Event {
+	t.Helper()
+	require.Equal(t, string(code), r.error(), r.text)
+	require.Equal(t, code.Status(), r.status)
+	require.Equal(t, "no-store", r.header.Get("Cache-Control"), "R12")
+	require.Equal(t, "no-cache", r.header.Get("Pragma"), "R12")
+	ev := h.audit.Last()
+	require.ErrorIs(t, ev.Err, code, "I07")
+	return ev
+}
+
+// granted asserts a success.
+func (r reply) granted(t testing.TB) reply {
+	t.Helper()
+	require.Equal(t, http.StatusOK, r.status, r.text)
+	require.NotEmpty(t, r.body["access_token"])
+	return r
+}
+
 // reply is what came back over HTTP.
 type reply struct {
 	status int
@@ -306,9 +363,8 @@ type reply struct {
 	text   string
 }
 
-func (r reply) token() string  { return fmt.Sprint(r.body["access_token"]) }
-func (r reply) error() string  { return fmt.Sprint(r.body["error"]) }
-func (r reply) reason() string { return fmt.Sprint(r.body["error_description"]) }
+func (r reply) token() string { return fmt.Sprint(r.body["access_token"]) }
+func (r reply) error() string { return fmt.Sprint(r.body["error"]) }
 
 func (h *host) send(t testing.TB, r *http.Request) reply {
 	resp, err := h.web.Client().Do(r)
@@ -362,11 +418,4 @@ func claimsOf(t testing.TB, jwt string) map[string]any {
 	var claims map[string]any
 	require.NoError(t, json.Unmarshal(payload(t, jwt), &claims))
 	return claims
-}
-
-// last is the event of the last exchange.
-func (h *host) last(t testing.TB) tokenexchange.Event {
-	events := h.audit.Events()
-	require.NotEmpty(t, events)
-	return events[len(events)-1]
 }
