@@ -229,6 +229,8 @@ func (l login) GetACR() string         { return l.acr }
 func (l login) GetAMR() []string       { return l.amr }
 func (l login) GetNonce() string       { return "a nonce" }
 
+func (l login) GetResponseType() oidc.ResponseType { return oidc.ResponseTypeIDToken } // without refresh token
+
 // host is a server on loopback.
 type host struct {
 	*ledger
@@ -243,10 +245,12 @@ type host struct {
 	storing bool       // without the middleware NoStore
 }
 
+// example has what a ledger leaves to it: the key, above all.
+var example = sync.OnceValue(func() *storage.Storage { return storage.NewStorageWithClients(storage.NewUserStore(issuer), nil) })
+
 // newHost starts a server with the world of the table. Its access tokens are opaque, or JWTs. set may change it before.
 func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host {
-	example := storage.NewStorageWithClients(storage.NewUserStore(issuer), nil)
-	h := &host{ledger: &ledger{Storage: example, clients: map[string]client{}, tokens: map[string]tokenexchange.Token{}, life: time.Hour}}
+	h := &host{ledger: &ledger{Storage: example(), clients: map[string]client{}, tokens: map[string]tokenexchange.Token{}, life: time.Hour}}
 	for _, c := range exchangetable.Clients() {
 		h.clients[c.ID] = client{storage.WebClient(c.ID, c.Secret), c, format, 0, time.Hour}
 	}
