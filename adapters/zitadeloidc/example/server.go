@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zitadel/oidc/v3/example/server/exampleop"
+	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/actors"
+	zitadelexchange "github.com/go-tokenexchange/tokenexchange/adapters/zitadeloidc"
+)
+
+// newServer is the example server of the framework, but for its token endpoint.
+func newServer(issuer string, policy *tokenexchange.Policy, audit tokenexchange.AuditSink) (http.Handler, error) {
+	users := storage.NewUserStore(issuer)
+	for _, id := range clients {
+		storage.RegisterClients(storage.WebClient(id, secretOf(id)))
+	}
+	s := &store{Storage: storage.NewStorage(users)}
+	rest := exampleop.SetupServer(issuer, s, nil, false)
+
+	// The example keeps its provider to itself. This is another one of the same storage and the same key.
+	provider, err := op.NewProvider(&op.Config{CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "key1", AuthMethodPost: true},
+		s, op.StaticIssuer(issuer), op.WithAllowInsecure())
+	if err != nil {
+		return nil, err
+	}
+	exchange := &zitadelexchange.Grant{Provider: provider, Token: s.token, Client: registration,
+		Exchanger: tokenexchange.Exchanger{
+			Subjects: directory{issuer, users}, Decide: policy.Decide, Audit: audit,
+			Actors: actors.Any(actors.Roles{administrator: {}}, actors.InAudience()),
+		}}
+	mux := http.NewServeMux()
+	mux.Handle("/", rest)
+	mux.Handle("/oauth/token", op.RegisterLegacyServer(server{op.NewLegacyServer(provider, *op.DefaultEndpoints), exchange},
+		op.AuthorizeCallbackHandler(provider), op.WithHTTPMiddleware(zitadelexchange.NoStore)))
+	return mux, nil
+}
+
+// server is the framework's, with one method replaced.
+type server struct {
+	*op.LegacyServer
+	exchange *zitadelexchange.Grant
+}
+
+func (s server) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
+	return s.exchange.TokenExchange(ctx, r)
+}
+
+// registration is for which scopes a client is registered.
+func registration(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error {
+	c.Scope = tokenexchange.Scope{oidc.ScopeProfile, oidc.ScopeEmail}
+	return nil
+}
+
+// store is the storage of the example server. Its table of tokens has no columns for an actor and for an earlier expiry, so
+// there is a second one beside it, which is asked first.
+type store struct {
+	*storage.Storage
+	records sync.Map // tokenexchange.Token, by id
+}
+
+func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
+	id, expires, err := s.Storage.CreateAccessToken(ctx, r)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	if x, ok := r.(zitadelexchange.Request); ok && x.Decision.Expires.Before(expires) {
+		expires = x.Decision.Expires
+	}
+	s.records.Store(id, zitadelexchange.TokenOf(ctx, id, expires, r))
+	return id, expires, nil
+}
+
+func (s *store) RevokeToken(ctx context.Context, id, user, client string) *oidc.Error {
+	if err := s.Storage.RevokeToken(ctx, id, user, client); err != nil {
+		return err
+	}
+	s.records.Delete(id)
+	return nil
+}
+
+// token is what is on record about a token that has not been revoked.
+func (s *store) token(_ context.Context, id string) (tokenexchange.Token, error) {
+	t, ok := s.records.Load(id)
+	if !ok {
+		return tokenexchange.Token{}, fmt.Errorf("%w: unknown or revoked", tokenexchange.InvalidRequest)
+	}
+	return t.(tokenexchange.Token), nil
+}
+
+func (s *store) live(ctx context.Context, id string) (tokenexchange.Token, error) {
+	t, err := s.token(ctx, id)
+	if err == nil && !time.Now().Before(t.Expires) {
+		err = errors.New("expired")
+	}
+	return t, err
+}
+
+func (s *store) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, id, subject, origin string) error {
+	if _, err := s.live(ctx, id); err != nil {
+		return err
+	}
+	return s.Storage.SetUserinfoFromToken(ctx, info, id, subject, origin)
+}
+
+// SetIntrospectionFromToken tells a client that the token is for, or was issued to, all that is on record.
+func (s *store) SetIntrospectionFromToken(ctx context.Context, info *oidc.IntrospectionResponse, id, _, client string) error {
+	t, err := s.live(ctx, id)
+	if err != nil {
+		return err
+	}
+	if t.ClientID != client && !slices.Contains(t.Audience, client) {
+		return errors.New("neither for this client nor issued to it")
+	}
+	info.Issuer, info.Subject, info.ClientID = t.Issuer, t.Subject, t.ClientID
+	info.Audience, info.Scope, info.Expiration = t.Audience, oidc.SpaceDelimitedArray(t.Scope), oidc.FromTime(t.Expires)
+	if t.Actor != nil {
+		info.Claims = map[string]any{"act": t.Actor}
+	}
+	return nil
+}

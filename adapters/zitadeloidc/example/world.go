@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zitadel/oidc/v3/example/server/storage"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// clients are the application where people log in, an API that it calls, and one that is called by that.
+var clients = []string{"web", "api", "billing"}
+
+func secretOf(client string) string { return "secret-of-" + client }
+
+// administrator is what a user may be. Administrators act for users who are none.
+const administrator = "administrator"
+
+// directory is the users of the example server, and its clients.
+type directory struct {
+	issuer string
+	users  storage.UserStore
+}
+
+// ResolveSubject is tokenexchange.SubjectResolver. No user has the id of a client.
+func (d directory) ResolveSubject(_ context.Context, t tokenexchange.Token) (tokenexchange.Subject, error) {
+	user := d.users.GetUserByID(t.Subject)
+	who := tokenexchange.Identity{Issuer: d.issuer, Kind: tokenexchange.KindUser, ID: t.Subject}
+	switch {
+	case t.Issuer != d.issuer || user == nil && !slices.Contains(clients, t.Subject):
+		return tokenexchange.Subject{}, fmt.Errorf("%w: nobody of that name", tokenexchange.InvalidRequest)
+	case user == nil:
+		who.Kind = tokenexchange.KindClient
+		return tokenexchange.Subject{Identity: who}, nil
+	case user.IsAdmin:
+		return tokenexchange.Subject{Identity: who, Privileges: []string{administrator}}, nil
+	}
+	return tokenexchange.Subject{Identity: who, Privileges: []string{}}, nil
+}
+
+var (
+	anyUser      = []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
+	accessTokens = []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
+)
+
+// rules are the policy. There is none for impersonation, so nobody impersonates.
+var rules = []tokenexchange.Rule{
+	{Name: "smaller", Mode: tokenexchange.Narrow, Clients: []string{"web"}, Subjects: anyUser, SubjectTypes: accessTokens,
+		Types: accessTokens, SubjectAudience: true, Scope: tokenexchange.Scope{"*"}, Lifetime: 4 * time.Minute},
+	{Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"web"}, Subjects: anyUser, SubjectTypes: accessTokens,
+		Actors: anyUser, ActorTypes: accessTokens, Types: accessTokens, Targets: []string{"api"},
+		Scope: tokenexchange.Scope{"profile", "email"}, Lifetime: 2 * time.Minute},
+	{Name: "next hop", Mode: tokenexchange.ClientActs, Clients: []string{"api"}, Subjects: anyUser, SubjectTypes: accessTokens,
+		Types: accessTokens, Targets: []string{"billing"}, Scope: tokenexchange.Scope{"email"}, Lifetime: time.Minute},
+}
+
+// trail is an AuditSink in memory.
+type trail struct {
+	mu     sync.Mutex
+	events []tokenexchange.Event
+}
+
+func (t *trail) RecordExchange(_ context.Context, ev tokenexchange.Event) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.events = append(t.events, ev)
+	return nil
+}
+
+// take returns the events since the last call.
+func (t *trail) take() []tokenexchange.Event {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	events := t.events
+	t.events = nil
+	return events
+}
