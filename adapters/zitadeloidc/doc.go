@@ -2,13 +2,14 @@
 // of package tokenexchange; storage, keys, client authentication and endpoints stay the host's own. A host embeds
 // *op.LegacyServer, overrides TokenExchange with that of a Grant, registers the server with the middleware NoStore, and keeps
 // a record (TokenOf) of each access token that its storage creates; the example shows it. A client needs the grant among its
-// GrantTypes. The provider must not be mounted beside the server: it would answer by the framework's own exchange.
+// GrantTypes. The provider must not be reachable at the token endpoint by itself: it would answer with its own exchange.
 //
 // # What zitadel/oidc forces to be different
 //
 //   - What it refuses before TokenExchange is asked is not audited, is in its own words, and has no no-store without NoStore:
-//     a missing or unknown grant type; client authentication that fails, for whatever reason (invalid_client with status 400,
-//     and no WWW-Authenticate); a client without the grant; no subject_token or subject_token_type (R02, R03, R09, R12, I07).
+//     a form that cannot be parsed; a missing or unknown grant type; client authentication that fails, for whatever reason
+//     (no 401, no WWW-Authenticate, and for private_key_jwt what the storage says, I12: override VerifyClient); a client
+//     without the grant; no subject_token or subject_token_type (R02, R03, R09, R12, I07).
 //   - So is a token type, of whichever parameter, that is not in the global list oidc.AllTokenTypes. A host with further
 //     entries in Exchanger.Verify, or types in its rules, appends them to that list before it serves (R07).
 //   - Only then are method, media type, size and query looked at, and what is wrong with them is audited, since there is a

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,9 +23,9 @@ import (
 var brokenAt = []string{"token", "session", "Client", "KeySet", "SigningKey", "CreateAccessToken", "Claims"}
 
 // useAll asks for an exchange that comes by every place of brokenAt.
-func (h *host) useAll(t testing.TB, subject, actor string) reply {
-	return h.exchange(t, "helpdesk", "subject_token", subject, "subject_token_type", "id_token", "actor_token", actor, "actor_token_type", "access_token",
-		"scope", "orders:read")
+func (h *host) useAll(t testing.TB, subject, actor string, more ...string) reply {
+	return h.exchange(t, "helpdesk", append([]string{"subject_token", subject, "subject_token_type", "id_token", "actor_token", actor,
+		"actor_token_type", "access_token", "scope", "orders:read"}, more...)...)
 }
 
 func (h *host) unbroken(t testing.TB) (subject, actor string) {
@@ -74,17 +75,38 @@ func TestI06_I07_I12_Failures(t *testing.T) {
 	require.Contains(t, log.String(), "a secret of the host", "the framework's log has the cause")
 }
 
-// The framework asks for clients before the exchange. What it makes of a storage that fails is its own: no grant, no text of the host.
+// The framework asks for clients before the exchange. What it makes of a storage that fails is its own: no grant, and no
+// event. Where clients sign, not even its text is kept inside.
 func TestI12_ClientAuthenticationThatFails(t *testing.T) {
-	for _, place := range []string{"GetClientByClientID", "AuthorizeClientIDSecret"} {
-		h := newHost(t, op.AccessTokenTypeBearer)
+	for place, leaks := range map[string]bool{"GetClientByClientID": false, "AuthorizeClientIDSecret": false, "GetKeyByIDAndClientID": true} {
+		h := newHost(t, op.AccessTokenTypeBearer, func(h *host) {
+			if c := h.clients["helpdesk"]; leaks {
+				c.auth, c.known.Secret = oidc.AuthMethodPrivateKeyJWT, ""
+				h.clients["helpdesk"] = c
+			}
+		})
 		subject, actor := h.unbroken(t)
+		ask := func() reply {
+			now := time.Now().Unix()
+			return h.useAll(t, subject, actor, "client_assertion_type", oidc.ClientAssertionTypeJWTAssertion, "client_assertion", h.sign(t,
+				map[string]any{"iss": "helpdesk", "sub": "helpdesk", "aud": issuer, "iat": now, "exp": now + 60}))
+		}
+		if !leaks {
+			ask = func() reply { return h.useAll(t, subject, actor) }
+		}
+		ask().granted(t)
+		require.False(t, h.audit.Last().Facts.Client.Public, "R09")
 		h.fails, h.broken = place, errors.New("a secret of the host")
-		got := h.useAll(t, subject, actor)
+		got := ask()
 		require.Equal(t, http.StatusBadRequest, got.status)
+		require.Empty(t, got.header.Values("WWW-Authenticate"))
+		require.Len(t, h.audit.Events(), 1, "the exchange has not been asked")
+		if leaks {
+			require.Contains(t, got.text, "a secret of the host", "the framework sends it")
+			continue
+		}
 		require.Equal(t, "invalid_client", got.error())
 		require.NotContains(t, got.text, "a secret of")
-		require.Empty(t, h.audit.Events(), "the exchange has not been asked")
 	}
 }
 

@@ -69,6 +69,14 @@ func TestR01_NothingOfTheQuery(t *testing.T) {
 	require.Empty(t, got.header.Values("Allow"), "the framework has no place for it")
 	require.Len(t, h.live(), before, "no token is made")
 	require.Len(t, h.audit.Events(), 9)
+
+	// What the query has beside the grant is the host's, and repeats nothing of the body.
+	r, f = h.request(t)
+	f.Set("flavour", "mint")
+	post, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.web.URL+"/oauth/token?flavour=mint&tenant=7", strings.NewReader(f.Encode()))
+	require.NoError(t, err)
+	post.Header = r.Header
+	h.send(t, post).granted(t)
 	for _, ev := range h.audit.Events() {
 		require.Equal(t, "helpdesk", ev.Facts.Client.ID, "I07")
 	}

@@ -3,6 +3,7 @@ package zitadelexchange_test
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	jose "github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/zitadel/oidc/v3/example/server/storage"
@@ -60,14 +62,18 @@ type client struct {
 	known  exchangetable.Client
 	format op.AccessTokenType
 	skew   time.Duration
-	life   time.Duration // of ID tokens
+	life   time.Duration   // of ID tokens
+	auth   oidc.AuthMethod // empty: by its secret, if it has one
 }
 
 func (c client) AccessTokenType() op.AccessTokenType { return c.format }
 func (c client) ClockSkew() time.Duration            { return c.skew }
 func (c client) IDTokenLifetime() time.Duration      { return c.life }
 func (c client) AuthMethod() oidc.AuthMethod {
-	if c.known.Secret == "" {
+	switch {
+	case c.auth != "":
+		return c.auth
+	case c.known.Secret == "":
 		return oidc.AuthMethodNone
 	}
 	return oidc.AuthMethodBasic
@@ -108,6 +114,18 @@ func (l *ledger) AuthorizeClientIDSecret(_ context.Context, id, secret string) e
 		return errors.New("a wrong secret")
 	}
 	return nil
+}
+
+// GetKeyByIDAndClientID says that all clients sign with the key of the server.
+func (l *ledger) GetKeyByIDAndClientID(ctx context.Context, _, _ string) (*jose.JSONWebKey, error) {
+	if err := l.fault("GetKeyByIDAndClientID"); err != nil {
+		return nil, err
+	}
+	key, err := l.Storage.SigningKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &jose.JSONWebKey{Key: key.Key().(crypto.Signer).Public()}, nil
 }
 
 func (l *ledger) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
@@ -252,7 +270,7 @@ var example = sync.OnceValue(func() *storage.Storage { return storage.NewStorage
 func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host {
 	h := &host{ledger: &ledger{Storage: example(), clients: map[string]client{}, tokens: map[string]tokenexchange.Token{}, life: time.Hour}}
 	for _, c := range exchangetable.Clients() {
-		h.clients[c.ID] = client{storage.WebClient(c.ID, c.Secret), c, format, 0, time.Hour}
+		h.clients[c.ID] = client{storage.WebClient(c.ID, c.Secret), c, format, 0, time.Hour, ""}
 	}
 	x, audit := exchangetable.Exchanger(issuer)
 	h.audit = audit
@@ -261,7 +279,8 @@ func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host 
 	for _, change := range set {
 		change(h)
 	}
-	config := &op.Config{CryptoKey: sha256.Sum256([]byte(t.Name())), CryptoKeyId: "1", GrantTypeRefreshToken: true, AuthMethodPost: true}
+	config := &op.Config{CryptoKey: sha256.Sum256([]byte(t.Name())), CryptoKeyId: "1", GrantTypeRefreshToken: true, AuthMethodPost: true,
+		AuthMethodPrivateKeyJWT: true}
 	provider, err := op.NewProvider(config, cmp.Or[op.Storage](h.storage, h.ledger), h.named, append(h.options, op.WithAllowInsecure())...)
 	require.NoError(t, err)
 	h.provider, h.grant.Provider = provider, provider
