@@ -60,6 +60,12 @@ func TestR08_OpaqueTokens(t *testing.T) {
 				}
 			}
 			require.Len(t, h.live(), 2, "no other token was made")
+
+			// What was never encrypted decrypts to something all the same. No table is asked for an id that is no text.
+			odd, err := h.provider.Crypto().Encrypt("\xff\xfe:alice")
+			require.NoError(t, err)
+			h.fails, h.broken = "token", errors.New("not UTF-8")
+			h.refused(t, h.narrow(t, odd), tokenexchange.InvalidRequest)
 		})
 	}
 }
@@ -93,11 +99,13 @@ func TestR08_Records(t *testing.T) {
 				h.tokens[id] = record
 			}
 			h.mu.Unlock()
-			h.refused(t, h.narrow(t, token), tokenexchange.InvalidRequest)
+			for _, declared := range []string{"access_token", "jwt"} {
+				ev := h.refused(t, h.exchange(t, "webapp", "subject_token", token, "subject_token_type", declared), tokenexchange.InvalidRequest)
+				require.Empty(t, ev.Facts.Subject.Token, "%s: it is believed", name)
+			}
 			h.mu.Lock()
 			clear(h.tokens)
 			h.mu.Unlock()
-			require.NotNil(t, name)
 		}
 		// A record that expires before its JWT counts, and so does a JWT that does before its record.
 		token := h.alice(t)
@@ -127,7 +135,8 @@ func TestR08_Issuers(t *testing.T) {
 		})
 		h.narrow(t, mint(h.web.URL)).granted(t) // which is what op.IssuerFromHost calls it
 		require.Equal(t, h.web.URL, h.audit.Last().Decision.Issuer)
-		h.refused(t, h.narrow(t, mint("http://other.example")), tokenexchange.InvalidRequest)
+		ev := h.refused(t, h.narrow(t, mint("http://other.example")), tokenexchange.InvalidRequest)
+		require.Empty(t, ev.Facts.Subject.Token, "it is believed")
 	}
 }
 
@@ -275,6 +284,33 @@ func TestD13_ChainOfTheHost(t *testing.T) {
 		got := h.exchange(t, "orders", "subject_token", token, "subject_token_type", "access_token", "audience", "https://billing.example")
 		require.Contains(t, h.refused(t, got, tokenexchange.InvalidRequest).Err.Error(), "D09", where)
 	}
+}
+
+// What a JWT says beside its record counts: the framework's default audience and client, and what the host has added.
+func TestJWTsBesideTheirRecords(t *testing.T) {
+	var seen tokenexchange.Token
+	h := newHost(t, op.AccessTokenTypeJWT)
+	h.grant.Exchanger.Subjects = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
+		seen = tok
+		return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: tok.Subject}}, nil
+	})
+	// A grant whose requests do not say the client, such as client credentials.
+	h.claims = map[string]any{"scope": "orders:read", "org": "o-1"}
+	token, _, _, err := op.CreateAccessToken(h.ctx(t), &oidc.JWTTokenRequest{Subject: "svc", Scopes: []string{"orders:read", "orders:write"}},
+		op.AccessTokenTypeJWT, h.provider, h.clients["webapp"], "")
+	require.NoError(t, err)
+	h.claims = nil
+	claims := claimsOf(t, h.narrow(t, token).granted(t).token())
+	require.Equal(t, "webapp", claims["aud"], "which the record does not say")
+	require.Equal(t, "orders:read", claims["scope"], "D22: which is less than the record says")
+	require.Equal(t, "webapp", seen.ClientID, "D04: which the record does not say")
+	require.JSONEq(t, `"o-1"`, string(member(t, seen.Claims, "org")), "for resolvers of the host")
+	require.False(t, seen.Issued.IsZero())
+
+	h.claims = map[string]any{"cnf": map[string]any{"jkt": "a-thumbprint"}}
+	token = h.alice(t)
+	h.claims = nil
+	require.Contains(t, h.refused(t, h.narrow(t, token), tokenexchange.InvalidRequest).Err.Error(), "D30")
 }
 
 // member is a member of a JSON object, byte for byte.
