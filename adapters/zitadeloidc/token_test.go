@@ -181,6 +181,10 @@ func TestR07_R08_JWTs(t *testing.T) {
 	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + strings.Split(token, ".")[1] + "."
 	public, err := json.Marshal(jose.JSONWebKey{Key: &own.Key().(*rsa.PrivateKey).PublicKey})
 	require.NoError(t, err)
+	// A table with a row for what has no name must not make it good.
+	for id, subject := range map[string]string{"": "alice", "nobody's": ""} {
+		h.tokens[id] = tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Issuer: issuer, Subject: subject, ClientID: "webapp", Expires: now.Add(time.Hour)}
+	}
 	for name, bad := range map[string]string{
 		"another key":                       signWith(t, jose.RS256, key, own.ID(), access),
 		"another key, and another kid":      signWith(t, jose.RS256, key, "other", access),
@@ -192,7 +196,7 @@ func TestR07_R08_JWTs(t *testing.T) {
 		"another issuer":                    h.sign(t, with(access, "iss", "https://other.example")),
 		"D29: no jti":                       h.sign(t, with(access, "jti", nil)),
 		"an unknown jti":                    h.sign(t, with(access, "jti", "unknown")),
-		"no sub":                            h.sign(t, with(access, "sub", nil)),
+		"no sub":                            h.sign(t, with(access, "sub", nil, "jti", "nobody's")),
 		"another sub than its record":       h.sign(t, with(access, "sub", "bob")),
 		"D04: client_id is not azp":         h.sign(t, with(access, "azp", "helpdesk")),
 		"act is a string":                   h.sign(t, with(access, "act", "bob")),
