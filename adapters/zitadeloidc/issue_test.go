@@ -52,6 +52,28 @@ func TestD25_ShorterStorage(t *testing.T) {
 	}
 }
 
+// What the framework signs is of typ JWT, whatever it is, and says no scope.
+func TestR07_TheFrameworksOwnJWTs(t *testing.T) {
+	h := newHost(t, op.AccessTokenTypeJWT)
+	for _, token := range []string{h.alice(t), h.idToken(t, login{subject: "alice", client: "webapp"})} {
+		require.Equal(t, "JWT", headerOf(t, token)["typ"])
+		require.NotContains(t, claimsOf(t, token), "scope")
+	}
+	// Nor are the hooks asked that it has for its own grants.
+	alice := h.alice(t)
+	h.claims, h.grant.Claims = map[string]any{"roles": "all"}, nil
+	claims := claimsOf(t, h.narrow(t, alice, "scope", "orders:read").granted(t).token())
+	require.NotContains(t, claims, "roles")
+	require.Equal(t, "orders:read", claims["scope"])
+}
+
+func headerOf(t testing.TB, jwt string) (header map[string]any) {
+	data, err := base64.RawURLEncoding.DecodeString(strings.Split(jwt, ".")[0])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &header))
+	return header
+}
+
 // R11, D17, D18: a JWT is one of RFC 9068, and a host adds claims, but decides none.
 func TestD18_JWTs(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeJWT)
@@ -62,11 +84,9 @@ func TestD18_JWTs(t *testing.T) {
 	}
 	token := h.exchange(t, "helpdesk", "subject_token", alice, "subject_token_type", "access_token", "actor_token", bob,
 		"actor_token_type", "access_token", "scope", "orders:read").granted(t).token()
-	header, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0])
-	require.NoError(t, err)
 	key, err := h.SigningKey(t.Context())
 	require.NoError(t, err)
-	require.JSONEq(t, `{"alg":"RS256","kid":"`+key.ID()+`","typ":"at+jwt"}`, string(header))
+	require.Equal(t, map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "at+jwt"}, headerOf(t, token))
 	claims := claimsOf(t, token)
 	require.ElementsMatch(t, []string{"iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope", "act", "roles", "may_act"}, slices.Collect(maps.Keys(claims)))
 	require.Equal(t, "alice", claims["sub"])
