@@ -31,6 +31,8 @@ func TestI04_D25_StubbornStorage(t *testing.T) {
 	got := h.delegate(t).granted(t)
 	require.InDelta(t, 600, got.body["expires_in"], 1)
 	require.InDelta(t, time.Now().Unix()+600, claimsOf(t, got.token())["exp"], 2)
+	got = h.exchange(t, "helpdesk", "subject_token", got.token(), "subject_token_type", "access_token").granted(t)
+	require.LessOrEqual(t, got.body["expires_in"], 600.0, "I04: what the JWT says counts, though its record lives longer")
 
 	// What was asked for as a JWT is one, whatever the client's access tokens are.
 	h = newHost(t, op.AccessTokenTypeBearer, func(h *host) { h.stubborn = true })
@@ -204,13 +206,19 @@ func TestIssuerKeepsItsContract(t *testing.T) {
 			tokens := h.grant.Issuer(h.clients["helpdesk"])
 			require.NoError(t, tokenexchangetest.CheckIssuer(h.ctx(t), tokens, d))
 			require.NoError(t, tokenexchangetest.CheckRoundTrip(h.ctx(t), tokens, h.grant.Verifiers(), d))
+			records := len(h.live())
+			incomplete := d
+			incomplete.Audience = nil
+			_, err := tokens.IssueToken(h.ctx(t), incomplete)
+			require.Error(t, err)
 			for _, kind := range []tokenexchange.TokenType{tokenexchange.TypeSAML2, tokenexchange.TypeRefreshToken, "urn:example:x"} {
 				d.Type = kind
 				_, err := tokens.IssueToken(h.ctx(t), d)
 				require.Error(t, err, kind)
 			}
-			_, err := tokens.IssueToken(h.ctx(t), tokenexchange.Decision{})
+			_, err = tokens.IssueToken(h.ctx(t), tokenexchange.Decision{})
 			require.Error(t, err)
+			require.Len(t, h.live(), records, "nothing is made that is no access token")
 		})
 	}
 }

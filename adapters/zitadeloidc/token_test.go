@@ -188,6 +188,9 @@ func TestR07_R08_JWTs(t *testing.T) {
 	for name, bad := range map[string]string{
 		"another key":                       signWith(t, jose.RS256, key, own.ID(), access),
 		"another key, and another kid":      signWith(t, jose.RS256, key, "other", access),
+		"an ID token, another key":          signWith(t, jose.RS256, key, own.ID(), id),
+		"an ID token of another issuer":     h.sign(t, with(id, "iss", "https://other.example")),
+		"an ID token, HS256":                signWith(t, jose.HS256, public, own.ID(), id),
 		"alg none":                          unsigned,
 		"HS256 with the public key":         signWith(t, jose.HS256, public, own.ID(), access),
 		"expired":                           h.sign(t, with(access, "exp", now.Unix()-1)),
