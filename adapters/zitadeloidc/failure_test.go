@@ -131,6 +131,21 @@ func TestI06_SinkFails(t *testing.T) {
 	}
 }
 
+// I06: nor of one for which a host panicked while its client went away.
+func TestI06_PanicAndGone(t *testing.T) {
+	h := newHost(t, op.AccessTokenTypeJWT)
+	h.delegate(t).granted(t)
+	d := h.audit.Last().Decision
+	ctx, cancel := context.WithCancel(h.ctx(t))
+	h.grant.Claims = func(context.Context, tokenexchange.Decision, map[string]any) error {
+		cancel()
+		panic("a secret of the host")
+	}
+	before := len(h.live())
+	require.Panics(t, func() { _, _ = h.grant.Issuer(h.clients["helpdesk"]).IssueToken(ctx, d) })
+	require.Len(t, h.live(), before)
+}
+
 // A Grant that lacks a part, and a server whose key is no crypto.Signer, make no tokens.
 func TestI01_IncompleteGrants(t *testing.T) {
 	for name, take := range map[string]func(h *host){

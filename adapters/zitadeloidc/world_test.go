@@ -179,8 +179,8 @@ func (l *ledger) live() map[string]tokenexchange.Token {
 	return all
 }
 
-func (l *ledger) RevokeToken(_ context.Context, id, subject, clientID string) *oidc.Error {
-	if err := l.fault("RevokeToken"); err != nil {
+func (l *ledger) RevokeToken(ctx context.Context, id, subject, clientID string) *oidc.Error {
+	if err := cmp.Or(ctx.Err(), l.fault("RevokeToken")); err != nil {
 		return oidc.ErrServerError().WithParent(err)
 	}
 	l.mu.Lock()
