@@ -59,6 +59,7 @@ func TestR07_R08_D06_D09_D26_D29_VerifierAlone(t *testing.T) {
 		"an ID token as access token":    {ours, "JWT", tx.TypeAccessToken, nil, "R07"},
 		"an access token as ID token":    {ours, "at+jwt", tx.TypeIDToken, nil, "R07"},
 		"an ID token with scope":         {ours, "JWT", tx.TypeIDToken, m{"scope": "read"}, "R07"},
+		"an ID token with scp":           {ours, "JWT", tx.TypeIDToken, m{"scp": []string{}}, "R07"},
 		"an unknown typ":                 {ours, "dpop+jwt", tx.TypeJWT, nil, "R07"},
 		"an access token as JWT":         {ours, "at+jwt", tx.TypeJWT, nil, ""},
 		"a security event":               {ours, "at+jwt", tx.TypeAccessToken, m{"events": m{}}, "R08"},
