@@ -1,7 +1,10 @@
 package tokenexchange
 
 import (
+	"context"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
@@ -37,6 +40,45 @@ func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) ht
 		}
 		resp.ServeHTTP(w, r)
 	})
+}
+
+// ExchangeRequest is Exchange for a framework that has authenticated the client and writes the answer itself. It refuses
+// what Handler refuses before that knows the client; here there is one, so those refusals are audited too (I07). Of r it
+// needs the method, the URL, the header and PostForm, where the framework has parsed the form.
+//
+// complete adds to the client what the framework does not know of it: scope, audiences, the keys proved in this request.
+// Its error or panic ends the exchange. Nil adds nothing.
+func (x *Exchanger) ExchangeRequest(r *http.Request, client Client, complete func(*Client) error) (Response, error) {
+	err := guard(func() error {
+		if err := admit(r); err != nil || complete == nil {
+			return err
+		}
+		completed := client
+		if err := complete(&completed); err != nil {
+			return err
+		}
+		client = completed
+		return nil
+	})
+	if err == nil {
+		return x.Exchange(r.Context(), client, r.PostForm)
+	}
+	c := x.conductor(GrantType, client, func(context.Context, time.Time) (Request, Token, *Token, error) {
+		return Request{}, Token{}, nil, err
+	})
+	c.secrets = slices.Concat(r.PostForm["subject_token"], r.PostForm["actor_token"])
+	return c.run(r.Context())
+}
+
+// admit refuses what is no form of this grant for any client.
+func admit(r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return refuse(InvalidRequest, "R01: not a POST")
+	}
+	if problem := form.Read(nil, r, parameters); problem != nil {
+		return refuseFor(InvalidRequest, problem.Reason, problem.Err)
+	}
+	return nil
 }
 
 // authenticated asks the host who the client is. What the host says about it stays inside.

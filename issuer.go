@@ -131,22 +131,35 @@ func (j JWTIssuer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%q %s}", j.Key
 
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
+	return j.issue(ctx, &d, rand.Text())
+}
+
+// IssueTokenWithID is IssueToken for a host that has a record of the token already, and so has chosen its jti. An empty id
+// is an error.
+func (j *JWTIssuer) IssueTokenWithID(ctx context.Context, d Decision, id string) (IssuedToken, error) {
+	return j.issue(ctx, &d, id)
+}
+
+func (j *JWTIssuer) issue(ctx context.Context, d *Decision, id string) (IssuedToken, error) {
 	if err := d.check(); err != nil {
 		return IssuedToken{}, err
 	}
-	if d.RefreshToken {
+	switch {
+	case id == "":
+		return IssuedToken{}, errors.New("a token without jti")
+	case d.RefreshToken:
 		return IssuedToken{}, errors.New("a JWTIssuer makes no refresh tokens")
 	}
 	signer, err := j.signer()
 	if err != nil {
 		return IssuedToken{}, err
 	}
-	t := IssuedToken{ID: rand.Text(), Expires: d.Expires}
-	if t.Value, err = j.sign(ctx, signer, &d, t.ID, ""); err != nil {
+	t := IssuedToken{ID: id, Expires: d.Expires}
+	if t.Value, err = j.sign(ctx, signer, d, t.ID, ""); err != nil {
 		return IssuedToken{}, err
 	}
 	if d.IDToken {
-		if t.IDToken, err = j.IssueIDToken(ctx, d, t.Value); err != nil {
+		if t.IDToken, err = j.IssueIDToken(ctx, *d, t.Value); err != nil {
 			return IssuedToken{}, err
 		}
 	}
