@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
 // What one request may bring (R10), beside the size of its form. More is refused, never cut.
@@ -30,8 +28,11 @@ type Request struct {
 	Scope              Scope     `json:"scope,omitzero"`
 }
 
-// parameters are those of this grant.
-var parameters = form.Exchange
+// parameters are those of this grant, in the order in which a problem is reported. The last is only ever refused.
+var parameters = []string{
+	"grant_type", "subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type",
+	"audience", "resource", "scope", "authorization_details",
+}
 
 // ParseRequest reads the form of a token exchange strictly. A parameter without a value counts as omitted, one that it
 // does not know is ignored, and one that is repeated is refused unless it is audience or resource (RFC 6749 §3.2).

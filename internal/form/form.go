@@ -1,5 +1,5 @@
 // Package form reads the forms that the endpoints of an authorization server get: by the letter of RFC 6749 §3.2, from the
-// body and nowhere else. What parameters mean is not its business.
+// body and nowhere else. Which parameters mean what is not its business.
 package form
 
 import (
@@ -25,12 +25,6 @@ const (
 
 // authentication are the parameters by which a client says who it is (RFC 6749 §2.3.1, RFC 7521 §4.2).
 var authentication = []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"}
-
-// Exchange are the parameters of RFC 8693 §2.1, in the order in which a problem is reported. The last is only ever refused.
-var Exchange = []string{
-	"grant_type", "subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type",
-	"audience", "resource", "scope", "authorization_details",
-}
 
 // Problem is why a form is malformed for any client. Err is the cause; nil if the reason says all.
 type Problem struct {
