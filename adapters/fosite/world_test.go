@@ -194,7 +194,12 @@ func (h *host) serve(t testing.TB) {
 // token is the token endpoint as fosite's documentation has it.
 func (h *host) token(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	ar, err := h.provider.NewAccessRequest(ctx, r, h.newSession())
+	// A session that says too much, and scopes that a host grants without a look: neither must get into an exchanged token.
+	session := h.session("mallory", map[string]any{"poison": "poison"})
+	if r.PostFormValue("grant_type") == tokenexchange.GrantType {
+		session = h.session("mallory", map[string]any{"poison": "poison", "act": map[string]any{"sub": "mallory"}})
+	}
+	ar, err := h.provider.NewAccessRequest(ctx, r, session)
 	if err != nil {
 		h.provider.WriteAccessError(ctx, w, ar, err)
 		return
@@ -395,3 +400,8 @@ func (h *host) last(t testing.TB) tokenexchange.Event {
 	require.NotEmpty(t, events)
 	return events[len(events)-1]
 }
+
+// everybody may act for everybody.
+type everybody struct{}
+
+func (everybody) AuthorizeActor(context.Context, tokenexchange.Facts) error { return nil }
