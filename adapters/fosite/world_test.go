@@ -172,7 +172,10 @@ func (h *host) complete(_ *http.Request, registered fosite.Client, c *tokenexcha
 	return nil
 }
 
+// serve starts the server, or another one in its place.
 func (h *host) serve(t testing.TB) {
+	h.config.AuthorizeEndpointHandlers, h.config.TokenEndpointHandlers = nil, nil
+	h.config.TokenIntrospectionHandlers, h.config.RevocationHandlers = nil, nil
 	h.provider = compose.Compose(h.config, h.store, h.strategy, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
 		compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory,
 		h.exchange.Factory)
