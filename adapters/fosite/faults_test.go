@@ -214,7 +214,7 @@ func TestR15_ASessionThatCannotSayIt(t *testing.T) {
 			h.exchange.NewSession = test.session
 			h.serve(t)
 			h.failed(t, h.delegate(t, subject, actor), tokenexchange.ServerError, 2)
-			require.Contains(t, h.last(t).Err.Error(), "what was decided")
+			require.Contains(t, h.last(t).Err.Error(), "than was decided")
 		})
 	}
 }

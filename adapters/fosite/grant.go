@@ -17,15 +17,14 @@ import (
 
 // Config is what a host adds to its fosite server. It must not be changed once it is in use.
 type Config struct {
-	// Exchanger is what every host fills in, but for Tokens. Issuer is the iss of the server's tokens. Verify may be nil: access
-	// tokens are verified by fosite's strategy and storage, whatever it says. ID tokens of the server and tokens of others need
-	// an entry, say a tokenexchange.Verifier, whose Trust.Live then says whether the session of an ID token lives (D29).
+	// Exchanger is what every host fills in, but for Tokens. Verify may be nil: access tokens are verified by fosite's strategy
+	// and storage, whatever it says. ID tokens of the server and tokens of others need an entry, say a tokenexchange.Verifier,
+	// whose Trust.Live then says whether the session of an ID token lives (D29).
 	Exchanger tokenexchange.Exchanger
 
 	// NewSession returns an empty session of the type that the storage keeps, a new one each time: *oauth2.JWTSession,
-	// *fosite.DefaultSession, or one that embeds either and has a Clone of its own. JWT headers that it has are kept; without
-	// typ it will be at+jwt. Where a session cannot say what was decided, act above all, or says more, nothing is issued. Nil is
-	// a panic of Factory.
+	// *fosite.DefaultSession, or one that embeds either and has a Clone of its own. JWT headers in it are kept; without typ it
+	// gets at+jwt. Where it cannot say what was decided, act above all, or says more, nothing is issued. Nil panics in Factory.
 	NewSession func() fosite.Session
 
 	// Client adds what a fosite.Client does not say: Audiences, the names under which it receives tokens as an API (D04), and
@@ -47,9 +46,9 @@ func (c Config) Factory(config fosite.Configurator, storage, strategy any) any {
 	return &handler{c, config, storage.(oauth2.AccessTokenStorage), strategy.(oauth2.AccessTokenStrategy)}
 }
 
-// ReadForm is middleware for the token endpoint, for all grants: fosite passes over what it cannot parse in a body, so that
-// scope=%zz would be no scope at all. It must come before all that parses the form. Without it, and where NewAccessResponse does not get the context of the request, every
-// exchange is a server_error.
+// ReadForm is middleware for the token endpoint, for all grants, before whatever else parses the form: fosite passes over
+// what it cannot parse in a body, so that scope=%zz would be no scope at all. Without it, and where NewAccessResponse gets
+// another context than that of the request, every exchange is a server_error.
 func ReadForm(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = form.Read(w, r, nil) // of a malformed body nothing is left; any other problem is found once more
@@ -102,9 +101,8 @@ func (h *handler) PopulateTokenEndpointResponse(ctx context.Context, r fosite.Ac
 	}
 	w.SetAccessToken(resp.AccessToken)
 	w.SetTokenType(resp.TokenType)
-	w.SetExtra("issued_token_type", resp.IssuedTokenType)
 	w.SetExtra("expires_in", resp.ExpiresIn)
-	for name, value := range map[string]string{"scope": resp.Scope, "id_token": resp.IDToken} {
+	for name, value := range map[string]string{"issued_token_type": string(resp.IssuedTokenType), "scope": resp.Scope, "id_token": resp.IDToken} {
 		if value != "" {
 			w.SetExtra(name, value)
 		}
@@ -125,13 +123,15 @@ func (h *handler) complete(r *http.Request, registered fosite.Client, c *tokenex
 	if !slices.Contains(registered.GetGrantTypes(), tokenexchange.GrantType) {
 		return fmt.Errorf("%w: R09: not registered for the grant", tokenexchange.UnauthorizedClient)
 	}
+	if h.Client != nil {
+		if err := h.Client(r, registered, c); err != nil {
+			return err
+		}
+	}
 	off := slices.Concat(h.fosite.GetRefreshTokenScopes(r.Context()), []string{"offline_access"})
 	if h.IDTokens == nil {
 		off = append(off, "openid")
 	}
 	c.Scope = slices.DeleteFunc(slices.Clone(c.Scope), func(scope string) bool { return slices.Contains(off, scope) })
-	if h.Client == nil {
-		return nil
-	}
-	return h.Client(r, registered, c)
+	return nil
 }
