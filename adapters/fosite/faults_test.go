@@ -180,7 +180,7 @@ func TestR08_ABadTokenIsNoFailure(t *testing.T) {
 		signature := h.strategy.AccessTokenSignature(t.Context(), good)
 		first := good[:strings.LastIndexByte(good, '.')]
 		for _, bad := range []string{"x", ".", "..", "...", "x.", ".x", "." + signature, "ory_at_." + signature, "%%%." + signature, "a.b." + signature, "e30.e30." + signature,
-			"eyJhbGciOiJub25lIn0.e30." + signature, first + ".", first + "." + signature + "x", first + "x." + signature, good + " ", strings.ToUpper(good)} {
+			"eyJhbGciOiJub25lIn0.e30." + signature, first + ".", first + "." + signature + "x", first + "x." + signature, " " + good, good + " ", "\u00a0" + good, first + "\u2003." + signature, strings.ToUpper(good)} {
 			for _, declared := range []string{"access_token", "jwt"} {
 				h.refused(t, h.ask(t, "webapp", "subject_token", bad, "subject_token_type", declared), tokenexchange.InvalidRequest, "")
 			}

@@ -123,15 +123,14 @@ func (h *handler) complete(r *http.Request, registered fosite.Client, c *tokenex
 	if !slices.Contains(registered.GetGrantTypes(), tokenexchange.GrantType) {
 		return fmt.Errorf("%w: R09: not registered for the grant", tokenexchange.UnauthorizedClient)
 	}
+	var err error
 	if h.Client != nil {
-		if err := h.Client(r, registered, c); err != nil {
-			return err
-		}
+		err = h.Client(r, registered, c)
 	}
 	off := slices.Concat(h.fosite.GetRefreshTokenScopes(r.Context()), []string{"offline_access"})
 	if h.IDTokens == nil {
 		off = append(off, "openid")
 	}
 	c.Scope = slices.DeleteFunc(slices.Clone(c.Scope), func(scope string) bool { return slices.Contains(off, scope) })
-	return nil
+	return err
 }

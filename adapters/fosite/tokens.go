@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
@@ -42,6 +43,9 @@ func (t *tokens) verifyAccessToken(ctx context.Context, c tokenexchange.Credenti
 	record, err := t.record(ctx, signature)
 	if err != nil {
 		return tokenexchange.Token{}, err
+	}
+	if strings.ContainsFunc(c.Token, unicode.IsSpace) { // which fosite strips
+		return tokenexchange.Token{}, errNotOurs
 	}
 	var malformed base64.CorruptInputError
 	switch err := t.ValidateAccessToken(ctx, record, c.Token); {
@@ -88,10 +92,11 @@ func (t *tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 		return tokenexchange.IssuedToken{}, err
 	}
 	value, signature, err := t.GenerateAccessToken(ctx, record)
+	claims, _ := base64.RawURLEncoding.DecodeString(strings.Split(value+".", ".")[1])
 	switch {
 	case err != nil:
 		return tokenexchange.IssuedToken{}, err
-	case isJWT(value) && !says(value, d.Token(record.ID)):
+	case isJWT(value) && !says(claims, d.Token(record.ID)):
 		return tokenexchange.IssuedToken{}, errors.New("the strategy made a JWT that says less than was decided, or more")
 	case !isJWT(value) && d.Type == tokenexchange.TypeJWT:
 		return tokenexchange.IssuedToken{}, errType
@@ -118,7 +123,7 @@ func (t *tokens) newRecord(d tokenexchange.Decision) (*fosite.Request, error) {
 	r.GrantedScope, r.GrantedAudience = append(r.GrantedScope, d.Scope...), append(r.GrantedAudience, d.Audience...)
 	r.Form = url.Values{"grant_type": {tokenexchange.GrantType}, formKind: {string(said.Kind)}, formOrigins: origins}
 	write(r.Session, said)
-	if read, err := tokenOf(r, d.Issuer); err != nil || !same(read, said) {
+	if read, err := tokenOf(r, d.Issuer); err != nil || !says(read.Claims, said) {
 		return nil, errors.New("a session from NewSession says less than was decided, or more")
 	}
 	return r, nil
@@ -146,20 +151,15 @@ func write(session fosite.Session, said tokenexchange.Token) {
 	}
 }
 
-// says reports whether a JWT says what was decided. Its jti and iat may be the strategy's own.
-func says(value string, want tokenexchange.Token) bool {
-	payload, _ := base64.RawURLEncoding.DecodeString(strings.Split(value, ".")[1])
-	got, err := tokenexchange.ParseToken(payload)
+// says reports whether claims are those of a token, in whatever order an encoder puts the members of a chain. In a JWT jti and
+// iat may be the strategy's own.
+func says(claims []byte, want tokenexchange.Token) bool {
+	got, err := tokenexchange.ParseToken(claims)
 	got.ID, got.Issued = want.ID, want.Issued
-	return err == nil && same(got, want)
-}
-
-// same reports whether two tokens have the same claims, in whatever order an encoder puts the members of a chain.
-func same(a, b tokenexchange.Token) bool {
-	left, _ := json.Marshal(a.ClaimsSet())
-	right, _ := json.Marshal(b.ClaimsSet())
+	left, _ := json.Marshal(got.ClaimsSet())
+	right, _ := json.Marshal(want.ClaimsSet())
 	var x, y any
-	return json.Unmarshal(left, &x) == nil && json.Unmarshal(right, &y) == nil && reflect.DeepEqual(x, y)
+	return err == nil && json.Unmarshal(left, &x) == nil && json.Unmarshal(right, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 // tokenOf reads a record. What the storage knows replaces whatever the claims of the session say of it.
