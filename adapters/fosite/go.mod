@@ -6,7 +6,6 @@ require (
 	github.com/go-tokenexchange/tokenexchange v0.0.0
 	github.com/ory/fosite v0.49.0
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/crypto v0.53.0
 )
 
 require (
@@ -75,6 +74,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.21.0 // indirect
 	go.opentelemetry.io/proto/otlp v1.0.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/mod v0.36.0 // indirect
 	golang.org/x/net v0.55.0 // indirect
 	golang.org/x/oauth2 v0.36.0 // indirect
