@@ -125,6 +125,22 @@ func TestD17_NothingOfOneTokenReachesAnother(t *testing.T) {
 	})
 }
 
+// TestD17_WhatIsStoredStaysAsItIs: the memory store hands out its own sessions, and reading one may change it.
+func TestD17_WhatIsStoredStaysAsItIs(t *testing.T) {
+	formats(t, func(t *testing.T, format string) {
+		h := newHost(t, format)
+		subject, actor := h.logIn(t, aliceAtHelpdesk), h.logIn(t, bob)
+		before := map[string]fosite.Session{}
+		for signature, r := range h.store.AccessTokens {
+			before[signature] = r.GetSession().Clone()
+		}
+		h.granted(t, h.delegate(t, subject, actor))
+		for signature, session := range before {
+			require.Equal(t, session, h.store.AccessTokens[signature].GetSession())
+		}
+	})
+}
+
 // TestR17_JWTHeader: an access token says that it is one (RFC 9068), unless NewSession says something else.
 func TestR17_JWTHeader(t *testing.T) {
 	headerOf := func(token string) (header map[string]any) {

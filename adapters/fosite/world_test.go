@@ -110,7 +110,8 @@ func newHost(t testing.TB, format string, set ...func(*host)) *host {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	keyOf := func(context.Context) (any, error) { return key, nil }
-	config := &fosite.Config{GlobalSecret: []byte("a secret of at least thirty-two bytes"), ClientSecretsHasher: plain{},
+	// Fosite fills in a strategy that is nil when it first needs it, which is a data race of its own.
+	config := &fosite.Config{ScopeStrategy: fosite.WildcardScopeStrategy, AudienceMatchingStrategy: fosite.DefaultAudienceMatchingStrategy, GlobalSecret: []byte("a secret of at least thirty-two bytes"), ClientSecretsHasher: plain{},
 		AccessTokenIssuer: issuer, IDTokenIssuer: issuer, SendDebugMessagesToClients: true}
 	h := &host{format: format, config: config, clients: map[string]exchangetable.Client{},
 		store: &store{MemoryStore: storage.NewMemoryStore(), fails: map[string]error{}}}
