@@ -15,7 +15,7 @@
 //
 // # What fosite forces to be different
 //
-// Everything below is as strict as Exchanger.Handler or stricter; codes, texts and order may be others.
+// What Exchanger.Handler refuses is refused here too; codes, texts and order may be others.
 //
 //   - What fosite refuses before it asks a handler is not audited, and has its codes and words: another method is 400, no client
 //     authentication and an unknown grant are invalid_request, a 401 has no WWW-Authenticate. The client is authenticated
@@ -27,7 +27,7 @@
 //   - ID tokens are made by Config.IDTokens: fosite's strategy invents an auth_time (D27). Those that fosite makes at a login
 //     say no azp, so an actor who comes with one has no client_id in act.
 //   - An access token whose session says no expiry is refused; fosite would take the configured lifespan for it (D25).
-//   - JWTs may have the members of an actor in another order; a session decoded from JSON has no digits beyond a float64 (D12).
+//   - A session decoded from JSON has the members of an actor sorted, and no digits beyond a float64 (D12).
 //   - The record of an exchanged token names those it was made from, in Request.Form. Once the storage lacks one of them it is
 //     refused here, and inactive at introspection by this provider; its own record stays, for whoever asks the storage. So a
 //     refresh of a login ends what was made from its access token. It has a request ID of its own, or the client of an exchange

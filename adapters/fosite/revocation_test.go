@@ -121,6 +121,18 @@ func TestD25_AnOriginThatExpires(t *testing.T) {
 	require.Nil(t, h.says(t, got.token()), "a storage that drops expired records: it cannot be told from a revocation")
 }
 
+// TestD07_AStorageThatDropsTheForm knows no origins, so that what it keeps of an exchange lives on: the doc comment says so.
+func TestD07_AStorageThatDropsTheForm(t *testing.T) {
+	h := newHost(t, opaque)
+	subject := h.logIn(t, aliceAtHelpdesk)
+	first, _ := h.hops(t, subject, h.logIn(t, bob))
+	for signature, r := range h.store.AccessTokens {
+		h.store.AccessTokens[signature] = r.Sanitize(nil)
+	}
+	h.revoke(t, subject)
+	require.NotNil(t, h.says(t, first))
+}
+
 // TestR10_TooManyTokensBehindOne: each is looked up, so there is an end to it.
 func TestR10_TooManyTokensBehindOne(t *testing.T) {
 	h := newHost(t, opaque)
