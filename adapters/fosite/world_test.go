@@ -103,8 +103,6 @@ func (s *store) CreateAccessTokenSession(ctx context.Context, signature string, 
 	return s.MemoryStore.CreateAccessTokenSession(ctx, signature, r)
 }
 
-func (s *store) records() int { return len(s.AccessTokens) }
-
 // newHost starts one. set may change it before.
 func newHost(t testing.TB, format string, set ...func(*host)) *host {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -353,7 +351,7 @@ func (h *host) post(t testing.TB, path, client string, f url.Values) reply {
 	return h.send(t, h.request(t, path, client, f.Encode()))
 }
 
-// exchange asks for an exchange. pairs are names and values; token types go without the urn prefix.
+// ask asks for an exchange. pairs are names and values; token types go without the urn prefix.
 func (h *host) ask(t testing.TB, client string, pairs ...string) reply {
 	return h.post(t, "/token", client, form(pairs...))
 }
