@@ -1,6 +1,7 @@
 package fositeexchange_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -45,7 +46,25 @@ func TestR08_TheStorageHasTheLastWord(t *testing.T) {
 		require.Equal(t, []any{"https://orders.example", "https://billing.example"}, said["aud"])
 		require.LessOrEqual(t, got.body["expires_in"], 100.0)
 		h.refused(t, h.delegate(t, token, h.logIn(t, bob)), tokenexchange.InvalidRequest, "D04")
+
+		// Where the storage knows of none there is none.
+		silent := login{user: "alice", client: "webapp"}.with("aud", []string{"helpdesk"}, "scope", "orders:read", "exp", time.Now().Add(time.Hour).Unix(), "sub", "alice")
+		h.refused(t, h.delegate(t, h.logIn(t, silent), h.logIn(t, bob)), tokenexchange.InvalidRequest, "D04")
+		silent.audience = []string{"https://orders.example"}
+		h.refused(t, h.ask(t, "webapp", "subject_token", h.logIn(t, silent), "scope", "orders:read"), tokenexchange.InvalidScope, "D21")
+		require.NotContains(t, h.granted(t, h.ask(t, "webapp", "subject_token", h.logIn(t, silent))), "scope")
+		token = h.logIn(t, silent)
+		h.stored(token).SetExpiresAt(fosite.AccessToken, time.Time{})
+		h.refused(t, h.ask(t, "webapp", "subject_token", token), tokenexchange.InvalidRequest, "D26")
+		token = h.logIn(t, silent)
+		h.stored(token).(interface{ SetSubject(string) }).SetSubject("")
+		h.refused(t, h.ask(t, "webapp", "subject_token", token), tokenexchange.InvalidRequest, "R08")
 	})
+}
+
+// stored is the session of a token, as it is in the memory store.
+func (h *host) stored(token string) fosite.Session {
+	return h.store.AccessTokens[h.strategy.AccessTokenSignature(context.Background(), token)].GetSession()
 }
 
 // TestR08_RecordsThatAreNoGood: what no reader may take for less than it says ends the exchange.
