@@ -300,6 +300,32 @@ func TestR07_OneKindOfTokenForAnother(t *testing.T) {
 	h.refused(t, h.delegate(t, id, h.logIn(t, bob), "subject_token_type", "id_token"), tokenexchange.InvalidRequest, "the session has ended") // D29
 }
 
+// TestR08_OnlyTheStorageVouchesForAccessTokens, whatever the host's own verifier says of one, and an opaque token is no JWT.
+func TestR08_OnlyTheStorageVouchesForAccessTokens(t *testing.T) {
+	formats(t, func(t *testing.T, format string) {
+		h := newHost(t, format, func(h *host) {
+			jwks, err := h.exchange.IDTokens.JWKS()
+			require.NoError(t, err)
+			generous, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: issuer, JWKS: jwks, Live: h.live,
+				Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "at+jwt"}})
+			require.NoError(t, err)
+			h.exchange.Exchanger.Verify = tokenexchange.Verifiers{tokenexchange.TypeAccessToken: generous.Verify, tokenexchange.TypeJWT: generous.Verify}
+		})
+		got := h.ask(t, "webapp", "subject_token", h.logIn(t, alice))
+		h.granted(t, got)
+		again := h.ask(t, "webapp", "subject_token", got.token(), "subject_token_type", "jwt")
+		if format == opaque {
+			h.refused(t, again, tokenexchange.InvalidRequest, "R07: no JWT")
+		} else {
+			h.granted(t, again)
+		}
+		h.revoke(t, got.token())
+		for _, declared := range []string{"access_token", "jwt"} {
+			h.refused(t, h.ask(t, "webapp", "subject_token", got.token(), "subject_token_type", declared), tokenexchange.InvalidRequest, "")
+		}
+	})
+}
+
 // TestD23_ScopesThatAskForMoreTokens: no refresh token is made, whatever a rule says, and no ID token without IDTokens.
 func TestD23_ScopesThatAskForMoreTokens(t *testing.T) {
 	h := newHost(t, opaque, func(h *host) {
