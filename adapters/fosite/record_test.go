@@ -110,6 +110,17 @@ func TestD19_ASessionWithoutSubject(t *testing.T) {
 		machine := h.post(t, "/token", "backend", url.Values{"grant_type": {"client_credentials"}, "scope": {"orders:read"}})
 		require.Equal(t, map[string]any{"iss": issuer, "sub": "backend", "client_id": "backend"}, h.granted(t, act(machine.token()))["act"])
 		require.Equal(t, tokenexchange.KindClient, h.last(t).Facts.Actor.Token.Kind)
+
+		// What kind of party an exchanged token is about is on record, for all that a user may have the name of a client.
+		for subject, kind := range map[string]tokenexchange.Kind{
+			h.logIn(t, login{client: "webapp", scope: []string{"orders:read"}, audience: []string{"https://orders.example"}}): tokenexchange.KindClient,
+			h.logIn(t, alice): tokenexchange.KindUser,
+		} {
+			got := h.ask(t, "webapp", "subject_token", subject)
+			h.granted(t, got)
+			h.granted(t, h.ask(t, "webapp", "subject_token", got.token()))
+			require.Equal(t, kind, h.last(t).Facts.Subject.Token.Kind)
+		}
 	})
 }
 
