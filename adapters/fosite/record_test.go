@@ -352,7 +352,7 @@ func TestD23_ScopesThatAskForMoreTokens(t *testing.T) {
 	})
 	h.store.Clients["webapp"].(*fosite.DefaultClient).Scopes = []string{"openid", "offline", "offline_access", "orders:read"}
 	l := alice
-	l.scope = []string{"openid", "offline", "offline_access", "orders:read"}
+	l.user, l.scope = "bob", []string{"openid", "offline", "offline_access", "orders:read"}
 	token := h.logIn(t, l)
 	got := h.ask(t, "webapp", "subject_token", token)
 	require.Equal(t, http.StatusOK, got.status, got.text)
