@@ -52,6 +52,45 @@ func ParseToken(claims []byte) (Token, error) {
 	return c.Token, err
 }
 
+// ClaimsSet is the inverse of ParseToken: what the token says, by the names of its claims (RFC 7519 §4, RFC 8693 §4), as
+// values that encode as JSON. It is for a host that writes claims or answers introspection by itself. What is zero is left
+// out, and so is a scope that is known to be none. Type and Kind are no claims, and what is only in Claims is not in it.
+// The map is the caller's.
+func (t Token) ClaimsSet() map[string]any {
+	set := map[string]any{}
+	for name, value := range map[string]string{"iss": t.Issuer, "sub": t.Subject, "client_id": t.ClientID, "jti": t.ID,
+		"scope": t.Scope.String(), "acr": t.ACR} {
+		if value != "" {
+			set[name] = value
+		}
+	}
+	for name, date := range map[string]time.Time{"iat": t.Issued, "exp": t.Expires, "auth_time": t.AuthTime} {
+		if !date.IsZero() {
+			set[name] = date.Unix()
+		}
+	}
+	switch len(t.Audience) {
+	case 0:
+	case 1:
+		set["aud"] = t.Audience[0]
+	default:
+		set["aud"] = t.Audience
+	}
+	if len(t.AMR) > 0 {
+		set["amr"] = t.AMR
+	}
+	if t.Actor != nil {
+		set["act"] = t.Actor
+	}
+	if t.MayAct != nil {
+		set["may_act"] = t.MayAct
+	}
+	if t.Confirmation != (Confirmation{}) {
+		set["cnf"] = t.Confirmation
+	}
+	return set
+}
+
 // checkObject returns the payload if it is a JSON object that every reader reads alike.
 func checkObject(claims []byte) (payload strictjson.Member, err error) {
 	if payload, err = strictjson.Parse(claims); err != nil {
@@ -69,6 +108,7 @@ type claims struct {
 	named     string    // the sub claim as it stands, in whatever claim shape
 	notBefore time.Time // zero: no nbf
 	isEvent   bool      // it is a security event (RFC 8417), no token
+	hasSCP    bool      // it has scp, which is how some servers say scope
 }
 
 // readClaims reads a payload that checkObject has returned. Of a token that is not own, client_id, azp and a malformed
@@ -147,6 +187,8 @@ func (r *claimsReader) read(m strictjson.Member) (err error) {
 		t.AMR, err = parseStrings(m)
 	case "events":
 		r.c.isEvent = true
+	case "scp":
+		r.c.hasSCP = true
 	}
 	return err
 }

@@ -28,6 +28,23 @@ func TestParseToken_Everything(t *testing.T) {
 	require.Equal(t, "c", none.ClientID)
 }
 
+// TestToken_ClaimsSet: what ParseToken has read comes out as it went in, but for what is no claim of ours, and zero is nothing.
+func TestToken_ClaimsSet(t *testing.T) {
+	for _, text := range []string{
+		`{}`,
+		`{"iss":"https://as.example","sub":"alice","aud":["a","b"],"jti":"1","client_id":"shop","scope":"read write","act":{"sub":"bob","act":{"sub":"eve","x":1}},
+		"may_act":{"sub":"carol"},"iat":1800000000,"exp":1800003600,"cnf":{"jkt":"j","x5t#S256":"x"},"auth_time":1799999999,"acr":"gold","amr":["pwd"]}`,
+		`{"sub":"alice","aud":"a","cnf":{"jkt":"j"}}`,
+	} {
+		tok, err := tx.ParseToken([]byte(text))
+		require.NoError(t, err)
+		set, err := json.Marshal(tok.ClaimsSet())
+		require.NoError(t, err)
+		require.JSONEq(t, text, string(set))
+	}
+	require.Empty(t, tx.Token{Type: tx.TypeIDToken, Kind: tx.KindUser, Scope: tx.Scope{}, Claims: json.RawMessage(`{"x":1}`)}.ClaimsSet())
+}
+
 func TestParseToken_RefusesAndQuotesNothing(t *testing.T) {
 	const marker = "m4rk3r"
 	for _, text := range []string{``, ` `, `x`, `null`, `[]`, `"m4rk3r"`, `{"m4rk3r"}`, `{"sub":"m4rk3r"`, `{"sub":"m4rk3r"}x`, `{"sub":"m4rk3r","sub":"m4rk3r"}`, `{"m4rk3r":1,"m4rk3r":1}`, `{"sub":1}`, `{"sub":""}`, `{"sub":null}`, `{"iss":["m4rk3r"]}`,

@@ -275,7 +275,7 @@ func (s *trusted) check(p *claims, c Credential) (reason string) {
 		return "R08: no aud"
 	case p.isEvent:
 		return "R08: a security event or logout token"
-	case t.Type == TypeIDToken && t.Scope != nil:
+	case t.Type == TypeIDToken && (t.Scope != nil || p.hasSCP):
 		return "R07: an ID token with scope is a token of another kind"
 	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" && !slices.Contains(t.Audience, t.ClientID):
 		return "R07: an ID token that is not for its client is a token of another kind"

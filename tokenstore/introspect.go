@@ -50,42 +50,14 @@ func mayKnow(caller tokenexchange.Client, t tokenexchange.Token) bool {
 
 // introspection is what a token says, in the members of RFC 7662 §2.2 and RFC 8693 §4. What it does not say is left out.
 func introspection(t tokenexchange.Token) map[string]any {
-	m := map[string]any{"active": true, "iss": t.Issuer, "sub": t.Subject, "jti": t.ID, "exp": t.Expires.Unix()}
-	optional := func(name, value string) {
-		if value != "" {
-			m[name] = value
-		}
-	}
-	optional("client_id", t.ClientID)
-	optional("scope", t.Scope.String())
-	optional("acr", t.ACR)
+	m := t.ClaimsSet()
+	delete(m, "amr")
+	m["active"] = true
 	if t.Type == tokenexchange.TypeAccessToken {
 		m["token_type"] = "Bearer"
 		if t.Confirmation.JKT != "" {
 			m["token_type"] = "DPoP"
 		}
-	}
-	switch len(t.Audience) {
-	case 0:
-	case 1:
-		m["aud"] = t.Audience[0]
-	default:
-		m["aud"] = t.Audience
-	}
-	if !t.Issued.IsZero() {
-		m["iat"] = t.Issued.Unix()
-	}
-	if !t.AuthTime.IsZero() {
-		m["auth_time"] = t.AuthTime.Unix()
-	}
-	if t.Actor != nil {
-		m["act"] = t.Actor
-	}
-	if t.MayAct != nil {
-		m["may_act"] = t.MayAct
-	}
-	if t.Confirmation != (tokenexchange.Confirmation{}) {
-		m["cnf"] = t.Confirmation
 	}
 	return m
 }

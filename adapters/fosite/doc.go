@@ -6,37 +6,30 @@
 //		NewSession: func() fosite.Session { return new(oauth2.JWTSession) },
 //	}
 //	provider := compose.Compose(config, store, strategy, compose.OAuth2TokenIntrospectionFactory, exchange.Factory)
+//	mux.Handle("/token", fositeexchange.ReadForm(tokenEndpoint))
 //
-// A client needs tokenexchange.GrantType among its grant types. Access tokens, opaque ones and JWTs, are those of the
-// server's own strategy. One that is presented is verified by that strategy and looked up in the host's storage, which has
-// the last word on subject, client, scope, audience and expiry; act, may_act, cnf, auth_time, acr and amr come from the
-// extra claims of its session, where issued tokens have them too. A session without subject is about its client. The
-// session that the host hands to NewAccessRequest is not looked at: an exchanged token gets a new one.
+// A client needs tokenexchange.GrantType among its grant types. Access tokens are those of the server's own strategy, opaque
+// or JWTs. Of one that is presented the storage knows client, scope, audience and expiry; act, may_act, cnf, auth_time, acr
+// and amr come from the extra claims of its session. What is issued gets a new session: the one that the host hands to
+// NewAccessRequest is not looked at.
 //
 // # What fosite forces to be different
 //
-// Everything below stays as strict as tokenexchange.Exchanger.Handler or is stricter; codes and texts may be others.
+// What Exchanger.Handler refuses is refused here too; codes, texts and order may be others.
 //
-//   - What fosite refuses before any handler is asked is not audited, and has fosite's codes and words: another method is
-//     400 rather than 405; a missing grant type, and one that nobody handles, are invalid_request. So is a request without
-//     client authentication, and a 401 comes without WWW-Authenticate. Clients are authenticated before media type, size
-//     and query are looked at (R01, R02, R09, D03).
-//   - There are no refresh tokens. Fosite's own refresh handler would renew one without asking the policy, so the scopes that
-//     stand for one, Config.RefreshTokenScopes and offline_access, are no client's here: invalid_scope where they are asked
-//     for, left out where they are inherited, whatever the rule says (D23, D28).
-//   - Scopes of clients are compared as they are. A wildcard or a hierarchy of fosite's ScopeStrategy has no meaning, and
-//     Client.GetAudience, which is what a client may ask for, has none either: targets are the policy's (D21, D24).
-//   - A server whose strategy makes opaque tokens cannot issue the type jwt: invalid_request.
-//   - Fosite's OpenID Connect strategy writes the current time where a subject has no auth_time, so ID tokens are made by
-//     Config.IDTokens or not at all (D27). JWTs of fosite have the same typ whether they are access or ID tokens: what is
-//     presented as an ID token of this server is refused if it says scp, as all of fosite's access tokens do.
-//   - Every exchange has a request ID of its own. Were it that of the subject token, its client could revoke the login, and
-//     the memory store, which keeps one signature for each ID, would lose sight of it. Instead the record of an exchanged
-//     token names the tokens it was made from, in Request.Form, and as soon as fosite's storage has one of them no more, it is
-//     refused at the next exchange and inactive at introspection by this provider. Its own record stays until it expires:
-//     whoever asks the storage alone still finds it. A refresh of the login ends its access token, and so what was exchanged
-//     from that one. A storage that drops the form, or expired records before an outliving token has expired, cannot do this.
-//   - A chain of actors goes through the host's encoding of a session. Where that is JSON into a map, the order of members
-//     and digits beyond a float64 are not kept (D12).
-//   - An access token without expiry in its session is refused; fosite would take the configured lifespan for it (D25).
+//   - What fosite refuses before it asks a handler is not audited, and has its codes and words: another method is 400, no client
+//     authentication and an unknown grant are invalid_request, a 401 has no WWW-Authenticate. The client is authenticated
+//     before media type and query are looked at, so what is wrong with these is audited (R01, R02, R09, D03).
+//   - There are no refresh tokens: fosite's own handler would renew one without asking the policy. The scopes that stand for
+//     one, Config.RefreshTokenScopes and offline_access, are no client's here (D23, D28).
+//   - Scopes are compared as they are, whatever fosite's ScopeStrategy; Client.GetAudience means nothing (D21, D24).
+//   - A strategy that makes opaque tokens issues no type jwt: invalid_request.
+//   - ID tokens are made by Config.IDTokens: fosite's strategy invents an auth_time (D27). Those that fosite makes at a login
+//     say no azp, so an actor who comes with one has no client_id in act.
+//   - An access token whose session says no expiry is refused; fosite would take the configured lifespan for it (D25).
+//   - A session decoded from JSON has the members of an actor sorted, and no digits beyond a float64 (D12).
+//   - The record of an exchanged token names those it was made from, in Request.Form. Once the storage lacks one of them it is
+//     refused here, and inactive at introspection by this provider; its own record stays, for whoever asks the storage. So a
+//     refresh of a login ends what was made from its access token. It has a request ID of its own, or the client of an exchange
+//     could revoke the login. A storage must keep the form, and expired records as long as a rule lets a token outlive them.
 package fositeexchange

@@ -48,6 +48,7 @@ type Minted struct {
 // Server is a token endpoint under test, over an Exchanger that Exchanger has made.
 type Server struct {
 	Name   string // as in the table: net/http, fosite, zitadel/oidc
+	Format string // of its access tokens: opaque, JWT; may be empty where that makes no difference
 	Issuer string
 	URL    string // of the token endpoint
 	HTTP   *http.Client

@@ -25,7 +25,13 @@ func Run(t *testing.T, s Server) {
 	table := usual()
 	for _, c := range table.Cases {
 		t.Run(c.Name, func(t *testing.T) {
-			differs := c.Differs[s.Name]
+			differs, ok := c.Differs[s.Name+" "+s.Format]
+			if !ok {
+				differs = c.Differs[s.Name]
+			}
+			if differs.Steps != nil {
+				c.Steps = differs.Steps
+			}
 			r := &run{Server: s, T: t, world: table.World, tokens: map[string]string{}}
 			for i, step := range c.Steps {
 				if other, ok := differs.Expect[i+1]; ok {

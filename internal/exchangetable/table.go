@@ -24,7 +24,7 @@ type scenario struct {
 	Name    string                `json:"name"`
 	Rows    []string              `json:"rows"` // that it proves
 	Steps   []step                `json:"steps"`
-	Differs map[string]difference `json:"differs,omitempty"` // by Server.Name
+	Differs map[string]difference `json:"differs,omitempty"` // by Server.Name, or by that and Server.Format
 }
 
 // step is one request. In the form, $name is the token of that name in the world, minted for this case, and $step1 the
@@ -84,7 +84,8 @@ type expectation struct {
 // difference is what a framework forces to be different.
 type difference struct {
 	Why    string              `json:"why"`
-	Expect map[int]expectation `json:"expect"` // by number of the step, in place of the usual
+	Expect map[int]expectation `json:"expect,omitempty"` // by number of the step, in place of the usual
+	Steps  []step              `json:"steps,omitempty"`  // in place of the usual ones, where those cannot be had at all
 }
 
 // read reads a table strictly.

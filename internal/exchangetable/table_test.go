@@ -14,7 +14,7 @@ import (
 )
 
 // servers are the names that a difference may be of.
-var servers = []string{"net/http", "fosite", "zitadel/oidc"}
+var servers = []string{"net/http", "fosite", "fosite opaque", "zitadel/oidc"}
 
 // rows are the rules of each letter.
 var rows = map[string]int{"R": 17, "D": 30, "I": 12}
@@ -41,7 +41,7 @@ func TestTable_IsWellFormed(t *testing.T) {
 			checkStep(t, c.Name, w, s, i, used)
 			checkExpectation(t, c.Name, s.Expect, used)
 		}
-		checkDifferences(t, c, used)
+		checkDifferences(t, c, w, used)
 		if len(c.Differs) == 0 {
 			everywhere++
 		}
@@ -95,11 +95,15 @@ func checkExpectation(t *testing.T, name string, e expectation, used map[string]
 	assert.Equal(t, refusal, e, "%s: parts of an answer", name)
 }
 
-func checkDifferences(t *testing.T, c scenario, used map[string]bool) {
+func checkDifferences(t *testing.T, c scenario, w world, used map[string]bool) {
 	for server, d := range c.Differs {
 		assert.Contains(t, servers, server, c.Name)
 		assert.NotEmpty(t, d.Why, "%s: why", c.Name)
-		assert.NotEmpty(t, d.Expect, "%s: what is expected otherwise", c.Name)
+		assert.NotEqual(t, len(d.Steps) > 0, len(d.Expect) > 0, "%s: other steps, or expected otherwise", c.Name)
+		for i, s := range d.Steps {
+			checkStep(t, c.Name, w, s, i, used)
+			checkExpectation(t, c.Name, s.Expect, used)
+		}
 		for number, e := range d.Expect {
 			assert.True(t, number >= 1 && number <= len(c.Steps), "%s: step %d", c.Name, number)
 			checkExpectation(t, c.Name, e, used)

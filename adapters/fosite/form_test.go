@@ -1,0 +1,179 @@
+package fositeexchange_test
+
+import (
+	"bytes"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
+
+// refused asserts an answer with a code and the one description that goes with it, and that nothing has been recorded but
+// the refusal, for the reason.
+func (h *host) refused(t testing.TB, r reply, code tokenexchange.Code, reason string) {
+	t.Helper()
+	require.Equal(t, string(code), r.error(), r.text)
+	require.Equal(t, code.Status(), r.status)
+	require.Len(t, r.body, 2, "nothing but code and description")
+	require.Equal(t, "no-store", r.header.Get("Cache-Control"), "R12")
+	require.ErrorIs(t, h.last(t).Err, code, "I07")
+	require.Contains(t, h.last(t).Err.Error(), reason, "I07")
+	require.Empty(t, h.last(t).TokenID)
+}
+
+func (h *host) granted(t testing.TB, r reply) map[string]any {
+	t.Helper()
+	require.Equal(t, http.StatusOK, r.status, r.text)
+	require.NoError(t, h.last(t).Err)
+	said := h.says(t, r.token())
+	require.NotNil(t, said, "the issued token is good")
+	require.Equal(t, h.last(t).TokenID, said["jti"])
+	return said
+}
+
+var alice = login{user: "alice", client: "webapp", scope: []string{"orders:read", "orders:write"}, audience: []string{"https://orders.example", "https://billing.example"}}
+
+// bob acts for alice through the helpdesk.
+var (
+	aliceAtHelpdesk = login{user: "alice", client: "webapp", scope: []string{"orders:read", "orders:write"}, audience: []string{"helpdesk"}}
+	bob             = login{user: "bob", client: "helpdesk", scope: []string{"orders:read"}, audience: []string{"helpdesk"}}
+)
+
+// TestR04_WhatFositeDoesToAForm: a parameter that fosite drops, splits or takes one value of must not make a request wider.
+func TestR04_WhatFositeDoesToAForm(t *testing.T) {
+	h := newHost(t, opaque)
+	token := h.logIn(t, alice)
+	body := form("subject_token", token).Encode()
+	send := func(more string) reply { return h.send(t, h.request(t, "/token", "webapp", body+more)) }
+	require.Equal(t, "orders:read orders:write", h.granted(t, send("&scope=&audience=&resource=&actor_token=&actor_token_type=&code=x"))["scope"])
+	for _, name := range []string{"grant_type", "subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type", "scope", "flavour"} {
+		for _, more := range []string{"=&%s=", "=x&%s=", "=&%s=x", "=x&%s=x"} {
+			h.refused(t, send("&"+name+strings.ReplaceAll(more, "%s", name)), tokenexchange.InvalidRequest, "repeated")
+		}
+	}
+	h.refused(t, send("&audience=https://orders.example+https://billing.example"), tokenexchange.InvalidTarget, "D24")
+	h.refused(t, send("&scope=orders:read++orders:write"), tokenexchange.InvalidScope, "scope is malformed")
+	h.refused(t, send("&grant_type=client_credentials"), tokenexchange.InvalidRequest, "grant_type is repeated")
+
+	// net/http leaves out what it cannot parse, and fosite does not look at its error.
+	h.refused(t, send("&scope=orders:read;x"), tokenexchange.InvalidScope, "D21")
+	before := len(h.audit.Events())
+	for _, malformed := range []string{"&scope=%zz", "&scope=%", "&%zz=1"} {
+		got := send(malformed)
+		require.Equal(t, http.StatusBadRequest, got.status, malformed)
+		require.Equal(t, "invalid_request", got.error(), malformed)
+	}
+	require.Len(t, h.audit.Events(), before, "fosite has refused a form without anything in it")
+}
+
+// TestR01_OnlyAForm: fosite would take multipart bodies too.
+func TestR01_OnlyAForm(t *testing.T) {
+	h := newHost(t, opaque)
+	f := form("subject_token", h.logIn(t, alice))
+	var parts bytes.Buffer
+	w := multipart.NewWriter(&parts)
+	for name, values := range f {
+		require.NoError(t, w.WriteField(name, values[0]))
+	}
+	require.NoError(t, w.Close())
+	r := h.request(t, "/token", "webapp", parts.String())
+	r.Header.Set("Content-Type", w.FormDataContentType())
+	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R01: not a form")
+
+	r = h.request(t, "/token", "webapp", f.Encode())
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=latin1")
+	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R01: not a form")
+
+	for _, name := range []string{"grant_type", "subject_token", "audience", "resource", "scope", "client_id", "client_secret", "client_assertion"} {
+		r = h.request(t, "/token", "webapp", f.Encode())
+		r.URL.RawQuery = name + "=x"
+		h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R01: a parameter of the body in the query")
+	}
+	r = h.request(t, "/token", "webapp", "")
+	r.URL.RawQuery = f.Encode()
+	require.Equal(t, "invalid_request", h.send(t, r).error())
+
+	r = h.request(t, "/token", "webapp", f.Encode()+"&client_secret=x")
+	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R09: two ways of client authentication")
+	r = h.request(t, "/token", "webapp", f.Encode())
+	r.URL.RawQuery = "tenant=7"
+	h.granted(t, h.send(t, r))
+
+	t.Run("R10", func(t *testing.T) {
+		long := h.request(t, "/token", "webapp", f.Encode()+"&flavour="+strings.Repeat("x", 1<<20))
+		require.Equal(t, "invalid_request", h.send(t, long).error())
+		targets := slicesOf("audience", "https://orders.example", 17)
+		h.refused(t, h.ask(t, "webapp", append([]string{"subject_token", f.Get("subject_token")}, targets...)...), tokenexchange.InvalidTarget, "R10")
+	})
+}
+
+func slicesOf(name, value string, n int) (pairs []string) {
+	for range n {
+		pairs = append(pairs, name, value)
+	}
+	return pairs
+}
+
+// TestR01_WithoutReadForm: a host that has forgotten it finds out at once, and grants nothing.
+func TestR01_WithoutReadForm(t *testing.T) {
+	h := newHost(t, opaque, func(h *host) { h.unread = true })
+	got := h.ask(t, "webapp", "subject_token", h.logIn(t, alice))
+	require.Equal(t, http.StatusInternalServerError, got.status)
+	require.Equal(t, "server_error", got.error())
+	require.NotContains(t, got.text, "ReadForm")
+	require.Len(t, h.store.AccessTokens, 1, "nothing was issued")
+}
+
+// TestR01_ReadFormLeavesOtherGrantsAlone: they see what they saw before.
+func TestR01_ReadFormLeavesOtherGrantsAlone(t *testing.T) {
+	h := newHost(t, opaque)
+	got := h.post(t, "/token", "backend", url.Values{"grant_type": {"client_credentials"}, "scope": {"orders:read"}})
+	require.Equal(t, http.StatusOK, got.status, got.text)
+	require.Equal(t, "orders:read", h.says(t, got.token())["scope"])
+
+	var parts bytes.Buffer
+	w := multipart.NewWriter(&parts)
+	require.NoError(t, w.WriteField("grant_type", "client_credentials"))
+	require.NoError(t, w.Close())
+	r := h.request(t, "/token", "backend", parts.String())
+	r.Header.Set("Content-Type", w.FormDataContentType())
+	r.URL.RawQuery = "scope=orders:read"
+	require.Equal(t, http.StatusOK, h.send(t, r).status)
+	require.Empty(t, h.audit.Events())
+}
+
+// TestR09_WhatFositeAnswersItself is what the doc comment says of refusals before any handler is asked: they are refusals,
+// but other codes, without WWW-Authenticate, and not on record.
+func TestR09_WhatFositeAnswersItself(t *testing.T) {
+	h := newHost(t, opaque)
+	f := form("subject_token", h.logIn(t, alice))
+	r := h.request(t, "/token", "webapp", f.Encode())
+	r.Method = http.MethodPut
+	got := h.send(t, r)
+	require.Equal(t, http.StatusBadRequest, got.status, "R01: net/http has 405")
+	require.Equal(t, "invalid_request", got.error())
+
+	r = h.request(t, "/token", "", f.Encode())
+	got = h.send(t, r)
+	require.Equal(t, "invalid_request", got.error(), "no client: net/http has 401")
+	r.SetBasicAuth("webapp", "wrong")
+	got = h.post(t, "/token", "", f)
+	require.Equal(t, "invalid_request", got.error())
+	r = h.request(t, "/token", "", f.Encode())
+	r.SetBasicAuth("webapp", "wrong")
+	got = h.send(t, r)
+	require.Equal(t, http.StatusUnauthorized, got.status)
+	require.Equal(t, "invalid_client", got.error())
+	require.Empty(t, got.header.Values("WWW-Authenticate"))
+
+	r = h.request(t, "/token", "", f.Encode())
+	r.SetBasicAuth("webapp", "wrong")
+	r.URL.RawQuery = "scope=x"
+	require.Equal(t, "invalid_client", h.send(t, r).error(), "D03: net/http looks at the query first")
+	require.Empty(t, h.audit.Events())
+}

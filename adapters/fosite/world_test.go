@@ -1,0 +1,419 @@
+package fositeexchange_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/storage"
+	"github.com/ory/fosite/token/jwt"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	fositeexchange "github.com/go-tokenexchange/tokenexchange/adapters/fosite"
+	"github.com/go-tokenexchange/tokenexchange/internal/exchangetable"
+	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+)
+
+const issuer = "https://as.example"
+
+// The formats of access tokens.
+const (
+	opaque  = "opaque"
+	jwtForm = "JWT"
+)
+
+// formats runs a test on a server of each format.
+func formats(t *testing.T, test func(t *testing.T, format string)) {
+	for _, format := range []string{opaque, jwtForm} {
+		t.Run(format, func(t *testing.T) { test(t, format) })
+	}
+}
+
+// host is a fosite server on loopback, with the world of the table.
+type host struct {
+	format   string
+	config   *fosite.Config
+	store    *store
+	strategy compose.CommonStrategy
+	exchange fositeexchange.Config
+	provider fosite.OAuth2Provider
+	audit    *tokenexchangetest.Recorder
+	web      *httptest.Server
+	clients  map[string]exchangetable.Client
+	ended    sync.Map // users whose session has ended
+
+	unread bool // the token endpoint is not behind ReadForm
+}
+
+// store is fosite's memory store, with faults.
+type store struct {
+	*storage.MemoryStore
+	mu    sync.Mutex
+	fails map[string]error // by method
+	panic bool
+}
+
+func (s *store) fail(method string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fails[method] = err
+}
+
+func (s *store) fault(method string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails[method] != nil && s.panic {
+		panic(s.fails[method])
+	}
+	return s.fails[method]
+}
+
+func (s *store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+	if err := s.fault("get"); err != nil {
+		return nil, err
+	}
+	return s.MemoryStore.GetAccessTokenSession(ctx, signature, session)
+}
+
+func (s *store) CreateAccessTokenSession(ctx context.Context, signature string, r fosite.Requester) error {
+	if err := s.fault("create"); err != nil {
+		_ = s.MemoryStore.CreateAccessTokenSession(ctx, signature, r) // a write of which nobody knows whether it took place
+		return err
+	}
+	return s.MemoryStore.CreateAccessTokenSession(ctx, signature, r)
+}
+
+// newHost starts one. set may change it before.
+func newHost(t testing.TB, format string, set ...func(*host)) *host {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	keyOf := func(context.Context) (any, error) { return key, nil }
+	// Fosite fills in a strategy that is nil when it first needs it, which is a data race of its own.
+	config := &fosite.Config{ScopeStrategy: fosite.WildcardScopeStrategy, AudienceMatchingStrategy: fosite.DefaultAudienceMatchingStrategy, GlobalSecret: []byte("a secret of at least thirty-two bytes"), ClientSecretsHasher: plain{},
+		AccessTokenIssuer: issuer, IDTokenIssuer: issuer, SendDebugMessagesToClients: true}
+	h := &host{format: format, config: config, clients: map[string]exchangetable.Client{},
+		store: &store{MemoryStore: storage.NewMemoryStore(), fails: map[string]error{}}}
+	h.strategy = compose.CommonStrategy{CoreStrategy: compose.NewOAuth2HMACStrategy(config),
+		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(keyOf, config), Signer: &jwt.DefaultSigner{GetPrivateKey: keyOf}}
+	if format == jwtForm {
+		h.strategy.CoreStrategy = compose.NewOAuth2JWTStrategy(keyOf, compose.NewOAuth2HMACStrategy(config), config)
+	}
+	for _, c := range exchangetable.Clients() {
+		h.register(c)
+	}
+	x, audit := exchangetable.Exchanger(issuer)
+	h.audit = audit
+	idTokens := &tokenexchange.JWTIssuer{Key: key}
+	jwks, err := idTokens.JWKS()
+	require.NoError(t, err)
+	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: issuer, JWKS: jwks, Live: h.live,
+		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: ""}})
+	require.NoError(t, err)
+	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeIDToken: verifier.Verify, tokenexchange.TypeJWT: verifier.Verify}
+	h.exchange = fositeexchange.Config{Exchanger: *x, NewSession: h.newSession, Client: h.complete, IDTokens: idTokens}
+	for _, change := range set {
+		change(h)
+	}
+	h.serve(t)
+	return h
+}
+
+func (h *host) register(c exchangetable.Client) {
+	grants := []string{"authorization_code", "client_credentials", "refresh_token"}
+	if !c.NoGrant {
+		grants = append(grants, tokenexchange.GrantType)
+	}
+	h.clients[c.ID] = c
+	h.store.Clients[c.ID] = &fosite.DefaultClient{ID: c.ID, Secret: []byte(c.Secret), Scopes: append([]string{"offline"}, c.Scope...), Public: c.Secret == "",
+		GrantTypes: grants, ResponseTypes: []string{"code"}, RedirectURIs: []string{"https://app.example/callback"},
+		Audience: []string{"https://orders.example", "https://gateway.example", "helpdesk"}}
+}
+
+// plain keeps secrets as they are, since many of these tests are about many requests.
+type plain struct{}
+
+func (plain) Hash(_ context.Context, secret []byte) ([]byte, error) { return secret, nil }
+func (plain) Compare(_ context.Context, kept, secret []byte) error {
+	if len(kept) == 0 || subtle.ConstantTimeCompare(kept, secret) == 0 {
+		return errors.New("a wrong secret")
+	}
+	return nil
+}
+
+// live is Trust.Live.
+func (h *host) live(_ context.Context, t tokenexchange.Token) error {
+	if _, ended := h.ended.Load(t.Subject); ended {
+		return fmt.Errorf("%w: the session has ended", tokenexchange.InvalidRequest)
+	}
+	return nil
+}
+
+func (h *host) newSession() fosite.Session {
+	if h.format == jwtForm {
+		return &oauth2.JWTSession{}
+	}
+	return &fosite.DefaultSession{}
+}
+
+// complete is Config.Client.
+func (h *host) complete(_ *http.Request, registered fosite.Client, c *tokenexchange.Client) error {
+	c.Audiences = h.clients[registered.GetID()].Audiences
+	return nil
+}
+
+// serve starts the server, or another one in its place.
+func (h *host) serve(t testing.TB) {
+	h.config.AuthorizeEndpointHandlers, h.config.TokenEndpointHandlers = nil, nil
+	h.config.TokenIntrospectionHandlers, h.config.RevocationHandlers = nil, nil
+	h.provider = compose.Compose(h.config, h.store, h.strategy, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
+		compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory,
+		h.exchange.Factory)
+	mux := http.NewServeMux()
+	mux.Handle("/token", fositeexchange.ReadForm(http.HandlerFunc(h.token)))
+	if h.unread {
+		mux = http.NewServeMux()
+		mux.HandleFunc("/token", h.token)
+	}
+	mux.HandleFunc("/authorize", h.authorize)
+	mux.HandleFunc("/introspect", h.introspect)
+	mux.HandleFunc("/revoke", func(w http.ResponseWriter, r *http.Request) {
+		h.provider.WriteRevocationResponse(r.Context(), w, h.provider.NewRevocationRequest(r.Context(), r))
+	})
+	h.web = httptest.NewServer(mux)
+	t.Cleanup(h.web.Close)
+}
+
+// token is the token endpoint as fosite's documentation has it.
+func (h *host) token(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	// A session that says too much, and scopes that a host grants without a look: neither must get into an exchanged token.
+	session := h.session("mallory", map[string]any{"poison": "poison"})
+	if r.PostFormValue("grant_type") == tokenexchange.GrantType {
+		session = h.session("mallory", map[string]any{"poison": "poison", "act": map[string]any{"sub": "mallory"}})
+	}
+	ar, err := h.provider.NewAccessRequest(ctx, r, session)
+	if err != nil {
+		h.provider.WriteAccessError(ctx, w, ar, err)
+		return
+	}
+	for _, scope := range ar.GetRequestedScopes() { // as hosts do for client_credentials, and some for every grant
+		ar.GrantScope(scope)
+	}
+	resp, err := h.provider.NewAccessResponse(ctx, ar)
+	if err != nil {
+		h.provider.WriteAccessError(ctx, w, ar, err)
+		return
+	}
+	h.provider.WriteAccessResponse(ctx, w, ar, resp)
+}
+
+// authorize is the authorization endpoint. Whoever is named in the parameter login has just logged in.
+func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
+	ar, err := h.provider.NewAuthorizeRequest(r.Context(), r)
+	if err != nil {
+		h.provider.WriteAuthorizeError(r.Context(), w, ar, err)
+		return
+	}
+	for _, scope := range ar.GetRequestedScopes() {
+		ar.GrantScope(scope)
+	}
+	for _, audience := range ar.GetRequestedAudience() {
+		ar.GrantAudience(audience)
+	}
+	resp, err := h.provider.NewAuthorizeResponse(r.Context(), ar, h.session(r.FormValue("login"), nil))
+	if err != nil {
+		h.provider.WriteAuthorizeError(r.Context(), w, ar, err)
+		return
+	}
+	h.provider.WriteAuthorizeResponse(r.Context(), w, ar, resp)
+}
+
+func (h *host) introspect(w http.ResponseWriter, r *http.Request) {
+	resp, err := h.provider.NewIntrospectionRequest(r.Context(), r, h.newSession())
+	if err != nil {
+		h.provider.WriteIntrospectionError(r.Context(), w, err)
+		return
+	}
+	h.provider.WriteIntrospectionResponse(r.Context(), w, resp)
+}
+
+// session is that of a login.
+func (h *host) session(user string, claims map[string]any) fosite.Session {
+	if h.format == jwtForm {
+		s := &oauth2.JWTSession{Subject: user, JWTClaims: &jwt.JWTClaims{Subject: user}}
+		for name, value := range claims {
+			s.JWTClaims.Add(name, value)
+		}
+		return s
+	}
+	return &fosite.DefaultSession{Subject: user, Extra: claims}
+}
+
+// login is an access token that fosite issues for one of its own grants.
+type login struct {
+	user     string // empty: client credentials
+	client   string
+	scope    []string
+	audience []string
+	lifetime time.Duration // zero: an hour
+	claims   map[string]any
+}
+
+// logIn makes an access token by fosite's own means.
+func (h *host) logIn(t testing.TB, l login) string {
+	if l.lifetime == 0 {
+		l.lifetime = time.Hour
+	}
+	r := fosite.NewAccessRequest(h.session(l.user, l.claims))
+	r.GrantTypes = fosite.Arguments{"authorization_code"}
+	if l.user == "" {
+		r.GrantTypes = fosite.Arguments{"client_credentials"}
+	}
+	r.Client, r.Form = h.store.Clients[l.client], url.Values{"grant_type": r.GrantTypes}
+	r.GetSession().SetExpiresAt(fosite.AccessToken, time.Now().Add(l.lifetime).UTC().Truncate(time.Second))
+	for _, scope := range l.scope {
+		r.GrantScope(scope)
+	}
+	for _, audience := range l.audience {
+		r.GrantAudience(audience)
+	}
+	resp := fosite.NewAccessResponse()
+	helper := oauth2.HandleHelper{AccessTokenStrategy: h.strategy, AccessTokenStorage: h.store, Config: h.config}
+	_, err := helper.IssueAccessToken(t.Context(), time.Hour, r, resp)
+	require.NoError(t, err)
+	return resp.GetAccessToken()
+}
+
+// idToken makes an ID token by fosite's own means.
+func (h *host) idToken(t testing.TB, client string, claims jwt.IDTokenClaims) string {
+	r := fosite.NewAccessRequest(&openid.DefaultSession{Claims: &claims, Subject: claims.Subject})
+	r.Client = h.store.Clients[client]
+	value, err := h.strategy.GenerateIDToken(t.Context(), time.Hour, r)
+	require.NoError(t, err)
+	return value
+}
+
+// reply is what came back over HTTP.
+type reply struct {
+	status int
+	header http.Header
+	body   map[string]any
+	text   string
+}
+
+func (r reply) token() string       { return fmt.Sprint(r.body["access_token"]) }
+func (r reply) error() string       { return fmt.Sprint(r.body["error"]) }
+func (r reply) description() string { return fmt.Sprint(r.body["error_description"]) }
+
+func (h *host) send(t testing.TB, r *http.Request) reply {
+	resp, err := h.web.Client().Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	got := reply{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	_ = json.Unmarshal(text, &got.body)
+	return got
+}
+
+// request is a POST of a client with a form as its body.
+func (h *host) request(t testing.TB, path, client, body string) *http.Request {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.web.URL+path, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if secret := h.clients[client].Secret; secret != "" {
+		r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(secret))
+	}
+	return r
+}
+
+func (h *host) post(t testing.TB, path, client string, f url.Values) reply {
+	return h.send(t, h.request(t, path, client, f.Encode()))
+}
+
+// ask asks for an exchange. pairs are names and values; token types go without the urn prefix.
+func (h *host) ask(t testing.TB, client string, pairs ...string) reply {
+	return h.post(t, "/token", client, form(pairs...))
+}
+
+func form(pairs ...string) url.Values {
+	f := url.Values{"grant_type": {tokenexchange.GrantType}}
+	for pair := range slices.Chunk(pairs, 2) {
+		f.Add(pair[0], pair[1])
+	}
+	for _, name := range []string{"subject_token", "actor_token"} {
+		if f.Has(name) && !f.Has(name+"_type") {
+			f.Set(name+"_type", "access_token")
+		}
+	}
+	for name, values := range f {
+		for i, value := range values {
+			if strings.HasSuffix(name, "_token_type") && value != "" && !strings.Contains(value, ":") {
+				values[i] = "urn:ietf:params:oauth:token-type:" + value
+			}
+		}
+	}
+	return f
+}
+
+// says is what the server says of an access token: introspection, by a client that is not the token's.
+func (h *host) says(t testing.TB, token string) map[string]any {
+	got := h.post(t, "/introspect", "backend", url.Values{"token": {token}})
+	if got.body["active"] != true {
+		return nil
+	}
+	return got.body
+}
+
+// revoke is RFC 7009, by the client that the token was issued to.
+func (h *host) revoke(t testing.TB, token string) {
+	client := fmt.Sprint(h.says(t, token)["client_id"])
+	require.Equal(t, http.StatusOK, h.post(t, "/revoke", client, url.Values{"token": {token}}).status)
+	require.Nil(t, h.says(t, token))
+}
+
+// payload is what a JWT of the server says, once its key has verified it.
+func (h *host) payload(t testing.TB, token string) []byte {
+	_, err := h.strategy.Signer.Validate(t.Context(), token)
+	require.NoError(t, err)
+	text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	require.NoError(t, err)
+	return text
+}
+
+func claims(t testing.TB, payload []byte) (c map[string]any) {
+	require.NoError(t, json.Unmarshal(payload, &c))
+	return c
+}
+
+// last is the event of the last exchange.
+func (h *host) last(t testing.TB) tokenexchange.Event {
+	events := h.audit.Events()
+	require.NotEmpty(t, events)
+	return events[len(events)-1]
+}
+
+// everybody may act for everybody.
+type everybody struct{}
+
+func (everybody) AuthorizeActor(context.Context, tokenexchange.Facts) error { return nil }
