@@ -160,8 +160,8 @@ func TestManagementAPI(t *testing.T) {
 			a := r.get("/api/users", acted.text("access_token"))
 			require.Equal(t, http.StatusForbidden, a.status, "%s %s", shape, format)
 			require.Equal(t, "insufficient_scope", a.code())
-			require.Equal(t, "adam", r.last()["subject"], "%s", shape)
-			require.Equal(t, "gustav", r.last()["actor"], "%s", shape)
+			require.Equal(t, "adam", inside(r.last(), "subject", "id"), "%s", shape)
+			require.Equal(t, "gustav", inside(r.last(), "actor", "id"), "%s", shape)
 			if format == tokenexchange.TypeJWT {
 				require.Contains(t, claims(t, acted.text("access_token")), shape)
 			}
