@@ -76,9 +76,10 @@ func (s *server) resolveClient(id string) (tokenexchange.Subject, error) {
 	}, nil
 }
 
-// authorizer says who may act for whom, in addition to the policy. One yes is enough, and none of the four can be had by
-// asking for it: the subject's own token names the actor, the actor's role reaches the subject, the subject's token was
-// sent to the service that wants to act, or nobody acts who did not act already. Some clients must also say why.
+// authorizer says who may act for whom, in addition to the policy. One yes is enough, and none of the five can be had by
+// asking for it: the subject's own token names the actor, the actor's role reaches the subject, the subject is an account of
+// the actor, the subject's token was sent to the service that wants to act, or nobody acts who did not act already. Some
+// clients must also say why.
 func (s *server) authorizer(w *world) tokenexchange.ActorAuthorizer {
 	roles := actors.Roles{}
 	for name, r := range w.Roles {
@@ -86,7 +87,7 @@ func (s *server) authorizer(w *world) tokenexchange.ActorAuthorizer {
 			roles[name] = actors.Reach{Administrators: r.Impersonates.Administrators, AnyTenant: r.Impersonates.AnyOrganization}
 		}
 	}
-	return actors.All(actors.Func(s.reasonStated), actors.Any(actors.MayAct(), roles, actors.InAudience(), actors.Func(nobodyNew)))
+	return actors.All(actors.Func(s.reasonStated), actors.Any(actors.MayAct(), roles, actors.Func(s.related), actors.InAudience(), actors.Func(nobodyNew)))
 }
 
 // nobodyNew says yes where an exchange adds no power over anybody: a login or a client's own token, a token of the client

@@ -61,7 +61,7 @@ func (s *server) embed(w *world, o options) error {
 	if w.UserIDType != "" {
 		s.exchanger.Verify[w.UserIDType] = s.verifyUserID
 	}
-	return nil
+	return s.tellUsers(w, o)
 }
 
 // trust is whose signatures are believed, and for what: this server, the issuers of the world, and every client that has a

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/notify"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -39,6 +40,7 @@ type server struct {
 	signer    *tokenexchange.JWTIssuer
 	jwks      []byte
 	tokens    *tokenstore.Tokens
+	notices   *notify.Sink // nil: nobody is told anything
 	policy    *tokenexchange.Policy
 	ownPolicy *tokenexchange.Policy
 	exchanger *tokenexchange.Exchanger
@@ -50,6 +52,7 @@ type options struct {
 	Key    crypto.Signer    // nil: a new one, for ES256
 	Store  tokenstore.Store // nil: in memory
 	Log    slog.Handler     // audit events and everything else; nil: nowhere
+	Send   sender           // delivers what the notification of the world makes; nil: into the log
 	Now    func() time.Time // nil: time.Now
 }
 
@@ -111,6 +114,10 @@ func (s *server) routes(w *world) (http.Handler, error) {
 	mux.Handle("GET /.well-known/oauth-authorization-server", document("application/json", metadata))
 	mux.Handle("GET /.well-known/openid-configuration", document("application/json", metadata))
 	mux.Handle("GET /api/users", s.management(w))
+	if w.Management.Delegations != "" {
+		mux.Handle("GET /api/delegations", s.delegations(w, s.listDelegations))
+		mux.Handle("DELETE /api/delegations/{id}", s.delegations(w, s.endDelegation))
+	}
 	return mux, nil
 }
 

@@ -32,9 +32,10 @@ type world struct {
 	Users         []user           `json:"users"`
 	Clients       []client         `json:"clients"`
 	Issuers       []foreignIssuer  `json:"foreign_issuers"`
-	Policy        json.RawMessage  `json:"policy"`  // {"rules": [...]}, read by tokenexchange.ParsePolicy
-	MayAct        map[string]party `json:"may_act"` // by the name of a rule: who may act with what it grants
-	Logins        map[string]login `json:"logins"`  // what -demo logs in, by the name under which it prints the tokens
+	Policy        json.RawMessage  `json:"policy"`       // {"rules": [...]}, read by tokenexchange.ParsePolicy
+	MayAct        map[string]party `json:"may_act"`      // by the name of a rule: who may act with what it grants
+	Notification  *notification    `json:"notification"` // what users are told when somebody begins to act for them; nil: nothing
+	Logins        map[string]login `json:"logins"`       // what -demo logs in, by the name under which it prints the tokens
 }
 
 // lifetimes are how long the tokens of logins and of client_credentials live; a rule says it for exchanged ones.
@@ -47,7 +48,10 @@ type lifetimes struct {
 // managementAPI is how tokens must look to be accepted by this server's own API.
 type managementAPI struct {
 	Audience string `json:"audience"`
-	Scope    string `json:"scope"`
+	Scope    string `json:"scope"` // of GET /api/users
+
+	// Delegations is the scope of /api/delegations, where users see and end what others may do for them. Empty: nobody may.
+	Delegations string `json:"delegations_scope"`
 }
 
 type organization struct {
@@ -80,6 +84,10 @@ type user struct {
 	Roles         []string            `json:"roles"`
 	Scope         tokenexchange.Scope `json:"scope"`
 	Status        status              `json:"status"`
+
+	// Accounts are other users whom this one may act for without any role: accounts that they own, or that of their company.
+	// The scopes are the most that they may do there; "*" is whatever the account can.
+	Accounts map[string]tokenexchange.Scope `json:"accounts"`
 }
 
 // client is an OAuth client, an API, or both.
