@@ -5,6 +5,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
@@ -30,8 +32,9 @@ func (a *Access) is(t tokenexchange.Token) {
 }
 
 // LogValue names both people, the client, what was asked for with which scope, and the outcome: answered, refused where the
-// request was not let in, failed where that was this side's fault or the handler panicked. What is empty is left out. The
-// names of its attributes are those of tokenexchange.Event.
+// request was not let in, failed where that was this side's fault or the handler panicked. Where others acted before the
+// actor, the chain has all of them, so that a person behind a service is on record too. What is empty is left out. The names
+// of its attributes are those of tokenexchange.Event.
 func (a Access) LogValue() slog.Value {
 	outcome := "answered"
 	switch {
@@ -55,12 +58,24 @@ func (a Access) LogValue() slog.Value {
 	}
 	party("subject", a.Subject)
 	party("actor", a.Actor)
+	if t := a.Token.Actor; t != nil && t.Prior != nil {
+		text("chain", path(t))
+	}
 	text("scope", a.Token.Scope.String())
 	text("token_id", a.Token.ID)
 	if a.Err != nil {
 		text("cause", a.Err.Error())
 	}
 	return slog.GroupValue(attrs...)
+}
+
+// path is a chain in one line, the current actor first. Names are quoted, so that none can pretend to be two.
+func path(a *tokenexchange.Actor) string {
+	var names []string
+	for ; a != nil; a = a.Prior {
+		names = append(names, strconv.Quote(a.Subject))
+	}
+	return strings.Join(names, " < ")
 }
 
 // ServeHTTP lets a request in or answers it, and in the end tells Audit, also where the handler panics. The context of

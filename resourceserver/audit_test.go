@@ -122,7 +122,7 @@ func TestW05_LogValue(t *testing.T) {
 	}
 	a := recorded(t, w, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, acted)
 	assert.Equal(t, "outcome=answered method=DELETE path=/orders/7 status=204 client=console subject.iss="+issuer+" subject.id=alice actor.iss="+issuer+
-		" actor.id=bob scope=read token_id="+a.Token.ID+"\n", logged(a))
+		" actor.id=bob chain=\"\\\"bob\\\" < \\\"carol\\\"\" scope=read token_id="+a.Token.ID+"\n", logged(a))
 	a = recorded(t, w, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		panic(http.ErrAbortHandler)
