@@ -144,7 +144,7 @@ func serveOrders(t *testing.T, sc *scene) *orders {
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil }})
 	require.NoError(t, err)
-	api := resourceserver.API{Issuer: sc.iss(), Audience: []string{ordersInternal}, Verify: verifier.Verify, Now: sc.clock.Now}
+	api := resourceserver.API{Issuer: sc.iss(), Audience: []string{internalAPI}, Verify: verifier.Verify, Now: sc.clock.Now}
 	behind := httptest.NewServer(api.Protect(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -166,7 +166,7 @@ func serveOrders(t *testing.T, sc *scene) *orders {
 	return o
 }
 
-const ordersInternal = "https://orders.internal.example"
+const internalAPI = "https://internal.example"
 
 // call asks the API through the gateway.
 func (o *orders) call(t *testing.T, token string) int {
@@ -197,7 +197,7 @@ func scenarioC09(t *testing.T) {
 	inner, seen := o.last()
 	assert.Equal(t, object{"subject": "alice", "actor": ""}, seen)
 	c := sc.claims(t, inner)
-	assert.Equal(t, []any{"alice", ordersInternal, "gateway"}, []any{c["sub"], c["aud"], c["client_id"]})
+	assert.Equal(t, []any{"alice", internalAPI, "gateway"}, []any{c["sub"], c["aud"], c["client_id"]})
 	assert.NotContains(t, c, "act")
 	assert.ElementsMatch(t, []string{"read", "write"}, strings.Fields(c["scope"].(string)), "less than the client outside has")
 	assert.NotContains(t, alice.AccessToken, ".", "nothing to be read outside")
@@ -226,12 +226,12 @@ func scenarioC09(t *testing.T) {
 		sc.exchange(t, gateway, about(alice.AccessToken, urnAccess), []string{"audience", aggregates}).refused(t, tokenexchange.InvalidTarget, "D24")
 		sc.exchange(t, gateway, about(alice.AccessToken, urnAccess), []string{"requested_token_type", urnAccess}).refused(t, tokenexchange.InvalidRequest, "R07")
 		sc.exchange(t, gateway, about(alice.AccessToken, urnAccess), []string{"scope", "profile"}).refused(t, tokenexchange.InvalidScope, "D21")
-		sc.exchange(t, console, about(alice.AccessToken, urnAccess), []string{"audience", ordersInternal}).refused(t, tokenexchange.InvalidRequest)
+		sc.exchange(t, console, about(alice.AccessToken, urnAccess), []string{"audience", internalAPI}).refused(t, tokenexchange.InvalidRequest)
 	})
 	t.Run("it lives as the token outside does", func(t *testing.T) {
-		sc.active(t, sc.basic("orders-api"), inner)
+		sc.active(t, sc.basic("internal-api"), inner)
 		sc.revoke(t, console, alice.AccessToken)
-		sc.inactive(t, sc.basic("orders-api"), inner)
+		sc.inactive(t, sc.basic("internal-api"), inner)
 		assert.Equal(t, http.StatusUnauthorized, o.call(t, alice.AccessToken))
 		sc.wait(time.Hour)
 		sc.exchange(t, gateway, about(ines.AccessToken, urnAccess)).refused(t, tokenexchange.InvalidRequest)

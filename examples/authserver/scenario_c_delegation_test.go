@@ -103,9 +103,9 @@ func c07Shown(t *testing.T) {
 }
 
 func c07Ended(t *testing.T) {
-	sc := play(t, adding("rules", ruleOf("ledger-further", object{"mode": "client-as-actor", "clients": []string{"orders-api"}, "targets": []string{robots},
+	sc := play(t, adding("rules", ruleOf("ledger-further", object{"mode": "client-as-actor", "clients": []string{"internal-api"}, "targets": []string{robots},
 		"default_targets": []string{robots}, "scope": []string{"read"}})),
-		changing("clients", "orders-api", object{"grants": []string{grantExchange}, "scope": []string{"read"}, "audiences": []string{"https://ledger.example"}}),
+		changing("clients", "internal-api", object{"grants": []string{grantExchange}, "scope": []string{"read"}, "audiences": []string{"https://ledger.example"}}),
 		changing("clients", "bank-api", object{"audiences": []string{"https://bank.example"}}))
 	portal := sc.basic("portal")
 	own := sc.logIn(t, "alice", "account").AccessToken
@@ -115,9 +115,9 @@ func c07Ended(t *testing.T) {
 	}
 	first := act().opaque(t)
 	second := sc.exchange(t, sc.basic("aggregates-api"), about(first.token(), urnAccess), []string{"requested_token_type", urnJWT}).jwt(t)
-	third := sc.exchange(t, sc.basic("orders-api"), about(second.token(), urnAccess)).opaque(t)
-	chain := sc.active(t, sc.basic("orders-api"), third.token())["act"].(object)
-	assert.Equal(t, []any{"orders-api", "aggregates-api", "ines"}, []any{chain["sub"], inside(chain, "act", "sub"), inside(chain["act"].(object), "act", "sub")})
+	third := sc.exchange(t, sc.basic("internal-api"), about(second.token(), urnAccess)).opaque(t)
+	chain := sc.active(t, sc.basic("internal-api"), third.token())["act"].(object)
+	assert.Equal(t, []any{"internal-api", "aggregates-api", "ines"}, []any{chain["sub"], inside(chain, "act", "sub"), inside(chain["act"].(object), "act", "sub")})
 	renewed := sc.refresh(t, portal, first.text("refresh_token")).opaque(t)
 	sc.wait(time.Second)
 	other := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(sc.logIn(t, "greta", "portal").AccessToken, urnAccess), []string{"scope", "read"}).opaque(t)
@@ -131,14 +131,14 @@ func c07Ended(t *testing.T) {
 	assert.Equal(t, list[1:], sc.delegations(t, own))
 	sc.inactive(t, portal, first.token())
 	sc.inactive(t, sc.basic("aggregates-api"), second.token())
-	sc.inactive(t, sc.basic("orders-api"), third.token())
+	sc.inactive(t, sc.basic("internal-api"), third.token())
 	sc.inactive(t, portal, renewed.token())
 	for _, still := range []string{alice.AccessToken, ines.AccessToken, other.token()} {
 		sc.active(t, portal, still)
 	}
 	sc.refresh(t, portal, renewed.text("refresh_token")).refused(t, tokenexchange.InvalidGrant, "revoked")
 	sc.exchange(t, portal, about(first.text("id_token"), urnID), []string{"scope", "read"}).refused(t, tokenexchange.InvalidRequest, "revoked")
-	sc.exchange(t, sc.basic("orders-api"), about(second.token(), urnAccess)).refused(t, tokenexchange.InvalidRequest, "revoked")
+	sc.exchange(t, sc.basic("internal-api"), about(second.token(), urnAccess)).refused(t, tokenexchange.InvalidRequest, "revoked")
 	act().refused(t, tokenexchange.InvalidRequest, "revoked")
 	assert.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, "/api/delegations/"+list[0]["id"].(string), own).status, "only once")
 	ines = sc.logIn(t, "ines", "portal")

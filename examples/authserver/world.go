@@ -27,15 +27,15 @@ type world struct {
 
 	Lifetimes     lifetimes        `json:"lifetimes"` // of tokens that do not come from an exchange
 	Management    managementAPI    `json:"management_api"`
+	Notification  *notification    `json:"notification"` // what users are told when somebody begins to act for them; nil: nothing
 	Organizations []organization   `json:"organizations"`
 	Roles         map[string]role  `json:"roles"` // every role that a user has must be here
 	Users         []user           `json:"users"`
 	Clients       []client         `json:"clients"`
 	Issuers       []foreignIssuer  `json:"foreign_issuers"`
-	Policy        json.RawMessage  `json:"policy"`       // {"rules": [...]}, read by tokenexchange.ParsePolicy
-	MayAct        map[string]party `json:"may_act"`      // by the name of a rule: who may act with what it grants
-	Notification  *notification    `json:"notification"` // what users are told when somebody begins to act for them; nil: nothing
-	Logins        map[string]login `json:"logins"`       // what -demo logs in, by the name under which it prints the tokens
+	Policy        json.RawMessage  `json:"policy"`  // {"rules": [...]}, read by tokenexchange.ParsePolicy
+	MayAct        map[string]party `json:"may_act"` // by the name of a rule: who may act with what it grants
+	Logins        map[string]login `json:"logins"`  // what -demo logs in, by the name under which it prints the tokens
 }
 
 // lifetimes are how long the tokens of logins and of client_credentials live; a rule says it for exchanged ones.
