@@ -127,8 +127,8 @@ func (g *phantom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-// orders is what has come through to the API behind the gateway.
-type orders struct {
+// ordersAPI is what has come through to the API behind the gateway.
+type ordersAPI struct {
 	outside string // the address of the gateway
 
 	mu     sync.Mutex
@@ -137,9 +137,9 @@ type orders struct {
 }
 
 // serveOrders starts an API that knows the server's keys and nothing else, and a gateway in front.
-func serveOrders(t *testing.T, sc *scene) *orders {
+func serveOrders(t *testing.T, sc *scene) *ordersAPI {
 	t.Helper()
-	o := &orders{}
+	o := &ordersAPI{}
 	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: sc.iss(), JWKSURL: sc.url + "/jwks", Actors: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil }})
@@ -169,7 +169,7 @@ func serveOrders(t *testing.T, sc *scene) *orders {
 const internalAPI = "https://internal.example"
 
 // call asks the API through the gateway.
-func (o *orders) call(t *testing.T, token string) int {
+func (o *ordersAPI) call(t *testing.T, token string) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, o.outside, nil)
 	require.NoError(t, err)
@@ -181,7 +181,7 @@ func (o *orders) call(t *testing.T, token string) int {
 }
 
 // last is what the API has got last.
-func (o *orders) last() (token string, seen object) {
+func (o *ordersAPI) last() (token string, seen object) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.tokens[len(o.tokens)-1], o.seen[len(o.seen)-1]
