@@ -109,7 +109,7 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	}
 	with := *e.Exchanger
 	with.Issuer, with.Now = d.Issuer, func() time.Time { return d.Facts.Now }
-	with.Tokens = innerIssuer{s, d, with.Tokens}
+	with.Decide, with.Tokens = within(d, with.Decide), innerIssuer{s, with.Tokens}
 	return with.Run(ctx, GrantEmbedded, d.Facts.Client, func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return req, outer, nil, nil
@@ -123,34 +123,44 @@ func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, 
 		return nil
 	}
 	ancestors := []tokenstore.Key{tokenstore.TokenKey(tokenexchange.Token{Issuer: d.Issuer, ID: id})}
-	add := func(tok tokenexchange.Token) {
-		if key := tokenstore.TokenKey(tok); key != (tokenstore.Key{}) && !slices.Contains(ancestors, key) {
+	for _, key := range tokenstore.Parents(d) {
+		if !slices.Contains(ancestors, key) {
 			ancestors = append(ancestors, key)
 		}
-	}
-	add(d.Facts.Subject.Token)
-	if actor := d.Facts.Actor; actor != nil {
-		add(actor.Token)
 	}
 	name := tokenstore.Batch{Put: []tokenstore.Record{{Key: tokenstore.TokenKey(outer), Ancestors: ancestors, Expires: d.Expires}}}
 	s.undo = append(s.undo, func(ctx context.Context) error { return e.Store.Discard(ctx, name) })
 	return e.Store.Commit(ctx, d.Issued, name)
 }
 
-// innerIssuer stands before the issuer of the inner token, and holds it to the outer one whatever the policy says.
+// within holds the decision about an inner token to that about its outer one, whatever the policy says. Its end is set here
+// and not at issuing, so that the event says when the token ends.
+func within(outer tokenexchange.Decision, decide func(tokenexchange.Facts) (tokenexchange.Decision, error)) func(tokenexchange.Facts) (tokenexchange.Decision, error) {
+	if decide == nil {
+		return nil // which refuses (I01)
+	}
+	return func(f tokenexchange.Facts) (tokenexchange.Decision, error) {
+		d, err := decide(f)
+		if err != nil {
+			return d, err
+		}
+		if reason := wider(d, outer); reason != "" {
+			return tokenexchange.Decision{}, refuse(tokenexchange.InvalidRequest, reason)
+		}
+		if d.Expires.After(outer.Expires) {
+			d.Expires = outer.Expires
+		}
+		return d, nil
+	}
+}
+
+// innerIssuer stands before the issuer of the inner token, and keeps what undoes it.
 type innerIssuer struct {
 	*slot
-	outer tokenexchange.Decision
-	next  tokenexchange.TokenIssuer
+	next tokenexchange.TokenIssuer
 }
 
 func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
-	if reason := wider(d, i.outer); reason != "" {
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.InvalidRequest, reason)
-	}
-	if d.Expires.After(i.outer.Expires) {
-		d.Expires = i.outer.Expires
-	}
 	issued, err := i.next.IssueToken(ctx, d)
 	if err == nil && issued.Discard != nil {
 		i.undo = append(i.undo, issued.Discard)
