@@ -133,25 +133,14 @@ func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	return e.Store.Commit(ctx, d.Issued, name)
 }
 
-// within holds the decision about an inner token to that about its outer one, whatever the policy says. Its end is set here
-// and not at issuing, so that the event says when the token ends.
-func within(outer tokenexchange.Decision, decide func(tokenexchange.Facts) (tokenexchange.Decision, error)) func(tokenexchange.Facts) (tokenexchange.Decision, error) {
-	if decide == nil {
-		return nil // which refuses (I01)
-	}
-	return func(f tokenexchange.Facts) (tokenexchange.Decision, error) {
-		d, err := decide(f)
-		if err != nil {
-			return d, err
+// within holds the decision about an inner token to that about its outer one, whatever the policy says.
+func within(outer tokenexchange.Decision, decide decider) decider {
+	return until(outer.Expires, decide, func(inner tokenexchange.Decision) error {
+		if reason := wider(inner, outer); reason != "" {
+			return refuse(tokenexchange.InvalidRequest, reason)
 		}
-		if reason := wider(d, outer); reason != "" {
-			return tokenexchange.Decision{}, refuse(tokenexchange.InvalidRequest, reason)
-		}
-		if d.Expires.After(outer.Expires) {
-			d.Expires = outer.Expires
-		}
-		return d, nil
-	}
+		return nil
+	})
 }
 
 // innerIssuer stands before the issuer of the inner token, and keeps what undoes it.
