@@ -29,8 +29,8 @@ import (
 type Embedded struct {
 	Exchanger *tokenexchange.Exchanger // decides, issues and records the inner token, under the issuer of the outer one
 
-	// Store links both: revoking the outer token, or what it was made from, ends the inner one. Nil: nothing is linked, as
-	// befits a server whose tokens have no records. A refresh token alone that is revoked does not reach it.
+	// Store links both: revoking the outer token, or what it was made from, ends the inner one; the refresh token beside it is
+	// among that where tokenstore issues it. Nil: nothing is linked, as befits a server whose tokens have no records.
 	Store tokenstore.Store
 
 	// Type is what the outer token counts as in the decision about the inner one. Nobody presents one. A rule for it has
@@ -123,7 +123,7 @@ func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, 
 		return nil
 	}
 	ancestors := []tokenstore.Key{tokenstore.TokenKey(tokenexchange.Token{Issuer: d.Issuer, ID: id})}
-	for _, key := range tokenstore.Parents(d) {
+	for _, key := range tokenstore.ParentsIn(ctx, d) {
 		if !slices.Contains(ancestors, key) {
 			ancestors = append(ancestors, key)
 		}

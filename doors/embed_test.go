@@ -292,6 +292,44 @@ func TestEmbedded_EndsWithTheOuter(t *testing.T) {
 	}
 }
 
+// C07, D28: a refresh token that is revoked ends the tokens inside of what was issued with it and by it.
+func TestEmbedded_EndsWithTheRefreshToken(t *testing.T) {
+	for name, refreshes := range map[string]int{"the first": 0, "a later one": 2} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			list := rules()
+			for i := range list {
+				if list[i].Name == "gateway" {
+					list[i].RefreshToken, list[i].RefreshLifetime = true, time.Hour
+				}
+			}
+			w.setRules(list...)
+			got, err := w.atGateway(w.accessToken("alice", "portal", "read", "offline_access"), "scope", "read offline_access")
+			require.NoError(t, err)
+			var inner []string
+			for i := range refreshes + 1 {
+				if i > 0 {
+					got, err = w.tokens.Refresh(t.Context(), w.x, client("gateway"), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.RefreshToken}})
+					require.NoError(t, err)
+				}
+				inner = append(inner, payload(t, got.AccessToken)["downstream"].(string))
+			}
+			for _, value := range inner {
+				_, err = w.jwtOf(value, down)
+				require.NoError(t, err)
+			}
+			refresh, err := w.tokens.VerifyRefreshToken(t.Context(), tokenexchange.Credential{Token: got.RefreshToken,
+				Type: tokenexchange.TypeRefreshToken, Issuer: issuer, Client: client("gateway"), Now: w.now})
+			require.NoError(t, err)
+			require.NoError(t, w.tokens.Revoke(t.Context(), refresh))
+			for _, value := range inner {
+				_, err = w.jwtOf(value, down)
+				require.ErrorIs(t, err, tokenstore.ErrRevoked)
+			}
+		})
+	}
+}
+
 // Without a store nothing is linked, as befits an issuer without records.
 func TestEmbedded_WithoutStore(t *testing.T) {
 	w := newWorld(t)
