@@ -133,6 +133,14 @@ func rowC04Code(t *testing.T, shape string) {
 		assert.Contains(t, a.event(t)["reason"], "D11")
 		sc.changeUser("ines", func(u *user) { u.Roles = []string{"org-user-impersonator"} })
 	})
+	t.Run("a reason, stated when the code is asked for", func(t *testing.T) {
+		sc.changeClient("helpdesk", func(c *client) { c.RequireReason = true })
+		b.refusedWith(t, b.get(t, k.actAs("scope", "act_as:alice read")), "access_denied")
+		a := redeem(t, b, "scope", "act_as:alice read", "reason", "Ticket 4711")
+		require.Equal(t, http.StatusOK, a.status, a.raw)
+		assert.Equal(t, "Ticket 4711", a.event(t)["stated_reason"])
+		sc.changeClient("helpdesk", func(c *client) { c.RequireReason = false })
+	})
 	t.Run("asked about by name", func(t *testing.T) { // W08
 		_, fields := b.get(t, k.actAs("scope", "act_as:alice read", "prompt", "consent")).form(t)
 		require.NotEmpty(t, fields.Get("transaction"))

@@ -180,6 +180,19 @@ func (failing) RecordExchange(context.Context, tokenexchange.Event) error {
 	return errors.New("disk full")
 }
 
+// failingFor is an AuditSink that does not record one grant.
+type failingFor struct {
+	tokenexchange.AuditSink
+	grant string
+}
+
+func (s failingFor) RecordExchange(ctx context.Context, ev tokenexchange.Event) error {
+	if ev.Facts.Grant == s.grant {
+		return errors.New("disk full")
+	}
+	return s.AuditSink.RecordExchange(ctx, ev)
+}
+
 // withoutAudit does something while the audit log fails.
 func (sc *scene) withoutAudit(do func()) {
 	sink := sc.server.exchanger.Audit

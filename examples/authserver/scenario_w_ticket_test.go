@@ -123,6 +123,20 @@ func scenarioW01(t *testing.T) {
 		sc.inactive(t, sc.basic("orders-api"), ticket)
 		sc.spend(t, ticket, id).opaque(t)
 	})
+	t.Run("both or neither", func(t *testing.T) { // I06
+		live := sc.written.live(sc.clock.Now())
+		sink := sc.server.exchanger.Audit
+		sc.server.exchanger.Audit = failingFor{sink, grantImplicit}
+		said := b.inFragment(t, b.get(t, askTicket("alice")))
+		sc.server.exchanger.Audit = sink
+		assert.Equal(t, "server_error", said.Get("error"))
+		assert.NotContains(t, said, "subject_token")
+		assert.Equal(t, live, sc.written.live(sc.clock.Now()), "the ticket that nobody has got has ended")
+		sc.changeUser("ines", func(u *user) { u.Scope = []string{"read"} })
+		b.noTicket(t, tokenexchange.InvalidScope, "alice")
+		assert.Equal(t, grantImplicit, sc.lastEvent(t)["grant"], "before there is a ticket")
+		sc.changeUser("ines", func(u *user) { u.Scope = []string{"openid", "read", "write"} })
+	})
 	t.Run("malformed", func(t *testing.T) {
 		for name, row := range map[string]struct {
 			code    tokenexchange.Code
