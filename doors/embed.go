@@ -37,7 +37,7 @@ type Embedded struct {
 	// mode impersonate, Type in SubjectTypes, and no IDToken or RefreshToken.
 	Type tokenexchange.TokenType
 
-	Claim string // the name of the claim
+	Claim string // the name of the claim; one that a JWTIssuer writes, or that is there already, is an error
 
 	// Rules are what is asked for, by the name of the rule that has decided about the outer token: audience and resource,
 	// the type, and scope, cut to that of the outer token. A nil Scope asks for what the rule of the inner token allows of
@@ -92,6 +92,9 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	if s == nil || id == "" || e.Claim == "" || e.Exchanger == nil || e.Exchanger.Tokens == nil || !isOfItsOwn(e.Type) {
 		return errors.New("doors: an embedded token without its issuer in front, or Embedded lacks a part")
 	}
+	if _, taken := claims[e.Claim]; taken || slices.Contains(reserved, e.Claim) {
+		return errors.New("doors: the claim for the embedded token is somebody else's")
+	}
 	inner, err := e.mint(ctx, s, d, id, req)
 	if err != nil {
 		return err
@@ -99,6 +102,11 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	claims[e.Claim] = inner.AccessToken
 	return nil
 }
+
+// reserved are the claims that an issuer may or may not write, and in whose place a hook's word is dropped without a sound:
+// the inner token would be made, and nobody would have it.
+var reserved = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "may_act", "cnf", "azp",
+	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash"}
 
 // mint is the second decision. The outer token, which has a jti by now and nothing else, is its subject token.
 func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string, req tokenexchange.Request) (tokenexchange.Response, error) {

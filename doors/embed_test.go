@@ -161,6 +161,14 @@ func TestEmbedded_Refusals(t *testing.T) {
 		"a failing sink":        {func(w *world) { w.audit.Fail(errors.New("disk full")) }, tokenexchange.ServerError, 0},
 		"a failing store":       {func(w *world) { w.store.fail = func(tokenstore.Batch) error { return errors.New("down") } }, tokenexchange.ServerError, 1},
 		"no claim":              {func(w *world) { w.embedded.Claim = "" }, tokenexchange.ServerError, 1},
+		"a claim of the issuer": {func(w *world) { w.embedded.Claim = "nbf" }, tokenexchange.ServerError, 1},
+		"a claim that is there": {func(w *world) { w.embedded.Claim = "act" }, tokenexchange.ServerError, 1},
+		"a claim of a hook": {func(w *world) {
+			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+				claims["downstream"] = "x"
+				return w.embedded.AddClaims(ctx, d, claims)
+			}
+		}, tokenexchange.ServerError, 1},
 		"a known type":          {func(w *world) { w.embedded.Type = tokenexchange.TypeAccessToken }, tokenexchange.ServerError, 1},
 		"no exchanger":          {func(w *world) { w.embedded.Exchanger = nil }, tokenexchange.ServerError, 1},
 		"an empty exchanger":    {func(w *world) { w.embedded.Exchanger = &tokenexchange.Exchanger{} }, tokenexchange.ServerError, 1},
