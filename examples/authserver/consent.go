@@ -20,15 +20,10 @@ const (
 	decisionAllow = "allow"
 )
 
-// consentHolder binds a form to the browser and to the session in which it was shown: nobody agrees for somebody else.
-func (s *server) consentHolder(browser string, session tokenexchange.Token) string {
-	return browser + " " + session.ID
-}
-
-// showConsent asks. For whom tokens would act is said by the name that the client has sent: whether such a user exists is not
-// to be seen here.
+// showConsent asks. The form is bound to the session in which it is shown, so nobody agrees for somebody else. For whom tokens
+// would act is said by the name that the client has sent: whether such a user exists is not to be seen here.
 func (s *server) showConsent(w http.ResponseWriter, r *http.Request, a *authorization, session tokenexchange.Token) {
-	value, err := s.park(r.Context(), formConsent, s.consentHolder(s.browser(w, r), session), a)
+	value, err := s.park(r.Context(), formConsent, session.ID, a)
 	if err != nil {
 		s.showError(w, r, err)
 		return
@@ -54,7 +49,7 @@ func (s *server) consentEndpoint() http.Handler {
 			s.showError(w, r, err)
 			return
 		}
-		a, err := s.resume(r.Context(), formConsent, s.consentHolder(s.cookie(r, cookieBrowser), session), r.PostForm.Get("transaction"))
+		a, err := s.resume(r.Context(), formConsent, session.ID, r.PostForm.Get("transaction"))
 		if err != nil {
 			s.showError(w, r, err)
 			return
