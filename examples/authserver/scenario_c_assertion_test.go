@@ -61,6 +61,11 @@ func scenarioC03(t *testing.T) {
 		b := sc.bearer(t, portal, partner(nil)).opaque(t)
 		assert.NotContains(t, b.body, "scope", "none was asked for, and the assertion says none")
 	})
+	t.Run("by another issuer that says what may be done", func(t *testing.T) { // D06: as far as the world says what that means
+		said := func() string { return partner(object{"scope": "orders.read orders.write"}) }
+		assert.Equal(t, "read", sc.bearer(t, portal, said()).opaque(t).text("scope"))
+		sc.bearer(t, portal, said(), "scope", "write").refused(t, tokenexchange.InvalidScope)
+	})
 	t.Run("by the client itself", func(t *testing.T) {
 		a := sc.bearer(t, robot, own("alice", object{"scope": "read write"}), "scope", "read").opaque(t)
 		m := sc.active(t, sc.private(t, "robot", "testdata/robot.pem"), a.token())
