@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/doors"
 )
 
 // The grants of this server. Token exchange is tokenexchange.GrantType.
@@ -27,13 +28,13 @@ const (
 )
 
 var (
-	allGrants  = []string{tokenexchange.GrantType, grantCode, grantRefresh, grantClient}
+	allGrants  = []string{tokenexchange.GrantType, grantCode, grantRefresh, grantClient, doors.GrantJWTBearer}
 	allMethods = []string{secretBasic, secretPost, privateKeyJWT}
 )
 
 // check looks at what one member says of another: whatever is named must exist, and no name may stand for two.
 func (w *world) check() error {
-	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers, w.checkClients, w.checkIssuers, w.checkLogins, w.checkPolicy} {
+	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers, w.checkClients, w.checkIssuers, w.checkLogins, w.checkPolicy, w.checkDoors} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/doors"
 	"github.com/go-tokenexchange/tokenexchange/notify"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -44,6 +45,11 @@ type server struct {
 	policy    *tokenexchange.Policy
 	ownPolicy *tokenexchange.Policy
 	exchanger *tokenexchange.Exchanger
+
+	tickets    *doors.Tickets
+	assertions *doors.Assertions
+	actAs      doors.ActAs
+	embedded   *doors.Embedded
 }
 
 // options are what a world does not say. The zero value of each is good, but for Issuer where the world names none.
@@ -106,6 +112,7 @@ func (s *server) routes(w *world) (http.Handler, error) {
 	mux.Handle("GET "+pathAuthorize, s.authorizationEndpoint())
 	mux.Handle("POST "+pathAuthorize, s.authorizationEndpoint())
 	mux.Handle("POST "+pathLogin, pages.Handler(s.loginEndpoint()))
+	mux.Handle("POST "+pathConsent, pages.Handler(s.consentEndpoint()))
 	mux.Handle("GET "+pathStyle, styles())
 	mux.Handle(pathToken, s.tokenEndpoint())
 	mux.Handle(pathIntrospect, s.tokens.IntrospectionHandler(s.issuer, s.authenticate("")))

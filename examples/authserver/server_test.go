@@ -76,9 +76,9 @@ func TestClientCredentials(t *testing.T) {
 	require.Equal(t, "read", got["scope"])
 
 	for code, list := range map[string][][]string{
-		"invalid_scope":                 {{"scope", "transfer"}, {"scope", "openid"}, {"scope", "a  b"}, {"scope", "act_as:alice"}},
+		"invalid_scope":                 {{"scope", "transfer"}, {"scope", "openid"}, {"scope", "a  b"}, {"scope", "act_as:"}},
 		"invalid_target":                {{"audience", "https://bank.example"}, {"resource", "nonsense"}},
-		"invalid_request":               {{"scope", "read", "scope", "read"}, {"client_id", "portal", "client_id", "portal"}},
+		"invalid_request":               {{"scope", "read", "scope", "read"}, {"client_id", "portal", "client_id", "portal"}, {"scope", "act_as:alice"}},
 		"invalid_authorization_details": {{"authorization_details", "[]"}},
 	} {
 		for _, pairs := range list {

@@ -33,9 +33,10 @@ type world struct {
 	Users         []user           `json:"users"`
 	Clients       []client         `json:"clients"`
 	Issuers       []foreignIssuer  `json:"foreign_issuers"`
-	Policy        json.RawMessage  `json:"policy"`  // {"rules": [...]}, read by tokenexchange.ParsePolicy
-	MayAct        map[string]party `json:"may_act"` // by the name of a rule: who may act with what it grants
-	Logins        map[string]login `json:"logins"`  // what -demo logs in, by the name under which it prints the tokens
+	Policy        json.RawMessage  `json:"policy"`   // {"rules": [...]}, read by tokenexchange.ParsePolicy
+	MayAct        map[string]party `json:"may_act"`  // by the name of a rule: who may act with what it grants
+	Logins        map[string]login `json:"logins"`   // what -demo logs in, by the name under which it prints the tokens
+	Embedded      embeddedTokens   `json:"embedded"` // tokens that JWT access tokens carry for a service behind the API, see doors.go
 }
 
 // lifetimes are how long the tokens of logins and of client_credentials live; a rule says it for exchanged ones.
@@ -106,8 +107,12 @@ type client struct {
 	LogoutURIs    []string            `json:"post_logout_redirect_uris"`
 	ResponseTypes []string            `json:"response_types"` // of the authorization endpoint; none: code
 	MayAct        *party              `json:"may_act"`        // who may act with tokens of its users' logins, and its own; nil: not said
+	Preapproved   bool                `json:"preapproved"`    // its users are not asked whether it may have what it asks for
 	RequireReason bool                `json:"require_reason"` // nobody acts through it who does not say why, see reason.go
 	Status        status              `json:"status"`
+
+	TicketLifetime duration `json:"subject_token_lifetime"` // of what response type subject_token gives
+	ActsFor        []string `json:"acts_for"`               // users for whom it acts without a token of theirs: by act_as, and by its own assertions
 }
 
 // party is a may_act (RFC 8693 §4.4). It must name somebody.
@@ -127,6 +132,13 @@ type foreignIssuer struct {
 	Types    map[tokenexchange.TokenType]string `json:"types"`    // header typ by type, see tokenexchange.Trust; none: JWT access tokens and ID tokens
 	Scopes   map[string]tokenexchange.Scope     `json:"scopes"`   // what its scopes mean here; others mean nothing
 	Links    map[string]string                  `json:"links"`    // its sub to our user
+
+	Assertions *assertions `json:"assertions"` // how it is believed at the jwt-bearer grant; nil: not at all
+}
+
+// assertions says for whom the assertions of an issuer may be beside this server's issuer, its token endpoint for one.
+type assertions struct {
+	Audience string `json:"audience"` // empty, as it should be: for nobody else
 }
 
 // login says who is logged in, with which client.
