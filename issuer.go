@@ -65,7 +65,7 @@ func (t *IssuedToken) beyond(d *Decision) (reason string) {
 }
 
 // JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types
-// in Types (N_A). It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
+// in Types (N_A), which say nbf and azp too. It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
 type JWTIssuer struct {
 	Key       crypto.Signer        // a private key, or a handle to one in a KMS or HSM; nil is an error
 	KeyID     string               // kid; empty: none is written
@@ -237,10 +237,15 @@ func (j *JWTIssuer) payload(d *Decision, id, atHash string) ([]byte, error) {
 	o.date("iat", d.Issued)
 	o.string("jti", id)
 	o.string("client_id", d.Client)
-	if d.Type == TypeIDToken {
+	switch d.Type {
+	case TypeIDToken:
 		o.string("azp", d.Client)
 		o.optionalString("at_hash", atHash)
-	} else {
+	case TypeAccessToken, TypeJWT:
+		o.optionalString("scope", d.Scope.String())
+	default:
+		o.date("nbf", d.Issued)
+		o.string("azp", d.Client)
 		o.optionalString("scope", d.Scope.String())
 	}
 	o.login(d)

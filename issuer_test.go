@@ -37,6 +37,11 @@ func headerOf(t *testing.T, token any) (h map[string]any) {
 	return h
 }
 
+func payloadOf(t *testing.T, token string) (c map[string]any) {
+	require.NoError(t, json.Unmarshal([]byte(segment(t, token, 1)), &c))
+	return c
+}
+
 // idLogin is the delegation of an ID token that has everything an ID token may have.
 func (w *world) idLogin(more ...string) url.Values {
 	id := w.id(claims{"c_hash": "c", "s_hash": "s", "jti": "old", "sid": "s-1", "email": "alice@example.com"})
@@ -410,6 +415,15 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 		issued, err := j.IssueToken(t.Context(), ticket)
 		require.NoError(t, err)
 		require.Equal(t, "ticket+jwt", headerOf(t, issued.Value)["typ"])
+		said := payloadOf(t, issued.Value)
+		require.Equal(t, []any{said["iat"], said["client_id"]}, []any{said["nbf"], said["azp"]})
+		for _, kind := range []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT} {
+			ticket.Type = kind
+			issued, err = j.IssueToken(t.Context(), ticket)
+			require.NoError(t, err)
+			require.NotContains(t, payloadOf(t, issued.Value), "nbf", "RFC 9068 §2.2 does not name it")
+			require.NotContains(t, payloadOf(t, issued.Value), "azp")
+		}
 	})
 }
 

@@ -18,7 +18,24 @@ var (
 // TestREADME_SaysWhatIsRun: every Go snippet stands in a tested example, line for line, and the transcript is what the
 // quickstart prints, which its own test compares with a real run.
 func TestREADME_SaysWhatIsRun(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+	readme := quotesExamples(t, "README.md")
+	transcript, err := os.ReadFile("examples/quickstart/testdata/output.txt")
+	require.NoError(t, err)
+	shown := textBlock.FindStringSubmatch(readme)
+	require.NotNil(t, shown)
+	require.Equal(t, string(transcript), shown[1], "the transcript is not what the quickstart prints")
+}
+
+// TestC06_BuildingBlocksSayWhatIsRun: the same for the map of building blocks, with an example of each.
+func TestC06_BuildingBlocksSayWhatIsRun(t *testing.T) {
+	text := quotesExamples(t, "docs/building-blocks.md")
+	require.Len(t, goBlock.FindAllString(text, -1), 3)
+}
+
+// quotesExamples reads a document all of whose Go snippets stand in examples.
+func quotesExamples(t *testing.T, document string) string {
+	t.Helper()
+	readme, err := os.ReadFile(document)
 	require.NoError(t, err)
 	var sources strings.Builder
 	files, err := filepath.Glob("example*_test.go")
@@ -38,11 +55,7 @@ func TestREADME_SaysWhatIsRun(t *testing.T) {
 	for _, snippet := range snippets {
 		require.True(t, strings.Contains(sources.String(), unindented(snippet[1])), "no example runs this snippet:\n%s", snippet[1])
 	}
-	transcript, err := os.ReadFile("examples/quickstart/testdata/output.txt")
-	require.NoError(t, err)
-	shown := textBlock.FindStringSubmatch(string(readme))
-	require.NotNil(t, shown)
-	require.Equal(t, string(transcript), shown[1], "the transcript is not what the quickstart prints")
+	return string(readme)
 }
 
 // TestREADME_AHostIsUnderAHundredLines counts the host in the package's example: from its maps to the Exchanger, without

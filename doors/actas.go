@@ -20,18 +20,27 @@ type ActAs struct {
 }
 
 // Open is what Exchanger.Run expects of open, for a grant that brings self, the token of the client or user whom it has
-// authenticated, and asks for req. Where nobody is named, self is the subject, as without ActAs. Else the one who is
-// named is the subject, self the actor, and the prefix scope is gone; where it was the only one, no scope is asked for.
-// Claims is the parameter of that name; empty: it was not sent.
+// authenticated, and asks for req: Parse and then Tokens. Claims is the parameter of that name; empty: it was not sent.
+// Where the prefix scope was the only one, the request asks for none, and none is granted.
 func (a ActAs) Open(req tokenexchange.Request, claims string, self tokenexchange.Token) (
 	tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 	user, rest, err := a.Parse(req.Scope, claims)
-	if err != nil || user == "" {
+	if err != nil {
 		return req, self, nil, err
 	}
 	req.Scope = rest
-	named := tokenexchange.Token{Type: a.Named, Kind: tokenexchange.KindUser, Issuer: self.Issuer, Subject: user, Expires: self.Expires}
-	return req, named, &self, nil
+	subject, actor := a.Tokens(user, self)
+	return req, subject, actor, nil
+}
+
+// Tokens returns who is the subject and who acts where Parse has named user: the one who is named, and self. Where nobody is
+// named, self is the subject and nobody acts, as without ActAs. A grant in two steps, the code grant, calls Parse in the
+// first and Tokens in the second.
+func (a ActAs) Tokens(user string, self tokenexchange.Token) (subject tokenexchange.Token, actor *tokenexchange.Token) {
+	if user == "" {
+		return self, nil
+	}
+	return tokenexchange.Token{Type: a.Named, Kind: tokenexchange.KindUser, Issuer: self.Issuer, Subject: user, Expires: self.Expires}, &self
 }
 
 // Parse returns who is named, and the scope without the name. Nobody is named: user is empty and rest is scope. An empty

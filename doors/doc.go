@@ -10,6 +10,8 @@
 package doors
 
 import (
+	"time"
+
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
@@ -33,4 +35,32 @@ func isOfItsOwn(t tokenexchange.TokenType) bool {
 		return false
 	}
 	return true
+}
+
+// decider is what Exchanger.Decide is.
+type decider = func(tokenexchange.Facts) (tokenexchange.Decision, error)
+
+// until has a decision end no later than what a door has brought, which is evidence and so limits nothing by itself (D25). It
+// is done where things are decided and not where they are issued, so that the event says when the token ends. Check may refuse.
+func until(latest time.Time, decide decider, check func(tokenexchange.Decision) error) decider {
+	if decide == nil {
+		return nil // an Exchanger that refuses (I01)
+	}
+	latest = latest.Truncate(time.Second)
+	return func(f tokenexchange.Facts) (tokenexchange.Decision, error) {
+		d, err := decide(f)
+		if err == nil && check != nil {
+			err = check(d)
+		}
+		if err != nil {
+			return tokenexchange.Decision{}, err
+		}
+		if !d.Expires.After(latest) {
+			return d, nil
+		}
+		if d.Expires = latest; d.Expires.Sub(d.Issued) < time.Second {
+			return tokenexchange.Decision{}, refuse(tokenexchange.InvalidRequest, "D25: nothing is left of the lifetime")
+		}
+		return d, nil
+	}
 }

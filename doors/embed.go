@@ -29,15 +29,15 @@ import (
 type Embedded struct {
 	Exchanger *tokenexchange.Exchanger // decides, issues and records the inner token, under the issuer of the outer one
 
-	// Store links both: revoking the outer token, or what it was made from, ends the inner one. Nil: nothing is linked, as
-	// befits a server whose tokens have no records. A refresh token alone that is revoked does not reach it.
+	// Store links both: revoking the outer token, or what it was made from, ends the inner one; the refresh token beside it is
+	// among that where tokenstore issues it. Nil: nothing is linked, as befits a server whose tokens have no records.
 	Store tokenstore.Store
 
 	// Type is what the outer token counts as in the decision about the inner one. Nobody presents one. A rule for it has
 	// mode impersonate, Type in SubjectTypes, and no IDToken or RefreshToken.
 	Type tokenexchange.TokenType
 
-	Claim string // the name of the claim
+	Claim string // the name of the claim; one that a JWTIssuer writes, or that is there already, is an error
 
 	// Rules are what is asked for, by the name of the rule that has decided about the outer token: audience and resource,
 	// the type, and scope, cut to that of the outer token. A nil Scope asks for what the rule of the inner token allows of
@@ -92,6 +92,9 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	if s == nil || id == "" || e.Claim == "" || e.Exchanger == nil || e.Exchanger.Tokens == nil || !isOfItsOwn(e.Type) {
 		return errors.New("doors: an embedded token without its issuer in front, or Embedded lacks a part")
 	}
+	if _, taken := claims[e.Claim]; taken || slices.Contains(reserved, e.Claim) {
+		return errors.New("doors: the claim for the embedded token is somebody else's")
+	}
 	inner, err := e.mint(ctx, s, d, id, req)
 	if err != nil {
 		return err
@@ -99,6 +102,11 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	claims[e.Claim] = inner.AccessToken
 	return nil
 }
+
+// reserved are the claims that an issuer may or may not write, and in whose place a hook's word is dropped without a sound:
+// the inner token would be made, and nobody would have it.
+var reserved = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "may_act", "cnf", "azp",
+	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash"}
 
 // mint is the second decision. The outer token, which has a jti by now and nothing else, is its subject token.
 func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string, req tokenexchange.Request) (tokenexchange.Response, error) {
@@ -109,7 +117,7 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	}
 	with := *e.Exchanger
 	with.Issuer, with.Now = d.Issuer, func() time.Time { return d.Facts.Now }
-	with.Tokens = innerIssuer{s, d, with.Tokens}
+	with.Decide, with.Tokens = within(d, with.Decide), innerIssuer{s, with.Tokens}
 	return with.Run(ctx, GrantEmbedded, d.Facts.Client, func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return req, outer, nil, nil
@@ -123,34 +131,33 @@ func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, 
 		return nil
 	}
 	ancestors := []tokenstore.Key{tokenstore.TokenKey(tokenexchange.Token{Issuer: d.Issuer, ID: id})}
-	add := func(tok tokenexchange.Token) {
-		if key := tokenstore.TokenKey(tok); key != (tokenstore.Key{}) && !slices.Contains(ancestors, key) {
+	for _, key := range tokenstore.ParentsIn(ctx, d) {
+		if !slices.Contains(ancestors, key) {
 			ancestors = append(ancestors, key)
 		}
-	}
-	add(d.Facts.Subject.Token)
-	if actor := d.Facts.Actor; actor != nil {
-		add(actor.Token)
 	}
 	name := tokenstore.Batch{Put: []tokenstore.Record{{Key: tokenstore.TokenKey(outer), Ancestors: ancestors, Expires: d.Expires}}}
 	s.undo = append(s.undo, func(ctx context.Context) error { return e.Store.Discard(ctx, name) })
 	return e.Store.Commit(ctx, d.Issued, name)
 }
 
-// innerIssuer stands before the issuer of the inner token, and holds it to the outer one whatever the policy says.
+// within holds the decision about an inner token to that about its outer one, whatever the policy says.
+func within(outer tokenexchange.Decision, decide decider) decider {
+	return until(outer.Expires, decide, func(inner tokenexchange.Decision) error {
+		if reason := wider(inner, outer); reason != "" {
+			return refuse(tokenexchange.InvalidRequest, reason)
+		}
+		return nil
+	})
+}
+
+// innerIssuer stands before the issuer of the inner token, and keeps what undoes it.
 type innerIssuer struct {
 	*slot
-	outer tokenexchange.Decision
-	next  tokenexchange.TokenIssuer
+	next tokenexchange.TokenIssuer
 }
 
 func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
-	if reason := wider(d, i.outer); reason != "" {
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.InvalidRequest, reason)
-	}
-	if d.Expires.After(i.outer.Expires) {
-		d.Expires = i.outer.Expires
-	}
 	issued, err := i.next.IssueToken(ctx, d)
 	if err == nil && issued.Discard != nil {
 		i.undo = append(i.undo, issued.Discard)

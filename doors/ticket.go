@@ -36,7 +36,7 @@ type Tickets struct {
 func (k *Tickets) Mint(ctx context.Context, x *tokenexchange.Exchanger, client tokenexchange.Client,
 	impersonator tokenexchange.Token, user string, scope tokenexchange.Scope) (tokenexchange.Response, error) {
 	with := *x
-	with.Tokens = ticketIssuer{k}
+	with.Decide, with.Tokens = until(impersonator.Expires, x.Decide, nil), ticketIssuer{k}
 	return with.Run(ctx, GrantTicket, client, func(_ context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		req := tokenexchange.Request{RequestedTokenType: k.Type, Audience: []string{client.ID}, Scope: scope}

@@ -113,7 +113,8 @@ func newWorld(t *testing.T) *world {
 	scope := tokenexchange.Scope{"read", "write", "openid", "offline_access"}
 	w.people.Add(tokenexchange.Subject{Identity: user("alice"), Scope: scope}, tokenexchange.Subject{Identity: user("ines")},
 		tokenexchange.Subject{Identity: user("bob"), Scope: tokenexchange.Scope{"read"}},
-		tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: "robot"}, Scope: scope})
+		tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: "robot"}, Scope: scope},
+		tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: "gateway"}})
 	w.people.Link(partner, "p-1", user("alice"))
 	w.people.Link("robot", "alice", user("alice"))
 

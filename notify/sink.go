@@ -21,12 +21,16 @@ type Sink struct {
 	Tell func(context.Context, Notice) error
 
 	// Filter says which events the user is told of; SomebodyNew is the one where it is nil. It is called in the exchange, so
-	// it must not wait for anything. One that panics says no, and the panic is reported.
+	// it must not wait for anything. One that panics says no, which is counted and reported.
 	Filter func(tokenexchange.Event) bool
 
 	Queue    int           // how many notices may wait; 0 is 256. What comes when they do is dropped
-	Patience time.Duration // for one notice; 0 is half a minute
-	Report   func(error)   // told why somebody was not told, without names; nil: nobody is. It must not wait for anything either
+	Patience time.Duration // for one notice; 0 is half a minute. A Tell that does not heed its context holds up all that wait
+
+	// Report is told, for a log, why users were not told: each failure of Tell, and how many notices were dropped since the
+	// last time. It is never called in the exchange, two calls may overlap, and what it throws is lost. Nil: nobody is told,
+	// and Dropped still counts. No report has a name in it, unless the errors of Tell have.
+	Report func(error)
 
 	start   sync.Once
 	mu      sync.RWMutex // held for writing by Close alone
@@ -36,6 +40,8 @@ type Sink struct {
 	working context.Context
 	stop    context.CancelFunc
 	dropped atomic.Int64
+	silent  atomic.Int64          // dropped, and not yet reported
+	why     atomic.Pointer[error] // the last time
 }
 
 const (
@@ -43,10 +49,10 @@ const (
 	usualPatience = 30 * time.Second
 )
 
-// Why somebody was not told.
+// Why a notice was dropped.
 var (
-	errFull   = errors.New("notify: too many notices are waiting; one was dropped")
-	errClosed = errors.New("notify: the sink is closed; a notice was dropped")
+	errFull   = errors.New("too many were waiting")
+	errClosed = errors.New("the sink is closed")
 )
 
 // RecordExchange records the event, and then has the user told. Only what Audit answers is an error.
@@ -68,7 +74,10 @@ func (s *Sink) isToTell(ev tokenexchange.Event) (yes bool) {
 	if filter == nil {
 		filter = SomebodyNew
 	}
-	s.contain("the filter", func() error { yes = filter(ev); return nil })
+	if err := contain("the filter", func() error { yes = filter(ev); return nil }); err != nil {
+		s.drop(err)
+		return false
+	}
 	return yes
 }
 
@@ -109,30 +118,45 @@ func (s *Sink) work(patience time.Duration) {
 			s.drop(errClosed)
 			continue
 		}
-		s.contain("Tell", func() error {
+		err := contain("Tell", func() error {
 			ctx, done := context.WithTimeout(s.working, patience)
 			defer done()
 			return s.Tell(ctx, n)
 		})
+		if err != nil {
+			s.report(fmt.Errorf("notify: %w", err))
+		}
 	}
 }
 
-// drop counts, and reports.
+// drop counts, and has it reported. Whoever drops is in an exchange, perhaps, and a Report that hangs must not hold that up:
+// so it is called elsewhere, once for all that has been dropped meanwhile, and at most one such call is under way.
 func (s *Sink) drop(why error) {
 	s.dropped.Add(1)
-	s.report(why)
+	s.why.Store(&why)
+	if s.Report != nil && s.silent.Add(1) == 1 {
+		go s.reportDrops()
+	}
 }
 
-// contain reports an error or a panic of host code. What was thrown may hold anything, so its type is all that is said.
-func (s *Sink) contain(what string, call func() error) {
+func (s *Sink) reportDrops() {
+	for n := s.silent.Load(); n > 0; {
+		s.report(fmt.Errorf("notify: %d dropped, the last because: %w", n, *s.why.Load()))
+		n = s.silent.Add(-n)
+	}
+}
+
+// contain turns a panic of host code into an error. What was thrown may hold anything, so its type is all that is said.
+func contain(what string, call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.report(fmt.Errorf("notify: %s panicked with a %T", what, p))
+			err = fmt.Errorf("%s panicked with a %T", what, p)
 		}
 	}()
 	if err := call(); err != nil {
-		s.report(fmt.Errorf("notify: %s: %w", what, err))
+		return fmt.Errorf("%s: %w", what, err)
 	}
+	return nil
 }
 
 func (s *Sink) report(err error) {
@@ -143,8 +167,8 @@ func (s *Sink) report(err error) {
 	s.Report(err)
 }
 
-// Dropped is how many notices have been dropped: there was no room, or no time left when the Sink was closed. Those that
-// Tell has failed on are not among them; they are reported.
+// Dropped is how many notices have been dropped: there was no room, no time left when the Sink was closed, or the filter has
+// panicked. Those that Tell has failed on are not among them; they are reported.
 func (s *Sink) Dropped() int64 { return s.dropped.Load() }
 
 // Close takes no more notices and waits until those that wait have been told, but not longer than ctx: then the context of

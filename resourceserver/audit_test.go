@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,8 +98,42 @@ func TestW05_TheStatusIsTheFinalOne(t *testing.T) {
 		"panic":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0},
 		"panic, later": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); panic(http.ErrAbortHandler) }, 201},
 	} {
-		assert.Equal(t, tt.want, recorded(t, w, tt.next, good).Status, name)
+		a := recorded(t, w, tt.next, good)
+		assert.Equal(t, tt.want, a.Status, name)
+		assert.Equal(t, strings.Contains(name, "panic") || name == "flushed", a.Panicked, name)
+		assert.NoError(t, a.Err, name)
+		assert.Equal(t, "alice", a.Subject.Subject, name)
 	}
+}
+
+// W05: a log line has both people under names of their own, and how it ended.
+func TestW05_LogValue(t *testing.T) {
+	w := newWorld(t)
+	acted := "Bearer " + w.issue(t, false, bob())
+	logged := func(a resourceserver.Access) string {
+		var line strings.Builder
+		slog.New(slog.NewTextHandler(&line, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+				return slog.Attr{}
+			}
+			return a
+		}})).LogAttrs(t.Context(), slog.LevelInfo, "", slog.Any("", a))
+		return line.String()
+	}
+	a := recorded(t, w, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, acted)
+	assert.Equal(t, "outcome=answered method=DELETE path=/orders/7 status=204 client=console subject.iss="+issuer+" subject.id=alice actor.iss="+issuer+
+		" actor.id=bob chain=\"\\\"bob\\\" < \\\"carol\\\"\" scope=read token_id="+a.Token.ID+"\n", logged(a))
+	a = recorded(t, w, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		panic(http.ErrAbortHandler)
+	}, acted)
+	assert.Contains(t, logged(a), "outcome=failed method=DELETE path=/orders/7 status=200 client=console")
+	a = recorded(t, w, func(http.ResponseWriter, *http.Request) {}, acted, "")
+	assert.Contains(t, logged(a), "outcome=failed", "an API that asks for a malformed scope")
+	a = recorded(t, w, func(http.ResponseWriter, *http.Request) {}, acted, "write")
+	assert.Contains(t, logged(a), "outcome=refused method=DELETE path=/orders/7 status=403 client=console subject.iss="+issuer+" subject.id=alice actor.iss="+issuer+" actor.id=bob")
+	assert.Contains(t, logged(a), "cause=")
+	assert.Equal(t, "outcome=refused method=DELETE path=/orders/7 status=401", strings.SplitN(logged(recorded(t, w, func(http.ResponseWriter, *http.Request) {}, "")), " cause", 2)[0])
 }
 
 func TestW05_StreamsStayStreams(t *testing.T) {

@@ -2,6 +2,7 @@ package tokenstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -45,12 +46,10 @@ func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) 
 	families := map[Key][]finding{}
 	for _, f := range found {
 		if keys := f.delegations(owner); len(keys) > 0 {
-			// What was given on within a delegation has the keys of both, and the outer one has at least as many members.
+			// What was given on within a delegation has the keys of both, and the outer one has at least as many members. Where
+			// no other member lives any more, the outer one is that which can still be added to for longer.
 			outer := slices.MaxFunc(keys, func(a, b Key) int {
-				if n := members[a] - members[b]; n != 0 {
-					return n
-				}
-				return bytes.Compare(a[:], b[:])
+				return cmp.Or(members[a]-members[b], bytes.Compare(a[untilAt:markAt], b[untilAt:markAt]), bytes.Compare(a[:], b[:]))
 			})
 			families[outer] = append(families[outer], f)
 		}
@@ -60,17 +59,15 @@ func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) 
 		list = append(list, newDelegation(key, owner, family))
 	}
 	slices.SortFunc(list, func(a, b Delegation) int {
-		if n := a.Since.Compare(b.Since); n != 0 {
-			return n
-		}
-		return strings.Compare(a.ID, b.ID)
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
 	})
 	return list, nil
 }
 
 // EndDelegation makes every token of a delegation inactive at once, and lets what it was made from live: the logins of the
-// user and of the actor. Neither can those very tokens be exchanged by the client once more. ErrUnknown: the user has no
-// such delegation, or it has ended.
+// user and of the actor. Neither can those very tokens be exchanged by the client once more; where the user was only named,
+// that is the actor's token. What is being exchanged at that time is either ended with the rest or refused. ErrUnknown: the
+// user has no such delegation, or it has ended.
 func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	if err != nil || len(raw) != len(Key{}) {
@@ -97,10 +94,7 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 // newDelegation says what a family has in common. Its first tokens are those that were given on least often.
 func newDelegation(key, owner Key, family []finding) Delegation {
 	slices.SortFunc(family, func(a, b finding) int {
-		if n := a.token.Issued.Compare(b.token.Issued); n != 0 {
-			return n
-		}
-		return strings.Compare(a.token.ID, b.token.ID)
+		return cmp.Or(a.token.Issued.Compare(b.token.Issued), strings.Compare(a.token.ID, b.token.ID))
 	})
 	first := slices.MinFunc(family, func(a, b finding) int { return len(a.delegations(owner)) - len(b.delegations(owner)) }).token
 	d := Delegation{ID: base64.RawURLEncoding.EncodeToString(key[:]), Actor: first.Actor, Client: first.ClientID, Since: family[0].token.Issued}
@@ -153,8 +147,11 @@ func delegationKey(d tokenexchange.Decision) Key {
 	if d.Actor == nil && d.Client == subject.ClientID {
 		return Key{}
 	}
-	from, by := TokenKey(subject), TokenKey(actor)
-	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode))
+	from, by, again := TokenKey(subject), TokenKey(actor), ""
+	if (from == Key{}) && (by == Key{}) {
+		again = d.Issued.UTC().Format(time.RFC3339) // names only: another time it is no exchange of the same tokens
+	}
+	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode), again)
 	var until time.Time
 	for _, tok := range []tokenexchange.Token{subject, actor} {
 		if tok.ID != "" && (until.IsZero() || tok.Expires.Before(until)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,6 +181,113 @@ func TestC07_ParentsExpireAndTheDelegationGoesOn(t *testing.T) {
 	require.Equal(t, "bob", list[0].Actor.Subject)
 	require.NoError(t, w.end(id))
 	require.False(t, w.active(on.text("access_token")))
+	require.Empty(t, w.delegations())
+}
+
+// C07: the name of a delegation is that of the outer one, also where all that lives of it was given on: to end an inner one
+// would let the outer one begin again.
+func TestC07_TheNameStays(t *testing.T) {
+	w := newWorld(t)
+	w.lets(func(r *tokenexchange.Rule) { r.OutliveSubject = r.Name == "gateway" })
+	for range 10 { // keys are hashes: once could be luck
+		w.people.Add(tokenexchange.Subject{Identity: alice, Scope: tokenexchange.Scope{"read"}, Until: w.clock().Add(5 * time.Hour)})
+		login, helper := w.opaque("alice"), w.opaque("bob")
+		a := w.granted(w.actFor(login, helper, "scope", "read"))
+		id := w.delegations()[0].ID
+		w.after(59 * time.Minute)
+		w.granted(w.exchange("gateway", a.text("access_token"), access))
+		w.after(2 * time.Minute)
+		list := w.delegations()
+		require.Len(t, list, 1)
+		require.Len(t, list[0].Tokens, 1, "the first token has expired")
+		require.Equal(t, id, list[0].ID)
+		require.NoError(t, w.end(list[0].ID))
+		w.refused(w.actFor(login, helper, "scope", "read"), tokenexchange.InvalidRequest, "revoked")
+	}
+}
+
+// C07: a door that brings names instead of tokens begins a delegation each time, so that one that has ended does not keep
+// the next from being.
+func TestC07_NamesAreNoTokens(t *testing.T) {
+	w := newWorld(t)
+	w.lets(func(r *tokenexchange.Rule) {
+		if r.Name == "helpdesk" {
+			r.SubjectTypes, r.ActorTypes = append(r.SubjectTypes, ticket), append(r.ActorTypes, ticket)
+		}
+	})
+	act := func() string {
+		answer, err := w.x.Run(t.Context(), "act_as", w.client["helpdesk"], func(_ context.Context, now time.Time) (
+			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
+			named := func(who string) tokenexchange.Token {
+				return tokenexchange.Token{Type: ticket, Kind: tokenexchange.KindUser, Issuer: issuer, Subject: who, Scope: tokenexchange.Scope{"read"}, Expires: now.Add(time.Hour)}
+			}
+			bob := named("bob")
+			return tokenexchange.Request{RequestedTokenType: access}, named("alice"), &bob, nil
+		})
+		require.NoError(t, err)
+		return answer.AccessToken
+	}
+	first := act()
+	w.after(time.Second)
+	second := act()
+	list := w.delegations()
+	require.Len(t, list, 2)
+	require.NoError(t, w.end(list[0].ID))
+	require.False(t, w.active(first))
+	require.True(t, w.active(second))
+	w.after(time.Second)
+	require.True(t, w.active(act()))
+}
+
+// C07: what is being exchanged while a delegation ends is refused, or has ended with it.
+func TestC07_EndAmongExchanges(t *testing.T) {
+	w := newWorld(t)
+	login, helper := w.opaque("alice"), w.opaque("bob")
+	first := w.granted(w.actFor(login, helper, "scope", "read"))
+	id := w.delegations()[0].ID
+	var mu sync.Mutex
+	tokens, refused := []string{first.text("access_token")}, 0
+	exchanging, ended := make(chan struct{}, 100), make(chan struct{})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			own := first.text("access_token") // each one goes on with what it got last, so some are many hops deep
+			for after := 0; after < 3; {
+				select {
+				case <-ended:
+					after++
+				default:
+				}
+				a := w.exchange("gateway", own, access, "scope", "read")
+				if i%2 == 0 {
+					a = w.actFor(login, helper, "scope", "read")
+				}
+				mu.Lock()
+				if a.status == 200 {
+					own = a.text("access_token")
+					tokens = append(tokens, own)
+				} else {
+					refused++
+				}
+				mu.Unlock()
+				select {
+				case exchanging <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	for range 20 {
+		<-exchanging
+	}
+	require.NoError(t, w.end(id))
+	close(ended)
+	all.Wait()
+	require.Greater(t, len(tokens), 5)
+	require.GreaterOrEqual(t, refused, 8)
+	for _, token := range tokens {
+		require.False(t, w.active(token))
+	}
 	require.Empty(t, w.delegations())
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 		return tokenexchange.IssuedToken{}, errors.New("tokenstore: a refresh token is no type to be asked for (D28)")
 	}
 	i := &issue{Tokens: t, d: d, owner: ownerKey(d.Facts.Subject.Identity)}
+	ctx = context.WithValue(ctx, parentsKey{}, i)
 	for _, step := range []func(context.Context) error{i.trace, i.main, i.idToken, i.refreshToken, i.commit} {
 		if err := step(ctx); err != nil {
 			return tokenexchange.IssuedToken{}, err
@@ -88,6 +90,17 @@ func Parents(d tokenexchange.Decision) []Key {
 	}
 	add(delegationKey(d))
 	return list
+}
+
+type parentsKey struct{}
+
+// ParentsIn is Parents for a hook that IssueToken calls, JWT.Claims or MayAct, with the context that it is called with: the
+// grant of a refresh token is then among them, and of a refresh what the refresh token was made from. Elsewhere it is Parents.
+func ParentsIn(ctx context.Context, d tokenexchange.Decision) []Key {
+	if i, ok := ctx.Value(parentsKey{}).(*issue); ok {
+		return slices.Clone(i.parents)
+	}
+	return Parents(d)
 }
 
 // grantKey names all that is issued under one grant, after its first refresh token.

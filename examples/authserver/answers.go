@@ -20,12 +20,13 @@ func refuse(reason string) error { return fmt.Errorf("%w: %s", tokenexchange.Inv
 func (s *server) ResolveSubject(_ context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
 	id, kind := tok.Subject, tok.Kind
 	_, isClient := s.directory.client(tok.Subject)
+	_, byClient := s.directory.client(tok.Issuer)
 	switch {
 	case tok.Issuer == s.issuer && tok.Type == "" && isClient:
 		kind = tokenexchange.KindClient
 	case tok.Issuer == s.issuer && tok.Type == "":
 		kind = tokenexchange.KindUser
-	case tok.Issuer != s.issuer && tok.Type != typeAssertion:
+	case tok.Issuer != s.issuer && !byClient:
 		id, kind = s.links[account{tok.Issuer, tok.Subject}], tokenexchange.KindUser
 	}
 	switch kind {
@@ -76,9 +77,10 @@ func (s *server) resolveClient(id string) (tokenexchange.Subject, error) {
 	}, nil
 }
 
-// authorizer says who may act for whom, in addition to the policy. One yes is enough, and none of the four can be had by
-// asking for it: the subject's own token names the actor, the actor's role reaches the subject, the subject's token was
-// sent to the service that wants to act, or nobody acts who did not act already. Some clients must also say why.
+// authorizer says who may act for whom, in addition to the policy. One yes is enough, and none of the five can be had by
+// asking for it: the subject's own token names the actor, the actor's role reaches the subject, the subject is an account of
+// the actor, the subject's token was sent to the service that wants to act, or nobody acts who did not act already, or who is not registered for this user.
+// Some clients must also say why.
 func (s *server) authorizer(w *world) tokenexchange.ActorAuthorizer {
 	roles := actors.Roles{}
 	for name, r := range w.Roles {
@@ -86,7 +88,21 @@ func (s *server) authorizer(w *world) tokenexchange.ActorAuthorizer {
 			roles[name] = actors.Reach{Administrators: r.Impersonates.Administrators, AnyTenant: r.Impersonates.AnyOrganization}
 		}
 	}
-	return actors.All(actors.Func(s.reasonStated), actors.Any(actors.MayAct(), roles, actors.InAudience(), actors.Func(nobodyNew)))
+	usual := actors.Any(actors.MayAct(), roles, actors.Func(s.related), actors.InAudience(), actors.Func(s.noNewPower))
+	return actors.All(actors.Func(s.reasonStated), actors.Func(func(ctx context.Context, f tokenexchange.Facts) error {
+		if f.Subject.Token.Type == typeTicket {
+			return roles.AuthorizeActor(ctx, f) // its may_act says whose ticket it is; a role can be lost meanwhile
+		}
+		return usual.AuthorizeActor(ctx, f)
+	}))
+}
+
+// noNewPower says yes where the world has registered the client for the user, and where nobodyNew does.
+func (s *server) noNewPower(ctx context.Context, f tokenexchange.Facts) error {
+	if s.speaksFor(f) {
+		return nil
+	}
+	return nobodyNew(ctx, f)
 }
 
 // nobodyNew says yes where an exchange adds no power over anybody: a login or a client's own token, a token of the client
@@ -98,7 +114,7 @@ func nobodyNew(_ context.Context, f tokenexchange.Facts) error {
 		return nil
 	case f.Actor == nil && tok.Issuer == f.Issuer && tok.ClientID == f.Client.ID:
 		return nil
-	case f.Actor == nil && tok.Issuer != f.Issuer && f.Subject.Issuer == f.Issuer:
+	case f.Actor == nil && tok.Issuer != f.Issuer && tok.Issuer != f.Client.ID && f.Subject.Issuer == f.Issuer:
 		return nil // the user has linked the account, and a rule names client and issuer
 	case f.Actor != nil && f.Actor.Token.Type == "" && f.Actor.Kind == tokenexchange.KindClient:
 		return nil // no actor token: the current actor of a chain that the policy lets be carried on
@@ -109,7 +125,7 @@ func nobodyNew(_ context.Context, f tokenexchange.Facts) error {
 // addClaims is the hook of the JWTIssuer: who somebody is, in ID tokens and as far as the scope goes, and their
 // organisation, which an exchange may have changed.
 func (s *server) addClaims(_ context.Context, d tokenexchange.Decision, claims map[string]any) error {
-	if d.Subject.Tenant != "" {
+	if d.Subject.Tenant != "" && d.Type != typeTicket {
 		claims["tenant"] = d.Subject.Tenant
 	}
 	u, known := s.directory.user(d.Subject.ID)

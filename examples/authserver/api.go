@@ -35,15 +35,9 @@ func (s *server) verifyActive(ctx context.Context, c tokenexchange.Credential) (
 	return tok, err
 }
 
-// recordAccess is the audit trail of the API: both people, if there are two.
+// recordAccess is the audit trail of the API: who did what, for whom if that is somebody else, and how it ended.
 func (s *server) recordAccess(ctx context.Context, a resourceserver.Access) {
-	attrs := []slog.Attr{slog.String("method", a.Method), slog.String("path", a.Path), slog.Int("status", a.Status),
-		slog.String("subject", a.Subject.Subject), slog.String("actor", a.Actor.Subject),
-		slog.String("client", a.Token.ClientID), slog.String("token_id", a.Token.ID), slog.String("scope", a.Token.Scope.String())}
-	if a.Err != nil {
-		attrs = append(attrs, slog.String("cause", a.Err.Error()))
-	}
-	s.log.LogAttrs(ctx, slog.LevelInfo, "api access", attrs...)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "api access", a.LogValue().Group()...)
 }
 
 // userInfo is what is told about a user, here and in the line that -demo prints.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,17 +23,19 @@ const (
 	requestNotSupported      tokenexchange.Code = "request_not_supported"
 	requestURINotSupported   tokenexchange.Code = "request_uri_not_supported"
 	registrationNotSupported tokenexchange.Code = "registration_not_supported"
+	consentRequired          tokenexchange.Code = "consent_required"
 )
 
 const (
-	promptNone  = "none"
-	promptLogin = "login"
+	promptNone    = "none"
+	promptLogin   = "login"
+	promptConsent = "consent"
 )
 
 // responseCode is the response type of the authorization code grant.
 const responseCode = "code"
 
-var allResponseTypes = []string{responseCode}
+var allResponseTypes = []string{responseCode, responseTicket, responseIDTicket}
 
 // longestAuthorization is how long an authorization request may be. It is kept while somebody logs in.
 const longestAuthorization = 16 << 10
@@ -46,12 +49,19 @@ type authorization struct {
 	ResponseMode string
 	State        string
 	Nonce        string
-	Challenge    string // PKCE, always S256
-	Prompt       string
+	Challenge    string // PKCE, always S256; empty without a code
+	Prompt       []string
 	MaxAge       int // seconds; negative: any login will do
 	LoginHint    string
 	Request      tokenexchange.Request // scope and targets, no tokens
+
+	RequestedSubject string // whom a ticket is asked for
+	ActFor           string // whom act_as names; empty: nobody
+	Reason           string // why, see reason.go
 }
+
+// actsFor is whom the tokens would be about, if that is somebody else than who has logged in.
+func (a *authorization) actsFor() string { return cmp.Or(a.RequestedSubject, a.ActFor) }
 
 // authorizationEndpoint answers GET and POST (OpenID Connect Core §3.1.2.1). Nothing is sent to a redirect URI before it is
 // known to be the client's: what goes wrong until then is shown as a page.
@@ -75,7 +85,7 @@ func (s *server) authorizationEndpoint() http.Handler {
 		switch {
 		case err != nil:
 			s.respondError(w, r, a, err)
-		case !a.satisfiedBy(session, s.clock()) && a.Prompt == promptNone:
+		case !a.satisfiedBy(session, s.clock()) && a.prompts(promptNone):
 			s.respondError(w, r, a, loginRequired)
 		case !a.satisfiedBy(session, s.clock()):
 			s.showLogin(w, r, a, "", http.StatusOK)
@@ -115,7 +125,7 @@ func (s *server) readDestination(form url.Values) (*authorization, error) {
 		}
 	}
 	c, known := s.directory.client(form.Get("client_id"))
-	a := &authorization{Client: c.ID, RedirectURI: form.Get("redirect_uri"), ResponseType: form.Get("response_type"), MaxAge: -1}
+	a := &authorization{Client: c.ID, RedirectURI: form.Get("redirect_uri"), ResponseType: ordered(form.Get("response_type")), MaxAge: -1}
 	if !known || !c.Status.enabled() || !slices.ContainsFunc(c.RedirectURIs, a.goesTo) {
 		return nil, refuse("an unknown client, a disabled one, or a redirect URI of somebody else")
 	}
@@ -123,10 +133,23 @@ func (s *server) readDestination(form url.Values) (*authorization, error) {
 		a.State = form.Get("state")
 	}
 	a.ResponseMode = defaultMode(a.ResponseType)
-	if mode := form["response_mode"]; len(mode) == 1 && slices.Contains(modesFor(a.ResponseType), mode[0]) {
+	if mode := form["response_mode"]; len(mode) == 1 && slices.Contains(modesFor(a.ResponseType), mode[0]) && (mode[0] != modeFormPost || a.takesForms()) {
 		a.ResponseMode = mode[0]
 	}
 	return a, nil
+}
+
+// takesForms reports whether a form can be sent to the redirect URI. No app takes one.
+func (a *authorization) takesForms() bool {
+	return strings.HasPrefix(a.RedirectURI, "https://") || strings.HasPrefix(a.RedirectURI, "http://")
+}
+
+// ordered puts the values of a response type in the order in which they are written here. The order means nothing (OAuth 2.0
+// Multiple Response Type Encoding Practices §3).
+func ordered(responseType string) string {
+	values := strings.Split(responseType, " ")
+	slices.Sort(values)
+	return strings.Join(values, " ")
 }
 
 // goesTo reports whether the redirect URI is one that is registered.
@@ -159,8 +182,11 @@ func (s *server) readAuthorization(a *authorization, form url.Values) error {
 	if req.Scope == nil {
 		return fmt.Errorf("%w: no scope is asked for", tokenexchange.InvalidScope)
 	}
-	a.Request = req
-	return nil
+	if a.ActFor, req.Scope, err = s.actAs.Parse(req.Scope, form.Get("claims")); err != nil {
+		return err
+	}
+	a.Request, a.Reason = req, form.Get(paramReason)
+	return a.readTicket(c, form)
 }
 
 // readResponse reads what is asked for, and how it is to be sent.
@@ -174,8 +200,6 @@ func (a *authorization) readResponse(c client, form url.Values) error {
 		return tokenexchange.UnauthorizedClient
 	case form.Get("response_mode") != "" && form.Get("response_mode") != a.ResponseMode:
 		return refuse("a response mode that is unknown, or not for this response type")
-	case a.ResponseMode == modeFormPost && !strings.HasPrefix(a.RedirectURI, "http"):
-		return refuse("no app takes a form")
 	}
 	a.Nonce = form.Get("nonce")
 	return nil
@@ -184,8 +208,11 @@ func (a *authorization) readResponse(c client, form url.Values) error {
 // A challenge is what SHA-256 gives, in base64url (RFC 7636 §4.2).
 var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// readChallenge demands PKCE of every client, and S256 (RFC 9700 §2.1.1). A method that is left out would be plain.
+// readChallenge demands PKCE for every code, and S256 (RFC 9700 §2.1.1). A method that is left out would be plain.
 func (a *authorization) readChallenge(form url.Values) error {
+	if a.ResponseType != responseCode {
+		return nil // there is nothing to redeem
+	}
 	if a.Challenge = form.Get("code_challenge"); !challenge.MatchString(a.Challenge) {
 		return refuse("code_challenge is missing or malformed")
 	}
@@ -197,9 +224,11 @@ func (a *authorization) readChallenge(form url.Values) error {
 
 // readLogin reads how fresh the login must be, and whether the user may be asked at all.
 func (a *authorization) readLogin(form url.Values) error {
-	a.Prompt, a.LoginHint = form.Get("prompt"), form.Get("login_hint")
-	if !slices.Contains([]string{"", promptNone, promptLogin}, a.Prompt) {
-		return refuse("a prompt that is neither none nor login")
+	a.Prompt, a.LoginHint = strings.Fields(form.Get("prompt")), form.Get("login_hint")
+	for _, prompt := range a.Prompt {
+		if !slices.Contains([]string{promptNone, promptLogin, promptConsent}, prompt) || prompt == promptNone && len(a.Prompt) > 1 {
+			return refuse("a prompt that is none of none, login and consent, or none beside another")
+		}
 	}
 	if age := form.Get("max_age"); age != "" {
 		seconds, err := strconv.Atoi(age)
@@ -214,24 +243,41 @@ func (a *authorization) readLogin(form url.Values) error {
 // satisfiedBy reports whether nobody has to log in for the request. The zero session satisfies none.
 func (a *authorization) satisfiedBy(session tokenexchange.Token, now time.Time) bool {
 	fresh := a.MaxAge < 0 || now.Sub(session.AuthTime) < time.Duration(a.MaxAge)*time.Second
-	return session.ID != "" && a.Prompt != promptLogin && fresh
+	return session.ID != "" && !a.prompts(promptLogin) && fresh
 }
 
+func (a *authorization) prompts(what string) bool { return slices.Contains(a.Prompt, what) }
+
 // authorize answers a request of somebody who has logged in. What the tokens would say is decided now, too, so that a scope or
-// a target that is refused is refused before the user has gone back to the client.
+// a target that is refused is refused before the user is asked, and before they have gone back to the client.
 func (s *server) authorize(w http.ResponseWriter, r *http.Request, a *authorization, session tokenexchange.Token) {
-	decision, err := s.foresee(r.Context(), a, session)
+	c, _ := s.directory.client(a.Client)
+	asks := !c.Preapproved || a.prompts(promptConsent)
+	switch _, err := s.foresee(r.Context(), a, session); {
+	case err != nil:
+		s.respondError(w, r, a, err)
+	case asks && a.prompts(promptNone):
+		s.respondError(w, r, a, consentRequired)
+	case asks:
+		s.showConsent(w, r, a, session)
+	default:
+		s.answer(w, r, a, session)
+	}
+}
+
+// answer makes what a request asks for, once everybody has agreed to it.
+func (s *server) answer(w http.ResponseWriter, r *http.Request, a *authorization, session tokenexchange.Token) {
+	ctx := withReason(r.Context(), a.Reason)
+	makes := s.answerCode
+	if isTicketResponse(a.ResponseType) {
+		makes = s.answerTicket
+	}
+	params, err := makes(ctx, a, session)
 	if err != nil {
 		s.respondError(w, r, a, err)
 		return
 	}
-	a.Request.Scope = decision.Scope
-	code, err := s.newCode(r.Context(), a, session)
-	if err != nil {
-		s.respondError(w, r, a, err)
-		return
-	}
-	s.respond(w, r, a, url.Values{"code": {code}})
+	s.respond(w, r, a, params)
 }
 
 // respondError sends an error to the redirect URI. The reason is in the log; what leaves is a code and its sentence.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/doors"
 )
 
 // The grants of this server. Token exchange is tokenexchange.GrantType.
@@ -26,13 +28,13 @@ const (
 )
 
 var (
-	allGrants  = []string{tokenexchange.GrantType, grantCode, grantRefresh, grantClient}
+	allGrants  = []string{tokenexchange.GrantType, grantCode, grantRefresh, grantClient, doors.GrantJWTBearer}
 	allMethods = []string{secretBasic, secretPost, privateKeyJWT}
 )
 
 // check looks at what one member says of another: whatever is named must exist, and no name may stand for two.
 func (w *world) check() error {
-	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers, w.checkClients, w.checkIssuers, w.checkLogins, w.checkPolicy} {
+	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers, w.checkClients, w.checkIssuers, w.checkLogins, w.checkPolicy, w.checkDoors} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -56,6 +58,8 @@ func (w *world) checkHead() error {
 		return fmt.Errorf("lifetimes: access_token, refresh_token and session are needed")
 	case w.Management.Audience == "" || !isScope(w.Management.Scope):
 		return fmt.Errorf("management_api: audience and one scope are needed")
+	case w.Management.Delegations != "" && !isScope(w.Management.Delegations):
+		return fmt.Errorf("management_api: delegations_scope is not one scope")
 	case len(w.Policy) == 0:
 		return fmt.Errorf("policy: it is missing")
 	}
@@ -153,6 +157,21 @@ func (w *world) checkUsers() error {
 		}
 		if err := checkScope(place, u.Scope); err != nil {
 			return err
+		}
+		if err := w.checkAccounts(place, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) checkAccounts(place string, u user) error {
+	for id, scope := range u.Accounts {
+		if id == u.ID || !slices.ContainsFunc(w.Users, func(u user) bool { return u.ID == id }) {
+			return fmt.Errorf("%s.accounts: %q is no other user", place, id)
+		}
+		if err := checkScope(place+".accounts."+id, scope); err != nil || len(scope) == 0 {
+			return errors.Join(fmt.Errorf("%s.accounts.%s: scopes are needed", place, id), err)
 		}
 	}
 	return nil

@@ -30,6 +30,11 @@ func (w *world) checkPolicy() error {
 			return fmt.Errorf("may_act.%s%s", rule, problem)
 		}
 	}
+	for rule := range w.Embedded.Rules {
+		if !slices.ContainsFunc(policy.Rules, func(r tokenexchange.Rule) bool { return r.Name == rule }) {
+			return fmt.Errorf("embedded.rules.%s: there is no rule of that name", rule)
+		}
+	}
 	for i, c := range w.Clients {
 		if c.MayAct == nil {
 			continue
@@ -76,7 +81,7 @@ func (w *world) unknownIn(r tokenexchange.Rule) string {
 func (w *world) reads(t tokenexchange.TokenType) bool {
 	usual := []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeIDToken,
 		tokenexchange.TypeJWT, tokenexchange.TypeSAML1, tokenexchange.TypeSAML2}
-	return slices.Contains(usual, t) || t == w.UserIDType ||
+	return slices.Contains(usual, t) || slices.Contains(doorTypes, t) || t == w.UserIDType ||
 		t == typeAssertion && slices.ContainsFunc(w.Clients, func(c client) bool { return len(c.JWKS) > 0 }) ||
 		slices.ContainsFunc(w.Issuers, func(f foreignIssuer) bool { _, ok := f.Types[t]; return ok })
 }

@@ -62,16 +62,61 @@ func presented(session tokenexchange.Token, client, id string) tokenexchange.Tok
 	return session
 }
 
-// foresee decides what a request would be granted, without granting it.
+// foresee decides what a request would be granted, without granting it. A refusal is on record as it would be at the token
+// endpoint. What it cannot foresee, tickets, is decided when it is made.
 func (s *server) foresee(ctx context.Context, a *authorization, session tokenexchange.Token) (tokenexchange.Decision, error) {
+	ctx = withReason(ctx, a.Reason)
 	c, _ := s.directory.client(a.Client)
-	subject, err := s.ResolveSubject(ctx, session)
-	if err != nil {
-		return tokenexchange.Decision{}, errors.Join(accessDenied, err)
+	f := tokenexchange.Facts{Grant: grantCode, Issuer: s.issuer, Client: c.registered(), Request: a.Request, Now: s.clock().UTC().Truncate(time.Second)}
+	subject, actor := s.actAs.Tokens(a.ActFor, presented(session, a.Client, session.ID))
+	if isTicketResponse(a.ResponseType) {
+		if !a.hasIDToken() {
+			return tokenexchange.Decision{}, nil
+		}
+		f.Grant, f.Request = grantImplicit, idTokenRequest
 	}
-	subject.Token = presented(session, a.Client, session.ID)
-	return s.decide(tokenexchange.Facts{Grant: grantCode, Issuer: s.issuer, Client: c.registered(), Request: a.Request,
-		Subject: subject, Now: s.clock().UTC().Truncate(time.Second)})
+	d, err := s.decideAbout(ctx, f, subject, actor)
+	if err == nil {
+		return d, nil
+	}
+	event := tokenexchange.Event{Time: f.Now, Facts: f, Err: tokenexchange.AsError(err)}
+	event.Facts.Subject.Token = subject
+	if actor != nil {
+		event.Facts.Actor = &tokenexchange.Subject{Token: *actor}
+	}
+	return tokenexchange.Decision{}, errors.Join(denied(err), s.exchanger.Audit.RecordExchange(context.WithoutCancel(ctx), event))
+}
+
+// decideAbout is what an Exchanger does up to the decision.
+func (s *server) decideAbout(ctx context.Context, f tokenexchange.Facts, subject tokenexchange.Token, actor *tokenexchange.Token) (d tokenexchange.Decision, err error) {
+	if f.Subject, err = s.ResolveSubject(ctx, subject); err != nil {
+		return d, err
+	}
+	f.Subject.Token = subject
+	if actor != nil {
+		by, err := s.ResolveSubject(ctx, *actor)
+		if err != nil {
+			return d, err
+		}
+		by.Token = *actor
+		f.Actor = &by
+		if err := s.exchanger.Actors.AuthorizeActor(ctx, f); err != nil {
+			return d, err
+		}
+	}
+	return s.decide(f)
+}
+
+// answerCode makes a code.
+func (s *server) answerCode(ctx context.Context, a *authorization, session tokenexchange.Token) (url.Values, error) {
+	decision, err := s.foresee(ctx, a, session)
+	if err != nil {
+		return nil, err
+	}
+	granted := *a
+	granted.Request.Scope = decision.Scope
+	code, err := s.newCode(ctx, &granted, session)
+	return url.Values{"code": {code}}, err
 }
 
 // codeGrant is the authorization_code grant (RFC 6749 §4.1.3). It is one more door to the exchange: the session that the code
@@ -97,8 +142,8 @@ func (s *server) codeGrant() http.Handler {
 // redeem makes the tokens of a code. What is refused once the code has been found good is the grant's fault (RFC 6749 §5.2).
 func (s *server) redeem(ctx context.Context, c tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
 	var g grantedCode
-	issuer := &loginIssuer{Tokens: s.tokens}
 	x := *s.exchanger
+	issuer := &loginIssuer{next: x.Tokens, jwt: s.signer}
 	x.Tokens = issuer
 	answer, err := x.Run(ctx, grantCode, c, func(ctx context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
@@ -107,7 +152,9 @@ func (s *server) redeem(ctx context.Context, c tokenexchange.Client, form url.Va
 			return tokenexchange.Request{}, tokenexchange.Token{}, nil, err
 		}
 		issuer.nonce = g.Authorization.Nonce
-		return g.Authorization.Request, g.Session, nil, nil
+		giveReason(ctx, g.Authorization.Reason)
+		subject, actor := s.actAs.Tokens(g.Authorization.ActFor, g.Session)
+		return g.Authorization.Request, subject, actor, nil
 	})
 	if g.Session.ID != "" && errors.Is(err, tokenexchange.InvalidRequest) {
 		err = tokenexchange.InvalidGrant

@@ -14,7 +14,7 @@ import (
 // This file and answers.go are all that there is to embedding the library. Here the parts are put together; there this
 // server answers what only a host can.
 
-// Token types that only this server's own doors bring. No client can present one, and no rule of the policy names them.
+// Token types that only this server's own doors bring, see also doors.go. No client can present one.
 const (
 	typeSession   tokenexchange.TokenType = "urn:example:token-type:session"               // a user has logged in
 	typeClient    tokenexchange.TokenType = "urn:example:token-type:client"                // a client has authenticated
@@ -25,6 +25,7 @@ const (
 // embed puts the library together, in the order in which a request goes through it.
 func (s *server) embed(w *world, o options) error {
 	s.signer = &tokenexchange.JWTIssuer{Key: o.Key, KeyID: keyID(o.Key), Claims: s.addClaims, ActAs: w.ClaimShape == "act_as"}
+	s.signer.Types = map[tokenexchange.TokenType]string{typeTicket: typTicket}
 	var err error
 	if s.jwks, err = s.signer.JWKS(); err != nil {
 		return err
@@ -61,7 +62,10 @@ func (s *server) embed(w *world, o options) error {
 	if w.UserIDType != "" {
 		s.exchanger.Verify[w.UserIDType] = s.verifyUserID
 	}
-	return nil
+	if err := s.tellUsers(w, o); err != nil {
+		return err
+	}
+	return s.openDoors(w, o)
 }
 
 // trust is whose signatures are believed, and for what: this server, the issuers of the world, and every client that has a
@@ -69,7 +73,7 @@ func (s *server) embed(w *world, o options) error {
 func (s *server) trust(w *world) []tokenexchange.Trust {
 	list := []tokenexchange.Trust{{
 		Issuer: s.issuer, JWKS: s.jwks, Live: s.tokens.Live, Actors: true,
-		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "", tokenexchange.TypeIDToken: ""},
+		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "", tokenexchange.TypeIDToken: "", typeTicket: typTicket},
 	}}
 	for _, f := range w.Issuers {
 		t := tokenexchange.Trust{Issuer: f.Issuer, JWKS: f.JWKS, JWKSURL: f.JWKSURI, Foreign: true,
@@ -118,9 +122,9 @@ func (s *server) verifyUserID(_ context.Context, c tokenexchange.Credential) (to
 }
 
 // decide asks the policy of the world about every exchange, and this server's own about what its clients and logins get
-// for themselves.
+// for themselves, and about tickets.
 func (s *server) decide(f tokenexchange.Facts) (tokenexchange.Decision, error) {
-	if isOwnDoor(f.Subject.Token) {
+	if isOwnDoor(f.Subject.Token) || f.Subject.Token.Type == typeRequested {
 		return s.ownPolicy.Decide(f)
 	}
 	return s.policy.Decide(f)
@@ -177,6 +181,9 @@ func ownPolicy(w *world) (*tokenexchange.Policy, error) {
 			Targets:      c.TokenAudience, DefaultTargets: c.TokenAudience,
 			Scope: tokenexchange.Scope{"*"}, IDToken: true, Lifetime: time.Duration(w.Lifetimes.AccessToken),
 		}
+		if slices.Contains(c.ResponseTypes, responseIDTicket) {
+			r.Types = append(r.Types, tokenexchange.TypeIDToken)
+		}
 		if slices.Contains(c.Grants, grantRefresh) {
 			r.RefreshToken, r.RefreshLifetime = true, time.Duration(w.Lifetimes.RefreshToken)
 		}
@@ -186,6 +193,9 @@ func ownPolicy(w *world) (*tokenexchange.Policy, error) {
 			r.Subjects = []tokenexchange.Identity{{Kind: tokenexchange.KindClient, ID: c.ID}}
 			r.SubjectTypes = []tokenexchange.TokenType{typeClient}
 			rules = append(rules, r)
+		}
+		if c.TicketLifetime != 0 && w.AllowImpersonation {
+			rules = append(rules, ticketRule(c))
 		}
 	}
 	return tokenexchange.NewPolicy(rules...)

@@ -20,7 +20,7 @@ const formLifetime = 10 * time.Minute
 const formLogin = "login"
 
 // park keeps an authorization request while its user is asked something. The value that it returns goes into the form; only
-// together with holder, which the browser has in a cookie, does it lead back to the request.
+// together with holder, whom the browser shows by a cookie, does it lead back to the request.
 func (s *server) park(ctx context.Context, kind, holder string, a *authorization) (string, error) {
 	data, err := json.Marshal(a)
 	if err != nil {

@@ -139,6 +139,9 @@ func (s *server) serve(ctx context.Context, l net.Listener, ready func() error) 
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	err = errors.Join(err, web.Shutdown(drain))
+	if s.notices != nil && s.notices.Close(drain) != nil {
+		s.log.Warn("users were not told any more", "dropped", s.notices.Dropped())
+	}
 	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
 		err = errors.Join(err, ended)
 	}

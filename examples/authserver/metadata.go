@@ -12,6 +12,7 @@ import (
 const (
 	pathAuthorize  = "/authorize"
 	pathLogin      = "/login"
+	pathConsent    = "/consent"
 	pathStyle      = "/style.css"
 	pathToken      = "/token"
 	pathIntrospect = "/introspect"
@@ -39,7 +40,7 @@ func (s *server) metadata(w *world) ([]byte, error) {
 		"response_types_supported":                       allResponseTypes,
 		"response_modes_supported":                       []string{modeQuery, modeFragment, modeFormPost},
 		"code_challenge_methods_supported":               []string{"S256"},
-		"prompt_values_supported":                        []string{promptNone, promptLogin},
+		"prompt_values_supported":                        []string{promptNone, promptLogin, promptConsent},
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
 		"authorization_response_iss_parameter_supported": true,

@@ -9,19 +9,19 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
-	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// loginIssuer issues the tokens of a login: those of the Tokens, with the nonce of the authorization request in the ID token
-// (OpenID Connect Core §3.1.2.1). An exchange has no nonce, and its issuer never writes one.
+// loginIssuer issues the tokens of a login: those of the next issuer, with the nonce of the authorization request in the ID
+// token (OpenID Connect Core §3.1.2.1). An exchange has no nonce, and its issuer never writes one.
 type loginIssuer struct {
-	*tokenstore.Tokens
+	next  tokenexchange.TokenIssuer
+	jwt   *tokenexchange.JWTIssuer
 	nonce string // empty: none was sent
 }
 
 // IssueToken is a tokenexchange.TokenIssuer.
 func (l *loginIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
-	issued, err := l.Tokens.IssueToken(ctx, d)
+	issued, err := l.next.IssueToken(ctx, d)
 	if err != nil || l.nonce == "" {
 		return issued, err
 	}
@@ -49,7 +49,7 @@ func (l *loginIssuer) withNonce(idToken string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	signer, err := jose.NewSigner(l.JWT.Key, l.JWT.KeyID, l.JWT.Algorithm)
+	signer, err := jose.NewSigner(l.jwt.Key, l.jwt.KeyID, l.jwt.Algorithm)
 	if err != nil {
 		return "", err
 	}

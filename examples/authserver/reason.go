@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,7 +10,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// paramReason is a parameter of the token endpoint that is this server's own: why somebody acts for somebody else, in their
+// paramReason is a parameter of the token endpoint, and of the authorization endpoint, that is this server's own: why somebody acts for somebody else, in their
 // words. Other servers ignore it (RFC 6749 §3.2). It decides nothing but whether one was given; it is for who reads the audit log.
 const paramReason = "reason"
 
@@ -21,15 +20,24 @@ const longestReason = 200
 // reasonKey is where the context of a request has its reason.
 type reasonKey struct{}
 
-// withReason keeps the reason that a form states for the authorizer and the audit log.
-func withReason(ctx context.Context, form url.Values) context.Context {
-	return context.WithValue(ctx, reasonKey{}, form.Get(paramReason))
+// withReason keeps a stated reason for the authorizer and the audit log.
+func withReason(ctx context.Context, reason string) context.Context {
+	return context.WithValue(ctx, reasonKey{}, &reason)
+}
+
+// giveReason puts in a reason that was stated before, with the authorization request, where none has come since.
+func giveReason(ctx context.Context, reason string) {
+	if kept, _ := ctx.Value(reasonKey{}).(*string); kept != nil && *kept == "" {
+		*kept = reason
+	}
 }
 
 // statedReason is the reason that came with a request. It is not ok where it is too long, or has what could pass for another
 // line or another reader's text: then it is of no use to anybody, and kept out of the log.
 func statedReason(ctx context.Context) (reason string, ok bool) {
-	reason, _ = ctx.Value(reasonKey{}).(string)
+	if kept, _ := ctx.Value(reasonKey{}).(*string); kept != nil {
+		reason = *kept
+	}
 	if utf8.RuneCountInString(reason) > longestReason || !utf8.ValidString(reason) ||
 		strings.ContainsFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", false

@@ -39,7 +39,9 @@ func scenario(id string, row func(*testing.T)) {
 // TestScenario runs every row over real HTTP. A row without a test is a failure.
 func TestScenario(t *testing.T) {
 	for _, id := range strings.Fields(`Z01 Z02 Z03 Z04 Z05 Z06 Z07 Z08 Z09 Z10 Z11 Z12 Z13 Z14 Z15 Z16 Z17 Z18 Z19 Z20 Z21 Z22 Z23 Z24 Z25
-		F01 F02 F03 F04 F05 F06 F07 F08 F09 F10 F11 U02`) {
+		F01 F02 F03 F04 F05 F06 F07 F08 F09 F10 F11 U02
+		W05 W06 W07 C01 C02 C06 C07 C08 C09
+		W01 W02 W03 W04 W08 C03 C04 C05`) {
 		t.Run(id, func(t *testing.T) {
 			require.NotNil(t, scenarios[id], "there is no test of this row")
 			scenarios[id](t)
@@ -67,6 +69,7 @@ type scene struct {
 	audit   *auditTrail
 	clock   *stoppedClock
 	http    *http.Client
+	written *countedStore // what exchanges have written, where the scene was made by counted
 }
 
 // edit changes a world file before it is read.
@@ -176,6 +179,7 @@ func onlyRules(names ...string) edit {
 		}
 		policy["rules"] = kept
 		delete(doc, "may_act")
+		delete(doc, "embedded")
 	}
 }
 

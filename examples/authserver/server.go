@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/notify"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -39,9 +41,15 @@ type server struct {
 	signer    *tokenexchange.JWTIssuer
 	jwks      []byte
 	tokens    *tokenstore.Tokens
+	notices   *notify.Sink // nil: nobody is told anything
 	policy    *tokenexchange.Policy
 	ownPolicy *tokenexchange.Policy
 	exchanger *tokenexchange.Exchanger
+
+	tickets    *doors.Tickets
+	assertions *doors.Assertions
+	actAs      doors.ActAs
+	embedded   *doors.Embedded
 }
 
 // options are what a world does not say. The zero value of each is good, but for Issuer where the world names none.
@@ -50,6 +58,7 @@ type options struct {
 	Key    crypto.Signer    // nil: a new one, for ES256
 	Store  tokenstore.Store // nil: in memory
 	Log    slog.Handler     // audit events and everything else; nil: nowhere
+	Send   sender           // delivers what the notification of the world makes; nil: into the log
 	Now    func() time.Time // nil: time.Now
 }
 
@@ -103,6 +112,7 @@ func (s *server) routes(w *world) (http.Handler, error) {
 	mux.Handle("GET "+pathAuthorize, s.authorizationEndpoint())
 	mux.Handle("POST "+pathAuthorize, s.authorizationEndpoint())
 	mux.Handle("POST "+pathLogin, pages.Handler(s.loginEndpoint()))
+	mux.Handle("POST "+pathConsent, pages.Handler(s.consentEndpoint()))
 	mux.Handle("GET "+pathStyle, styles())
 	mux.Handle(pathToken, s.tokenEndpoint())
 	mux.Handle(pathIntrospect, s.tokens.IntrospectionHandler(s.issuer, s.authenticate("")))
@@ -111,6 +121,10 @@ func (s *server) routes(w *world) (http.Handler, error) {
 	mux.Handle("GET /.well-known/oauth-authorization-server", document("application/json", metadata))
 	mux.Handle("GET /.well-known/openid-configuration", document("application/json", metadata))
 	mux.Handle("GET /api/users", s.management(w))
+	if w.Management.Delegations != "" {
+		mux.Handle("GET /api/delegations", s.delegations(w, s.listDelegations))
+		mux.Handle("DELETE /api/delegations/{id}", s.delegations(w, s.endDelegation))
+	}
 	return mux, nil
 }
 

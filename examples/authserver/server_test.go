@@ -76,9 +76,9 @@ func TestClientCredentials(t *testing.T) {
 	require.Equal(t, "read", got["scope"])
 
 	for code, list := range map[string][][]string{
-		"invalid_scope":                 {{"scope", "transfer"}, {"scope", "openid"}, {"scope", "a  b"}, {"scope", "act_as:alice"}},
+		"invalid_scope":                 {{"scope", "transfer"}, {"scope", "openid"}, {"scope", "a  b"}, {"scope", "act_as:"}},
 		"invalid_target":                {{"audience", "https://bank.example"}, {"resource", "nonsense"}},
-		"invalid_request":               {{"scope", "read", "scope", "read"}, {"client_id", "portal", "client_id", "portal"}},
+		"invalid_request":               {{"scope", "read", "scope", "read"}, {"client_id", "portal", "client_id", "portal"}, {"scope", "act_as:alice"}},
 		"invalid_authorization_details": {{"authorization_details", "[]"}},
 	} {
 		for _, pairs := range list {
@@ -160,8 +160,8 @@ func TestManagementAPI(t *testing.T) {
 			a := r.get("/api/users", acted.text("access_token"))
 			require.Equal(t, http.StatusForbidden, a.status, "%s %s", shape, format)
 			require.Equal(t, "insufficient_scope", a.code())
-			require.Equal(t, "adam", r.last()["subject"], "%s", shape)
-			require.Equal(t, "gustav", r.last()["actor"], "%s", shape)
+			require.Equal(t, "adam", inside(r.last(), "subject", "id"), "%s", shape)
+			require.Equal(t, "gustav", inside(r.last(), "actor", "id"), "%s", shape)
 			if format == tokenexchange.TypeJWT {
 				require.Contains(t, claims(t, acted.text("access_token")), shape)
 			}

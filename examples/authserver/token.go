@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/doors"
 )
 
 // maxForm is how long the body of a request may be.
@@ -27,10 +28,12 @@ func (s *server) tokenEndpoint() http.Handler {
 		grantCode:    s.codeGrant(),
 		grantRefresh: s.tokens.RefreshHandler(s.exchanger, s.authenticate(grantRefresh)),
 		grantClient:  s.clientCredentials(),
+
+		doors.GrantJWTBearer: s.assertions.Handler(s.exchanger, s.authenticate(doors.GrantJWTBearer)),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		form := peek(r)
-		r = r.WithContext(withReason(r.Context(), form))
+		r = r.WithContext(withReason(r.Context(), form.Get(paramReason)))
 		if grant := grants[grantType(form)]; grant != nil && r.Method == http.MethodPost {
 			grant.ServeHTTP(w, r)
 			return
@@ -75,11 +78,15 @@ func (s *server) clientCredentials() http.Handler {
 		}
 		answer, err := s.exchanger.Run(r.Context(), grantClient, c, func(_ context.Context, now time.Time) (
 			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
-			req, err := clientRequest(r.PostForm)
-			return req, tokenexchange.Token{
+			self := tokenexchange.Token{
 				Type: typeClient, Kind: tokenexchange.KindClient, ID: rand.Text(), Issuer: s.issuer, Subject: c.ID, ClientID: c.ID,
 				Scope: c.Scope, Issued: now, Expires: now.Add(time.Minute),
-			}, nil, err
+			}
+			req, err := clientRequest(r.PostForm)
+			if err != nil {
+				return req, self, nil, err
+			}
+			return s.actAs.Open(req, r.PostForm.Get("claims"), self)
 		})
 		if err != nil {
 			tokenexchange.AsError(err).ServeHTTP(w, r)

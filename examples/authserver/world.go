@@ -27,14 +27,16 @@ type world struct {
 
 	Lifetimes     lifetimes        `json:"lifetimes"` // of tokens that do not come from an exchange
 	Management    managementAPI    `json:"management_api"`
+	Notification  *notification    `json:"notification"` // what users are told when somebody begins to act for them; nil: nothing
 	Organizations []organization   `json:"organizations"`
 	Roles         map[string]role  `json:"roles"` // every role that a user has must be here
 	Users         []user           `json:"users"`
 	Clients       []client         `json:"clients"`
 	Issuers       []foreignIssuer  `json:"foreign_issuers"`
-	Policy        json.RawMessage  `json:"policy"`  // {"rules": [...]}, read by tokenexchange.ParsePolicy
-	MayAct        map[string]party `json:"may_act"` // by the name of a rule: who may act with what it grants
-	Logins        map[string]login `json:"logins"`  // what -demo logs in, by the name under which it prints the tokens
+	Policy        json.RawMessage  `json:"policy"`   // {"rules": [...]}, read by tokenexchange.ParsePolicy
+	MayAct        map[string]party `json:"may_act"`  // by the name of a rule: who may act with what it grants
+	Logins        map[string]login `json:"logins"`   // what -demo logs in, by the name under which it prints the tokens
+	Embedded      embeddedTokens   `json:"embedded"` // tokens that JWT access tokens carry for a service behind the API, see doors.go
 }
 
 // lifetimes are how long the tokens of logins and of client_credentials live; a rule says it for exchanged ones.
@@ -47,7 +49,10 @@ type lifetimes struct {
 // managementAPI is how tokens must look to be accepted by this server's own API.
 type managementAPI struct {
 	Audience string `json:"audience"`
-	Scope    string `json:"scope"`
+	Scope    string `json:"scope"` // of GET /api/users
+
+	// Delegations is the scope of /api/delegations, where users see and end what others may do for them. Empty: nobody may.
+	Delegations string `json:"delegations_scope"`
 }
 
 type organization struct {
@@ -80,6 +85,10 @@ type user struct {
 	Roles         []string            `json:"roles"`
 	Scope         tokenexchange.Scope `json:"scope"`
 	Status        status              `json:"status"`
+
+	// Accounts are other users whom this one may act for without any role: accounts that they own, or that of their company.
+	// The scopes are the most that they may do there; "*" is whatever the account can.
+	Accounts map[string]tokenexchange.Scope `json:"accounts"`
 }
 
 // client is an OAuth client, an API, or both.
@@ -98,8 +107,12 @@ type client struct {
 	LogoutURIs    []string            `json:"post_logout_redirect_uris"`
 	ResponseTypes []string            `json:"response_types"` // of the authorization endpoint; none: code
 	MayAct        *party              `json:"may_act"`        // who may act with tokens of its users' logins, and its own; nil: not said
+	Preapproved   bool                `json:"preapproved"`    // its users are not asked whether it may have what it asks for
 	RequireReason bool                `json:"require_reason"` // nobody acts through it who does not say why, see reason.go
 	Status        status              `json:"status"`
+
+	TicketLifetime duration `json:"subject_token_lifetime"` // of what response type subject_token gives
+	ActsFor        []string `json:"acts_for"`               // users for whom it acts without a token of theirs: by act_as, and by its own assertions
 }
 
 // party is a may_act (RFC 8693 §4.4). It must name somebody.
@@ -119,6 +132,13 @@ type foreignIssuer struct {
 	Types    map[tokenexchange.TokenType]string `json:"types"`    // header typ by type, see tokenexchange.Trust; none: JWT access tokens and ID tokens
 	Scopes   map[string]tokenexchange.Scope     `json:"scopes"`   // what its scopes mean here; others mean nothing
 	Links    map[string]string                  `json:"links"`    // its sub to our user
+
+	Assertions *assertions `json:"assertions"` // how it is believed at the jwt-bearer grant; nil: not at all
+}
+
+// assertions says for whom the assertions of an issuer may be beside this server's issuer, its token endpoint for one.
+type assertions struct {
+	Audience string `json:"audience"` // empty, as it should be: for nobody else
 }
 
 // login says who is logged in, with which client.

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/resourceserver"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
+)
+
+// delegation is what users are told of what others may do for them.
+type delegation struct {
+	ID       string              `json:"id"`
+	Actor    *delegate           `json:"actor,omitempty"` // who acts; absent: nobody is named in the tokens, and the client is the user there
+	Client   delegate            `json:"client"`          // through which it was given
+	Audience []string            `json:"audience"`
+	Scope    tokenexchange.Scope `json:"scope"`
+	Since    time.Time           `json:"since"`
+	Until    time.Time           `json:"until"`
+	Tokens   int                 `json:"tokens"` // how many live ones there are
+}
+
+// delegate is somebody who may do something, by the name under which people know them.
+type delegate struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// delegations are GET /api/delegations and DELETE /api/delegations/{id}: who acts for the user whose token it is, and the
+// end of that. It takes the user's own token: somebody who acts for them could otherwise end what others do, and see
+// it, or go on unnoticed by hiding what they do themselves.
+func (s *server) delegations(w *world, next func(http.ResponseWriter, *http.Request, tokenexchange.Identity)) http.Handler {
+	api := resourceserver.API{Issuer: s.issuer, Audience: []string{w.Management.Audience}, Verify: s.verifyActive, RefuseActors: true,
+		Audit: s.recordAccess, Now: s.now}
+	return api.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tok, _ := resourceserver.TokenFrom(r.Context())
+		caller, err := s.ResolveSubject(r.Context(), tok)
+		switch {
+		case err != nil:
+			tokenexchange.AsError(err).ServeHTTP(w, r)
+		case caller.Kind != tokenexchange.KindUser:
+			http.Error(w, "A client has no delegations.", http.StatusForbidden)
+		default:
+			next(w, r, caller.Identity)
+		}
+	}), w.Management.Delegations)
+}
+
+func (s *server) listDelegations(w http.ResponseWriter, r *http.Request, user tokenexchange.Identity) {
+	found, err := s.tokens.Delegations(r.Context(), user)
+	if err != nil {
+		s.failed(w, r, err)
+		return
+	}
+	list := []delegation{}
+	for _, d := range found {
+		shown := delegation{ID: d.ID, Client: s.delegate(d.Client), Audience: d.Audience, Scope: append(tokenexchange.Scope{}, d.Scope...),
+			Since: d.Since, Until: d.Until, Tokens: len(d.Tokens)}
+		if d.Actor != nil {
+			actor := s.delegate(d.Actor.Subject)
+			shown.Actor = &actor
+		}
+		list = append(list, shown)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]any{"delegations": list})
+}
+
+// endDelegation makes every token of it inactive, whoever has it by now.
+func (s *server) endDelegation(w http.ResponseWriter, r *http.Request, user tokenexchange.Identity) {
+	id := r.PathValue("id")
+	switch err := s.tokens.EndDelegation(r.Context(), user, id); {
+	case errors.Is(err, tokenstore.ErrUnknown):
+		http.Error(w, "There is no such delegation, or it has ended.", http.StatusNotFound)
+	case err != nil:
+		s.failed(w, r, err)
+	default:
+		s.log.InfoContext(r.Context(), "delegation ended", slog.String("user", user.ID), slog.String("delegation", id))
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// failed answers 500 or 503, and the reason goes to the log.
+func (s *server) failed(w http.ResponseWriter, r *http.Request, err error) {
+	s.log.ErrorContext(r.Context(), "api failure", slog.String("path", r.URL.Path), slog.String("cause", err.Error()))
+	tokenexchange.AsError(err).ServeHTTP(w, r)
+}
+
+// delegate finds the name of a user or client; the ids of both are of one name space.
+func (s *server) delegate(id string) delegate {
+	if u, known := s.directory.user(id); known {
+		return delegate{id, u.Name}
+	}
+	if c, known := s.directory.client(id); known {
+		return delegate{id, c.title()}
+	}
+	return delegate{id, id}
+}
