@@ -65,9 +65,7 @@ func (s *server) openDoors(w *world, o options) error {
 	verifier, err := tokenexchange.NewVerifier(s.assertionTrust(w)...)
 	s.assertions.Verify = func(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 		tok, err := verifier.Verify(ctx, c)
-		if tok.Issuer == c.Client.ID {
-			tok.Kind = tokenexchange.KindUser // a client speaks of users, under their ids here
-		}
+		tok.Kind = tokenexchange.KindUser // whoever speaks: a client by their ids here, an issuer by those that the world links
 		return tok, err
 	}
 	return err
