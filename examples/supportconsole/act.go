@@ -68,8 +68,12 @@ func (c *console) ask(w http.ResponseWriter, status int, s *session, a acting, w
 // begin is the exchange, for a person and a reason. Why the authorization server refuses is not told by it, and explained by
 // what the directory shows at this moment.
 func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
-	if s.acting != nil {
+	switch err := r.ParseForm(); {
+	case s.acting != nil:
 		http.Redirect(w, r, "/app", http.StatusSeeOther)
+		return
+	case err != nil:
+		c.notice(w, http.StatusRequestEntityTooLarge, s, problemForm)
 		return
 	}
 	list, ok := c.people(w, r, s)

@@ -57,6 +57,7 @@ type stage struct {
 	clock *clock
 	log   *lockedBuffer // of the console and the app
 	audit *lockedBuffer // of the authorization server
+	sent  *lockedBuffer // all that the console has sent to browsers
 }
 
 // play starts everything with the world of the demo.
@@ -64,7 +65,7 @@ func play(t *testing.T, changes ...func(*settings)) *stage { return playWorld(t,
 
 func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	t.Helper()
-	st := &stage{t: t, wire: &wire{}, clock: &clock{}, log: &lockedBuffer{}, audit: &lockedBuffer{}}
+	st := &stage{t: t, wire: &wire{}, clock: &clock{}, log: &lockedBuffer{}, audit: &lockedBuffer{}, sent: &lockedBuffer{}}
 	dir, err := os.MkdirTemp("", "supportconsole-test")
 	require.NoError(t, err)
 	st.as, err = startServer(t.Context(), dir, authserver, world, "127.0.0.1:0", st.audit)
@@ -84,11 +85,12 @@ func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, map[net.Listener]http.Handler{front: st.console, back: app}) }()
+	go func() { served <- serve(ctx, map[net.Listener]http.Handler{front: recorded(st.console, st.sent), back: app}) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-served) })
 	t.Cleanup(func() {
 		for _, token := range st.wire.tokens() {
-			require.NotContains(t, st.log.String(), token, "a token in the log of the console")
+			require.False(t, strings.Contains(st.log.String(), token), "a token in the log of the console")
+			require.False(t, strings.Contains(st.sent.String(), token), "the console has sent a token to a browser")
 		}
 	})
 	return st
@@ -258,4 +260,28 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+func jsonAnswer(r *http.Request, status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+}
+
+// recorded keeps the headers and the bodies of all answers, redirects among them.
+func recorded(h http.Handler, sent *lockedBuffer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(recorder{w, sent}, r) })
+}
+
+type recorder struct {
+	http.ResponseWriter
+	sent *lockedBuffer
+}
+
+func (r recorder) WriteHeader(status int) {
+	_ = r.Header().Write(r.sent)
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r recorder) Write(p []byte) (int, error) {
+	_, _ = r.sent.Write(p)
+	return r.ResponseWriter.Write(p)
 }

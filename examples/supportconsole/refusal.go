@@ -28,6 +28,7 @@ var (
 	problemSignedOut   = &problem{Heading: "You have been signed out", Text: "The authorization server no longer accepts your sign-in: it was ended there, or your account was locked. Everything that you had begun has ended too."}
 	problemNoDirectory = &problem{Heading: "You may not look up people", Text: "Your account does not have the right to read the directory. Ask your administrator for it."}
 	problemNoPage      = &problem{Heading: "There is no such page", Text: "Nothing is at this address. Perhaps it was mistyped."}
+	problemForm        = &problem{Heading: "This form cannot be read", Text: "It is too large, or was not sent as a whole. Nothing has been begun."}
 	problemStranger    = &problem{Heading: "This did not come from the console", Text: "Another site has tried to do something here in your name. Nothing has been done."}
 	problemDown        = &problem{Heading: "The authorization server does not answer", Text: "Nothing has been begun and nothing was changed. Please try again in a moment."}
 )
