@@ -85,7 +85,9 @@ func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, map[net.Listener]http.Handler{front: recorded(st.console, st.sent), back: app}) }()
+	go func() {
+		served <- serve(ctx, map[net.Listener]http.Handler{front: recorded(st.console, st.sent), back: app})
+	}()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-served) })
 	t.Cleanup(func() {
 		for _, token := range st.wire.tokens() {
@@ -224,6 +226,20 @@ func (st *stage) events(log *lockedBuffer, message string) (list []map[string]an
 		}
 	}
 	return list
+}
+
+// exchange is the last token exchange for a reason, as the authorization server has audited it. Its log comes through a pipe.
+func (st *stage) exchange(reason string) (event map[string]any) {
+	st.t.Helper()
+	require.Eventually(st.t, func() bool {
+		for _, one := range st.events(st.audit, "token exchange") {
+			if one["stated_reason"] == reason {
+				event = one
+			}
+		}
+		return event != nil
+	}, 5*time.Second, 5*time.Millisecond, "there is no exchange for the reason %q in the audit log", reason)
+	return event
 }
 
 // clock is the real one, and can be put forward.

@@ -42,9 +42,10 @@ func TestScenario(t *testing.T) {
 		require.Contains(t, done.text(), "You have cancelled order 1047 for Alice Archer.")
 		require.Contains(t, done.text(), "ines for alice , through console POST /orders/1047/cancel done", "the app has recorded both")
 
-		granted := st.events(st.audit, "token exchange")
-		event := granted[len(granted)-1]
-		require.Equal(t, "Ticket 4711: an order is missing", event["stated_reason"])
+		granted := st.exchange("Ticket 4711: an order is missing")
+		require.Equal(t, "granted", granted["outcome"])
+		require.Equal(t, "alice", granted["subject"].(map[string]any)["id"])
+		require.Equal(t, "ines", granted["actor"].(map[string]any)["id"])
 
 		stopped := b.post(t, "/stop")
 		require.Equal(t, st.URL+"/", stopped.url.String())
