@@ -22,7 +22,7 @@ type problem struct {
 // The problems that are always the same.
 var (
 	problemBusy        = &problem{Heading: "Too many people are signing in", Text: "Wait a minute, and try again."}
-	problemLogin       = &problem{Heading: "This sign-in cannot be finished", Text: "It has been used already, has taken too long, or was begun in another window. Please sign in again."}
+	problemLogin       = &problem{Heading: "This sign-in cannot be finished", Text: "It has been used already, has taken too long, was begun in another window, or your browser has not kept the cookie of this console. Please sign in again."}
 	problemNoLogin     = &problem{Heading: "You have not been signed in", Text: "The authorization server did not let you in to this console. Please try again, or ask your administrator whether you may use it."}
 	problemSessionOver = &problem{Heading: "Your session has ended", Text: "You were signed out after a while, and everything that you had begun has ended too. Please sign in again."}
 	problemSignedOut   = &problem{Heading: "You have been signed out", Text: "The authorization server no longer accepts your sign-in: it was ended there, or your account was locked. Everything that you had begun has ended too."}
