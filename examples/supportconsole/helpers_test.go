@@ -90,10 +90,8 @@ func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	}()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-served) })
 	t.Cleanup(func() {
-		for _, token := range st.wire.tokens() {
-			require.False(t, strings.Contains(st.log.String(), token), "a token in the log of the console")
-			require.False(t, strings.Contains(st.sent.String(), token), "the console has sent a token to a browser")
-		}
+		require.False(t, st.wire.hasToken(st.log.String()), "a token in the log of the console")
+		require.False(t, st.wire.hasToken(st.sent.String()), "the console has sent a token to a browser")
 	})
 	return st
 }
@@ -118,6 +116,18 @@ func (w *wire) tokens() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.seen)
+}
+
+// hasToken reports whether a text has one of the tokens in it, or one of the longer parts of one.
+func (w *wire) hasToken(text string) bool {
+	for _, token := range w.tokens() {
+		for part := range strings.SplitSeq(token, ".") {
+			if len(part) >= 40 && strings.Contains(text, part) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -68,14 +69,15 @@ func TestProgram(t *testing.T) {
 	m := said.FindStringSubmatch(line)
 	require.NotNil(t, m, line)
 	var issuer string
-	for event := range strings.Lines(p.stderr.String()) {
-		var read map[string]any
-		require.NoError(t, json.Unmarshal([]byte(event), &read), event)
-		if read["msg"] == "listening" {
-			issuer = read["issuer"].(string)
+	require.Eventually(t, func() bool { // what is logged comes by another pipe
+		for event := range strings.Lines(p.stderr.String()) {
+			var read map[string]any
+			if json.Unmarshal([]byte(event), &read) == nil && read["msg"] == "listening" {
+				issuer = read["issuer"].(string)
+			}
 		}
-	}
-	require.NotEmpty(t, issuer)
+		return issuer != ""
+	}, 10*time.Second, 10*time.Millisecond)
 
 	visitor := &stage{console: &console{settings: settings{URL: m[1], Issuer: issuer}}, t: t, wire: &wire{}}
 	b := visitor.browser(t)

@@ -305,3 +305,29 @@ func TestSession_Close(t *testing.T) {
 	require.False(t, st.active(st.wire.tokens()[0]))
 	require.False(t, st.active(st.wire.tokens()[2]))
 }
+
+// A request that was waiting for a session that has ended meanwhile gets nothing of it.
+func TestSession_EndsBeforeARequest(t *testing.T) {
+	st := play(t)
+	b := st.browser(t)
+	b.signIn(t, "ines")
+	s := st.sessions.all()[0]
+	s.Lock()
+	st.clock.advance(time.Minute)
+	seen := func() time.Time {
+		st.sessions.mu.Lock()
+		defer st.sessions.mu.Unlock()
+		return s.seen
+	}
+	before := seen()
+	late := make(chan shown)
+	other := &browser{stage: st, http: b.http, jar: b.jar}
+	go func() { late <- other.do(t, request(t, http.MethodGet, st.URL+"/act?user=alice", nil)) }()
+	require.Eventually(t, func() bool { return seen().After(before) }, 10*time.Second, time.Millisecond, "the request has found it")
+	st.sessions.remove(func(*session) bool { return true })
+	st.endSession(t.Context(), s)
+	s.Unlock()
+	answer := <-late
+	require.Equal(t, http.StatusSeeOther, answer.status)
+	require.NotContains(t, answer.body, "Archer")
+}
