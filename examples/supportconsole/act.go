@@ -68,19 +68,21 @@ func (c *console) ask(w http.ResponseWriter, status int, s *session, a acting, w
 // begin is the exchange, for a person and a reason. Why the authorization server refuses is not told by it, and explained by
 // what the directory shows at this moment.
 func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
-	switch err := r.ParseForm(); {
-	case s.acting != nil:
-		http.Redirect(w, r, "/app", http.StatusSeeOther)
-		return
+	err := r.ParseForm()
+	id := strings.TrimSpace(r.PostFormValue("user"))
+	switch {
 	case err != nil:
 		c.notice(w, http.StatusRequestEntityTooLarge, s, problemForm)
+		return
+	case s.acting != nil || id == "":
+		http.Redirect(w, r, "/", http.StatusSeeOther) // and from there to the app
 		return
 	}
 	list, ok := c.people(w, r, s)
 	if !ok {
 		return
 	}
-	a := acting{User: pick(list, r.PostFormValue("user")), Reason: strings.TrimSpace(r.PostFormValue("reason")), Scope: tokenexchange.Scope{"read"}}
+	a := acting{User: pick(list, id), Reason: strings.TrimSpace(r.PostFormValue("reason")), Scope: tokenexchange.Scope{"read"}}
 	if r.PostFormValue("access") == "write" {
 		a.Scope = tokenexchange.Scope{"read", "write"}
 	}
@@ -93,7 +95,11 @@ func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
 		if begun.token != "" {
 			_ = c.endToken(r.Context(), begun.token, begun.Expires)
 		}
-		c.Log.Info("acting refused", "operator", s.operator.ID, "user", a.User.ID, "cause", err.Error())
+		known := ""
+		if a.User.Status != "" { // people type passwords into the wrong field
+			known = id
+		}
+		c.Log.Info("acting refused", "operator", s.operator.ID, "user", known, "cause", err.Error())
 		status, wrong := explain(err, pick(list, s.operator.ID), a)
 		c.ask(w, status, s, a, wrong)
 		return

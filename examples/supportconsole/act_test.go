@@ -137,7 +137,7 @@ func TestAct_OneAtATime(t *testing.T) {
 	for _, path := range []string{"/app", "/act", "/act?user=+"} {
 		require.Equal(t, st.URL+"/", b.get(t, path).url.String(), path)
 	}
-	for _, path := range []string{"/stop", "/app/orders/1047/cancel"} {
+	for _, path := range []string{"/stop", "/act", "/app/orders/1047/cancel"} {
 		require.Equal(t, st.URL+"/", b.post(t, path).url.String(), path)
 	}
 	b.act(t, "alice", "Ticket 1", "read")
@@ -283,4 +283,22 @@ func TestAct_WhatIsTypedIsText(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, p.status)
 		require.NotContains(t, p.body, "<script>alert")
 	}
+}
+
+// What was typed where a user id belongs is no user id perhaps, and is in no log.
+func TestAct_WhatIsTypedIsNotLogged(t *testing.T) {
+	st := play(t)
+	b := st.browser(t)
+	b.signIn(t, "ines")
+	const password = "correct-horse-battery-staple"
+	b.get(t, "/?q="+password)
+	b.get(t, "/act?user="+password)
+	require.Equal(t, http.StatusForbidden, b.act(t, password, "Ticket 1", "read").status)
+	st.exchange("Ticket 1")
+	require.NotContains(t, st.log.String(), password)
+	require.NotContains(t, st.audit.String(), password)
+	b.act(t, "adam", "Ticket 2", "read")
+	refused := st.events(st.log, "acting refused")
+	require.Len(t, refused, 2)
+	require.Equal(t, []any{"", "adam"}, []any{refused[0]["user"], refused[1]["user"]})
 }
