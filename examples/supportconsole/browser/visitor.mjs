@@ -115,6 +115,11 @@ export class Visitor {
 		});
 	}
 
+	// focusIsOn waits for a page to have put the focus somewhere, which it does some time after it has been loaded.
+	async focusIsOn(selector) {
+		await this.page.waitForFunction((selector) => document.activeElement.matches(selector), selector);
+	}
+
 	// order is what the next few presses of Tab lead to.
 	async order(count) {
 		const names = [];
