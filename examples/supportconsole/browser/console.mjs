@@ -103,6 +103,7 @@ async function withTheKeyboard() {
 	assert.deepEqual(await v.order(3), ["Skip to the content", "Support console", "Sign in"]);
 	await v.press("Enter");
 	await v.sees("Password");
+	await v.focusIsOn("#username");
 	await v.type("ines");
 	await v.tabTo("Password");
 	await v.type("ines-demo-password");
