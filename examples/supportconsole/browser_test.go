@@ -22,11 +22,20 @@ import (
 
 func TestBrowser(t *testing.T) {
 	st, late := play(t), play(t)
-	// What the browser's script asks for: all tokens there have been, to look for them in what the browser has; and that the
-	// console of one of its visitors has a later clock.
+	// What the browser's script asks for: all tokens there have been, to look for them in what the browser has; how many of
+	// them name two people and are good; and that the console of one of its visitors has a later clock.
 	control := http.NewServeMux()
 	control.HandleFunc("GET /tokens", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(append(st.wire.tokens(), late.wire.tokens()...))
+	})
+	control.HandleFunc("GET /acting", func(w http.ResponseWriter, _ *http.Request) {
+		acting := 0 // tokens that name two people and are good
+		for _, token := range st.wire.tokens() {
+			if st.introspect(token)["act"] != nil {
+				acting++
+			}
+		}
+		_ = json.NewEncoder(w).Encode(acting)
 	})
 	control.HandleFunc("POST /ten-minutes-later", func(http.ResponseWriter, *http.Request) { late.clock.advance(10 * time.Minute) })
 	server := httptest.NewServer(control)

@@ -26,6 +26,9 @@ async function choose(v, name, access) {
 	await v.page.getByLabel(access).check();
 }
 
+// acting is how many tokens there are now that name two people, as the authorization server says.
+const acting = async () => (await fetch(process.env.CONTROL + "/acting")).json();
+
 const begin = (v) => v.page.getByRole("button", { name: "Start" }).click();
 
 async function withTheMouse() {
@@ -76,6 +79,7 @@ async function withTheMouse() {
 	await begin(v);
 	await v.sees("Hello Alice Archer, these are your orders");
 	await v.acting("Ines Support", "Alice Archer", reason);
+	assert.equal(await acting(), 1);
 	await v.look("acting");
 	await v.page.getByRole("button", { name: "Cancel order 1047" }).click();
 	await v.sees("You have cancelled order 1047 for Alice Archer.");
@@ -83,6 +87,7 @@ async function withTheMouse() {
 	await v.look("changed");
 	await v.page.getByRole("button", { name: "Stop now" }).click();
 	await v.sees("You no longer act for Alice Archer. The authorization server confirms that the access is no longer valid.");
+	assert.equal(await acting(), 0, "ended, and not only forgotten");
 	await v.look("stopped");
 	await v.page.goBack();
 	await v.sees("Whom do you want to help?");
@@ -148,6 +153,7 @@ async function withTheKeyboard() {
 	assert.deepEqual(await v.order(4), ["Skip to the content", "Support console", "Sign out", "Stop now"], "to stop is near");
 	await v.press("Enter");
 	await v.sees("You no longer act for Alice Archer.");
+	assert.equal(await acting(), 0, "ended, and not only forgotten");
 	await v.focusIsOn(".notice");
 	await v.tabTo("Sign out");
 	await v.press("Enter");
