@@ -133,7 +133,7 @@ func TestAct_OneAtATime(t *testing.T) {
 	b := st.browser(t)
 	require.Contains(t, b.get(t, "/app").text(), "See what your customers see")
 	require.Contains(t, b.act(t, "alice", "Ticket 1", "read").text(), "See what your customers see")
-	b.signIn(t, "ines")
+	require.NotContains(t, b.signIn(t, "ines").body, `href="/act?user=ines"`, "nobody acts for themselves")
 	for _, path := range []string{"/app", "/act", "/act?user=+"} {
 		require.Equal(t, st.URL+"/", b.get(t, path).url.String(), path)
 	}
