@@ -257,11 +257,13 @@ func TestSession_StopWaitsForNoApp(t *testing.T) {
 	b.act(t, "alice", "Ticket 1", "write")
 	asked, release := make(chan bool), make(chan bool)
 	st.wire.disturb(func(r *http.Request) (*http.Response, error) {
-		if r.URL.Path == "/profile" {
-			asked <- true
-			<-release
+		if r.URL.Path != "/activity" { // the last that is asked for
+			return nil, nil
 		}
-		return nil, nil
+		resp, err := http.DefaultTransport.RoundTrip(r) // the app has answered, and its answer takes a while
+		asked <- true
+		<-release
+		return resp, err
 	}, nil)
 	late := make(chan shown)
 	other := &browser{stage: st, http: b.http, jar: b.jar}
