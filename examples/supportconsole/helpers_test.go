@@ -86,10 +86,11 @@ func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(ctx, map[net.Listener]http.Handler{front: recorded(st.console, st.sent), back: app})
+		served <- serve(ctx, s.Log, map[net.Listener]http.Handler{front: recorded(st.console, st.sent), back: app})
 	}()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-served) })
 	t.Cleanup(func() {
+		require.NotContains(t, st.log.String(), `"level":"ERROR"`)
 		require.False(t, st.wire.hasToken(st.log.String()), "a token in the log of the console")
 		require.False(t, st.wire.hasToken(st.sent.String()), "the console has sent a token to a browser")
 	})

@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	go c.sweep(ctx)
 	fmt.Fprintf(stdout, "Open %s and sign in as ines with the password ines-demo-password.\n", s.URL)
-	err = serve(ctx, map[net.Listener]http.Handler{front: c, back: app})
+	err = serve(ctx, s.Log, map[net.Listener]http.Handler{front: c, back: app})
 	if !own { // where the server is the demo's own, its tokens end with it
 		c.close()
 	}
@@ -125,13 +125,14 @@ func assemble(ctx context.Context, s settings) (*console, *shop, error) {
 }
 
 // serve answers on all listeners until ctx ends or one of them fails.
-func serve(ctx context.Context, handlers map[net.Listener]http.Handler) error {
+func serve(ctx context.Context, log *slog.Logger, handlers map[net.Listener]http.Handler) error {
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var servers []*http.Server
 	for l, h := range handlers {
 		server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-			WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+			WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}
 		servers = append(servers, server)
 		go func() { cancel(server.Serve(l)) }()
 	}
