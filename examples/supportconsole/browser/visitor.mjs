@@ -25,7 +25,11 @@ export class Visitor {
 		v.got = []; // everything that the browser has been sent, has sent, has kept or has shown
 		v.pending = [];
 		v.complaints = [];
-		v.context.on("response", (response) => v.pending.push(v.remember(response)));
+		v.context.on("response", (response) => {
+			const remembered = v.remember(response);
+			remembered.catch(() => {}); // it is thrown where it is waited for
+			v.pending.push(remembered);
+		});
 		v.page.on("console", (message) => { if (message.type() === "error") v.complaints.push(message.text()); });
 		v.page.on("pageerror", (error) => v.complaints.push(String(error)));
 		console.log(`${name}: here`);
@@ -97,6 +101,13 @@ export class Visitor {
 		await this.page.evaluate(() => scrollTo(0, 0));
 	}
 
+	// click and enter lead to another page, and wait for it: what has the same name on this one is not meant.
+	click(locator) { return this.leading(() => locator.click()); }
+	enter() { return this.leading(() => this.press("Enter")); }
+	async leading(act) {
+		await Promise.all(this.pending); // a browser forgets what it has been sent when it goes on
+		await Promise.all([this.page.waitForEvent("load"), act()]);
+	}
 	press(key) { return this.page.keyboard.press(key); }
 	type(text) { return this.page.keyboard.type(text); }
 
