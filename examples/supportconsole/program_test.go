@@ -26,7 +26,8 @@ type process struct {
 	temp   string // where it may leave nothing
 }
 
-// launch starts the program; it is killed where the test ends and has not stopped it.
+// launch starts the program. Where the test ends and has not stopped it, it is told to end, so that its authorization server
+// ends too.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{exec.Command(os.Args[0], args...), t, nil, &lockedBuffer{}, t.TempDir()}
@@ -35,7 +36,11 @@ func launch(t *testing.T, args ...string) *process {
 	require.NoError(t, err)
 	p.out, p.Stderr = bufio.NewReader(out), p.stderr
 	require.NoError(t, p.Start())
-	t.Cleanup(func() { _ = p.Process.Kill(); _ = p.Wait() })
+	t.Cleanup(func() {
+		_ = p.Process.Signal(syscall.SIGTERM)
+		defer time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() }).Stop()
+		_ = p.Wait()
+	})
 	return p
 }
 
