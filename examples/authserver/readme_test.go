@@ -72,21 +72,25 @@ func TestDocs_ScenarioTable(t *testing.T) {
 		}
 	}
 	rows := scenarioRow.FindAllStringSubmatch(text, -1)
-	require.Len(t, rows, len(scenarios))
-	require.Len(t, lines, len(scenarios))
-	seen := map[string]bool{}
+	require.Len(t, lines, len(rows))
+	seen, own := map[string]bool{}, 0
 	for _, row := range rows {
 		id := row[1]
 		require.False(t, seen[id], "%s has two rows", id)
 		seen[id] = true
-		require.NotNil(t, scenarios[id], "there is no scenario %s", id)
 		require.NotZero(t, lines[id], "nothing is quoted for %s", id)
 		require.Equal(t, []string{id, id}, []string{row[2], row[5]}, "the row of another scenario")
+		if strings.HasPrefix(row[4], "../examples/supportconsole/") {
+			continue // its own test looks at it
+		}
+		own++
+		require.NotNil(t, scenarios[id], "there is no scenario %s", id)
 		require.Equal(t, "../examples/authserver/"+row[3], row[4])
 		source, err := os.ReadFile(row[3])
 		require.NoError(t, err)
 		require.True(t, strings.Contains(string(source), `scenario("`+id+`", `), "the test of %s is in another file", id)
 	}
+	require.Equal(t, len(scenarios), own)
 }
 
 // unindented drops the white space in front of each line, and adds a line break in front of all, so that only whole lines

@@ -45,8 +45,13 @@ func (c *console) search(w http.ResponseWriter, r *http.Request, s *session) {
 
 // showUser asks why, for one person. It need not be one in the directory: the authorization server decides.
 func (c *console) showUser(w http.ResponseWriter, r *http.Request, s *session) {
+	id := strings.TrimSpace(r.FormValue("user"))
+	if s.acting != nil || id == "" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
 	if list, ok := c.people(w, r, s); ok {
-		c.ask(w, http.StatusOK, s, acting{User: pick(list, r.PathValue("id"))}, nil)
+		c.ask(w, http.StatusOK, s, acting{User: pick(list, id)}, nil)
 	}
 }
 
@@ -63,15 +68,21 @@ func (c *console) ask(w http.ResponseWriter, status int, s *session, a acting, w
 // begin is the exchange, for a person and a reason. Why the authorization server refuses is not told by it, and explained by
 // what the directory shows at this moment.
 func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
-	if s.acting != nil {
-		http.Redirect(w, r, "/app", http.StatusSeeOther)
+	err := r.ParseForm()
+	id := strings.TrimSpace(r.PostFormValue("user"))
+	switch {
+	case err != nil:
+		c.notice(w, http.StatusRequestEntityTooLarge, s, problemForm)
+		return
+	case s.acting != nil || id == "":
+		http.Redirect(w, r, "/", http.StatusSeeOther) // and from there to the app
 		return
 	}
 	list, ok := c.people(w, r, s)
 	if !ok {
 		return
 	}
-	a := acting{User: pick(list, r.PostFormValue("user")), Reason: strings.TrimSpace(r.PostFormValue("reason")), Scope: tokenexchange.Scope{"read"}}
+	a := acting{User: pick(list, id), Reason: strings.TrimSpace(r.PostFormValue("reason")), Scope: tokenexchange.Scope{"read"}}
 	if r.PostFormValue("access") == "write" {
 		a.Scope = tokenexchange.Scope{"read", "write"}
 	}
@@ -81,7 +92,14 @@ func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
 	}
 	begun, err := c.as.actFor(r.Context(), s.token, a, s.operator.ID)
 	if err != nil {
-		c.Log.Info("acting refused", "operator", s.operator.ID, "user", a.User.ID, "cause", err.Error())
+		if begun.token != "" {
+			_ = c.endToken(r.Context(), begun.token, begun.Expires)
+		}
+		known := ""
+		if a.User.Status != "" { // people type passwords into the wrong field
+			known = id
+		}
+		c.Log.Info("acting refused", "operator", s.operator.ID, "user", known, "cause", err.Error())
 		status, wrong := explain(err, pick(list, s.operator.ID), a)
 		c.ask(w, status, s, a, wrong)
 		return
@@ -113,10 +131,9 @@ func (c *console) endActing(ctx context.Context, s *session, notice string) {
 		return
 	}
 	s.acting = nil
-	if err := c.as.end(ctx, a.token); err != nil {
-		c.Log.Warn("acting ended, and not confirmed", "operator", s.operator.ID, "user", a.User.ID, "cause", err.Error())
-		s.notice = notice + " The authorization server could not confirm it. This console has thrown the access away; it also ends by itself at " +
-			a.Expires.UTC().Format("15:04") + " UTC."
+	if err := c.endToken(ctx, a.token, a.Expires); err != nil {
+		s.notice = notice + " This console no longer uses the access. The authorization server could not confirm its end yet; " +
+			"this console goes on asking, and it ends by itself at " + a.Expires.UTC().Format("15:04") + " UTC."
 		return
 	}
 	c.Log.Info("acting ended", "operator", s.operator.ID, "user", a.User.ID)
@@ -129,21 +146,18 @@ func (c *console) people(w http.ResponseWriter, r *http.Request, s *session) ([]
 	list, err := c.as.directory(r.Context(), s.token.AccessToken)
 	switch status, _ := err.(badStatus); {
 	case err == nil:
+		for i := range list {
+			list[i].Name = cmp.Or(list[i].Name, list[i].ID)
+		}
 		return list, true
 	case status == http.StatusUnauthorized:
-		c.sessions.remove(func(other *session) bool { return other == s })
-		c.endSession(r.Context(), s)
-		setCookie(w, cookieSession, "", 0)
+		c.signOut(w, r, s)
 		c.welcome(w, http.StatusUnauthorized, problemSignedOut)
 	case status == http.StatusForbidden:
-		p := c.page(s, problemNoDirectory.Heading)
-		p.Problem = problemNoDirectory
-		c.render(w, http.StatusForbidden, "notice.html", p)
+		c.notice(w, http.StatusForbidden, s, problemNoDirectory)
 	default:
 		c.Log.Warn("directory", "cause", err.Error())
-		p := c.page(s, problemDown.Heading)
-		p.Problem = problemDown
-		c.render(w, http.StatusBadGateway, "notice.html", p)
+		c.notice(w, http.StatusBadGateway, s, problemDown)
 	}
 	return nil, false
 }
@@ -151,7 +165,6 @@ func (c *console) people(w http.ResponseWriter, r *http.Request, s *session) ([]
 // pick is the person with an id; where the directory does not show them, they have no more than that.
 func pick(list []person, id string) person {
 	if i := slices.IndexFunc(list, func(p person) bool { return p.ID == id }); i >= 0 {
-		list[i].Name = cmp.Or(list[i].Name, id)
 		return list[i]
 	}
 	return person{ID: id, Name: id}

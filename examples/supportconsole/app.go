@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // appView is the app as the acted-for person sees it.
@@ -20,12 +21,12 @@ func (c *console) showApp(w http.ResponseWriter, r *http.Request, s *session) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	view := appView{acting: *s.acting}
-	for _, scope := range s.acting.Scope {
-		view.MayWrite = view.MayWrite || scope == "write"
-	}
-	for path, into := range map[string]any{"/profile": &view.Profile, "/orders": &view.Orders, "/activity": &view.Activity} {
-		if !c.shop(w, r, s, http.MethodGet, path, into) {
+	view := appView{acting: *s.acting, MayWrite: slices.Contains(s.acting.Scope, "write")}
+	for _, part := range []struct {
+		path string
+		into any
+	}{{"/profile", &view.Profile}, {"/orders", &view.Orders}, {"/activity", &view.Activity}} {
+		if !c.shop(w, r, s, http.MethodGet, part.path, part.into) {
 			return
 		}
 	}
@@ -46,25 +47,33 @@ func (c *console) cancelOrder(w http.ResponseWriter, r *http.Request, s *session
 	}
 }
 
-// shop calls the app's API as the person acted for. If that fails, that is the answer; a token that the API no longer takes has
-// been ended by somebody else.
+// shop calls the app's API as the person acted for. The session is not locked meanwhile, so that whoever wants to stop need
+// not wait for the app. If the call fails, or somebody has stopped, that is the answer. A token that the API no longer takes
+// has been ended by somebody else.
 func (c *console) shop(w http.ResponseWriter, r *http.Request, s *session, method, path string, into any) bool {
-	req, err := http.NewRequestWithContext(r.Context(), method, c.Shop+path, nil)
-	if err == nil {
-		req.Header.Set("Authorization", "Bearer "+s.acting.token)
-		err = c.as.do(req, into)
-	}
-	if err == nil {
+	a := s.acting
+	err := s.unlocked(func() error {
+		req, err := http.NewRequestWithContext(r.Context(), method, c.Shop+path, nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+a.token)
+		return c.as.do(req, into)
+	})
+	status, _ := err.(badStatus)
+	switch {
+	case s.acting != a:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return false
+	case err == nil:
 		return true
-	}
-	c.Log.Warn("app", "method", method, "path", path, "cause", err.Error())
-	if status, _ := err.(badStatus); status == http.StatusUnauthorized {
-		c.endActing(r.Context(), s, "The access to the account of "+s.acting.User.Name+" was ended by somebody else.")
+	case status == http.StatusUnauthorized:
+		c.endActing(r.Context(), s, "Somebody else has ended the access to the account of "+a.User.Name+".")
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return false
 	}
-	p := c.page(s, "The app has refused")
-	p.Problem = &problem{"The app has refused", "It may be busy, or you have asked to look only. Nothing was changed."}
-	c.render(w, http.StatusBadGateway, "notice.html", p)
+	c.Log.Warn("app", "method", method, "path", path, "cause", err.Error())
+	answer, wrong := explainApp(status)
+	c.notice(w, answer, s, wrong)
 	return false
 }

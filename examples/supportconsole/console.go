@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,6 +35,7 @@ type console struct {
 	http.Handler
 	settings
 	as       *provider
+	logins   sealer
 	sessions *sessions
 }
 
@@ -47,6 +49,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"initials": initials,
 	"join":     func(list []string) string { return strings.Join(list, ", ") },
+	"path":     url.PathEscape,
 }).ParseFS(templates, "templates/*.html"))
 
 // initials stand for a picture of somebody.
@@ -70,29 +73,66 @@ func newConsole(ctx context.Context, s settings) (*console, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &console{settings: s, as: as, sessions: newSessions(s)}
+	logins, err := newSealer()
+	if err != nil {
+		return nil, err
+	}
+	c := &console{settings: s, as: as, logins: logins, sessions: newSessions(s)}
+	c.Handler = c.secured(c.guard(http.MaxBytesHandler(c.routes(), 16<<10)))
+	return c, nil
+}
+
+func (c *console) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", c.home)
-	mux.HandleFunc("GET /login", c.beginLogin)
+	mux.HandleFunc("POST /login", c.beginLogin)
 	mux.HandleFunc("GET /callback", c.finishLogin)
 	mux.Handle("POST /logout", c.signedIn(c.logOut))
-	mux.Handle("GET /users/{id}", c.signedIn(c.showUser))
+	mux.Handle("GET /act", c.signedIn(c.showUser))
 	mux.Handle("POST /act", c.signedIn(c.begin))
 	mux.Handle("POST /stop", c.signedIn(c.stop))
 	mux.Handle("GET /app", c.signedIn(c.showApp))
 	mux.Handle("POST /app/orders/{id}/cancel", c.signedIn(c.cancelOrder))
-	mux.Handle("GET /static/", http.FileServerFS(static))
-	guard := http.NewCrossOriginProtection()
-	guard.SetDenyHandler(http.HandlerFunc(c.refuseStranger))
-	c.Handler = c.secured(guard.Handler(http.MaxBytesHandler(mux, 16<<10)))
-	return c, nil
+	mux.Handle("GET /static/{file}", http.FileServerFS(static))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		c.render(w, http.StatusNotFound, "notice.html", page{Title: problemNoPage.Heading, Problem: problemNoPage})
+	})
+	return mux
 }
 
-// secured sets what every answer has: nothing is kept, nothing is framed, and no script or style runs but the two files of
-// this console. Forms may be sent on to the authorization server, where a logout ends.
+// guard lets through no form of another origin, and none that does not say where it is from: no browser sends such a one.
+func (c *console) guard(next http.Handler) http.Handler {
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(c.refuseStranger))
+	next = origins.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		silent := r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == ""
+		if silent && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			c.refuseStranger(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuseStranger answers a form that another site has sent with this browser's cookies.
+func (c *console) refuseStranger(w http.ResponseWriter, r *http.Request) {
+	c.Log.Warn("form of another origin", "path", r.URL.Path, "origin", r.Header.Get("Origin"))
+	c.render(w, http.StatusForbidden, "notice.html", page{Title: problemStranger.Heading, Problem: problemStranger})
+}
+
+// secured sets what every answer has: nothing is kept, nothing is framed, and no script or style runs but the files of this
+// console. A browser holds the redirects that follow a form to form-action too, and two forms lead on to the authorization
+// server: to sign in and to sign out.
 func (c *console) secured(next http.Handler) http.Handler {
+	targets := []string{"'self'"}
+	for _, endpoint := range []string{c.as.Authorization, c.as.EndSession} {
+		if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
+			targets = append(targets, u.Scheme+"://"+u.Host)
+		}
+	}
 	policy := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; " +
-		"form-action 'self' " + c.Issuer
+		"form-action " + strings.Join(slices.Compact(targets), " ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -150,6 +190,13 @@ func (c *console) page(s *session, title string) page {
 	return p
 }
 
+// notice is a page with nothing but a problem, for somebody who is signed in.
+func (c *console) notice(w http.ResponseWriter, status int, s *session, wrong *problem) {
+	p := c.page(s, wrong.Heading)
+	p.Problem = wrong
+	c.render(w, status, "notice.html", p)
+}
+
 func (c *console) render(w http.ResponseWriter, status int, name string, p page) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, name, p); err != nil {
@@ -160,11 +207,4 @@ func (c *console) render(w http.ResponseWriter, status int, name string, p page)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = b.WriteTo(w)
-}
-
-// refuseStranger answers a form that another site has sent with this browser's cookies.
-func (c *console) refuseStranger(w http.ResponseWriter, r *http.Request) {
-	c.Log.Warn("form of another origin", "path", r.URL.Path, "origin", r.Header.Get("Origin"))
-	c.render(w, http.StatusForbidden, "welcome.html", page{Title: "Refused", Problem: &problem{"This did not come from the console",
-		"Another site has tried to do something here in your name. Nothing has been done."}})
 }

@@ -8,31 +8,33 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// beginLogin sends the browser to the authorization server (RFC 6749 §4.1, with PKCE, state and nonce).
+// beginLogin sends the browser to the authorization server (RFC 6749 §4.1, with PKCE, state and nonce). It is a form and no
+// link, so that no other site begins a login here. The password is always asked for: signing out of this console would
+// mean nothing if signing in again took one click.
 func (c *console) beginLogin(w http.ResponseWriter, r *http.Request) {
-	id, l, err := c.sessions.beginLogin()
-	if err != nil {
-		c.welcome(w, http.StatusServiceUnavailable, problemBusy)
+	if c.sessions.find(r) != nil {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	setCookie(w, cookieLogin, id, loginTime)
-	http.Redirect(w, r, c.as.login.AuthCodeURL(l.state, oauth2.SetAuthURLParam("nonce", l.nonce), oauth2.S256ChallengeOption(l.verifier)),
-		http.StatusSeeOther)
+	l := pendingLogin{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), Begun: c.Now()}
+	setCookie(w, cookieLogin, c.logins.seal(l), loginTime)
+	http.Redirect(w, r, c.as.login.AuthCodeURL(l.State, oauth2.SetAuthURLParam("nonce", l.Nonce), oauth2.SetAuthURLParam("prompt", "login"),
+		oauth2.S256ChallengeOption(l.Verifier)), http.StatusSeeOther)
 }
 
-// finishLogin takes what the authorization server has sent back. A login is finished once, by the browser that began it, and
-// with an answer of the server that was asked (RFC 9207).
+// finishLogin takes what the authorization server has sent back. A login is finished by the browser that began it, and with
+// an answer of the server that was asked (RFC 9207).
 func (c *console) finishLogin(w http.ResponseWriter, r *http.Request) {
 	var l pendingLogin
 	begun := false
 	if cookie, err := r.Cookie(cookieLogin); err == nil {
-		l, begun = c.sessions.takeLogin(cookie.Value)
+		l, begun = c.logins.open(cookie.Value, c.Now())
 	}
 	setCookie(w, cookieLogin, "", 0)
 	q := r.URL.Query()
 	_, named := q["iss"]
 	switch {
-	case !begun || q.Get("state") != l.state:
+	case !begun || q.Get("state") != l.State:
 		c.welcome(w, http.StatusBadRequest, problemLogin)
 		return
 	case (named || c.as.NamesItselfInLogin) && q.Get("iss") != c.Issuer:
@@ -44,34 +46,33 @@ func (c *console) finishLogin(w http.ResponseWriter, r *http.Request) {
 		c.welcome(w, http.StatusForbidden, problemNoLogin)
 		return
 	}
-	ctx := context.WithoutCancel(r.Context())
+	ctx := context.WithoutCancel(r.Context()) // what is issued is kept, or ended, even where the browser does not wait
 	tok, operator, err := c.as.logIn(ctx, q.Get("code"), l)
 	if err != nil {
 		c.Log.Warn("login failed", "cause", err.Error())
 		c.welcome(w, http.StatusBadGateway, problemNoLogin)
 		return
 	}
-	id, err := c.sessions.add(operator, tok)
-	if err != nil {
-		_ = c.as.revoke(ctx, tok.AccessToken)
-		c.welcome(w, http.StatusServiceUnavailable, problemBusy)
-		return
-	}
 	if old := c.sessions.find(r); old != nil {
 		c.endAll(ctx, c.sessions.remove(func(s *session) bool { return s == old }))
 	}
+	id, err := c.sessions.add(operator, tok)
+	if err != nil {
+		_ = c.endToken(ctx, tok.AccessToken, tok.Expiry)
+		c.welcome(w, http.StatusServiceUnavailable, problemBusy)
+		return
+	}
 	c.Log.Info("login", "operator", operator.ID)
-	setCookie(w, cookieSession, id, c.Longest)
+	setCookie(w, cookieSession, id, 0)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// logOut ends everything: whom the operator acts for, their token, their session here, and the one at the authorization server.
+// logOut ends everything: whom the operator acts for, their token, their session here, and the one at the authorization server
+// if it says where that is done.
 func (c *console) logOut(w http.ResponseWriter, r *http.Request, s *session) {
-	c.sessions.remove(func(other *session) bool { return other == s })
-	c.endSession(r.Context(), s)
-	setCookie(w, cookieSession, "", 0)
+	c.signOut(w, r, s)
 	if c.as.EndSession == "" {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		c.render(w, http.StatusOK, "welcome.html", page{Title: "Signed out", Notice: "You have signed out." + s.notice})
 		return
 	}
 	// No id_token_hint: it is a token, and the browser would see it.
@@ -79,17 +80,23 @@ func (c *console) logOut(w http.ResponseWriter, r *http.Request, s *session) {
 		http.StatusSeeOther)
 }
 
-// endSession ends the tokens of a session that nobody can find any more. Without an answer of the authorization server they
-// are forgotten all the same, and nobody else has them. The session is locked.
+// signOut ends a session that is in use.
+func (c *console) signOut(w http.ResponseWriter, r *http.Request, s *session) {
+	c.sessions.remove(func(other *session) bool { return other == s })
+	c.endSession(r.Context(), s)
+	setCookie(w, cookieSession, "", 0)
+}
+
+// endSession ends the tokens of a session that nobody can find any more. The session is locked.
 func (c *console) endSession(ctx context.Context, s *session) {
 	if s.ended {
 		return
 	}
 	s.ended = true
-	c.endActing(ctx, s, "")
-	if err := c.as.revoke(ctx, s.token.AccessToken); err != nil {
-		c.Log.Warn("the operator's token is not revoked", "operator", s.operator.ID, "cause", err.Error())
+	if s.acting != nil {
+		c.endActing(ctx, s, " You no longer act for "+s.acting.User.Name+".")
 	}
+	_ = c.endToken(ctx, s.token.AccessToken, s.token.Expiry)
 	c.Log.Info("session ended", "operator", s.operator.ID)
 }
 

@@ -34,47 +34,73 @@ func main() {
 	}
 }
 
-// run serves until ctx ends. Then every session is ended, and with it whatever token it has.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// arguments are what the command line says.
+type arguments struct{ addr, authserver, issuer string }
+
+func parseArguments(args []string, stderr io.Writer) (a arguments, err error) {
 	flags := flag.NewFlagSet("supportconsole", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	addr := flags.String("addr", "127.0.0.1:9001", "address to serve the console on; port 0 picks one")
-	as := flags.String("authserver", "127.0.0.1:9000", "address to start examples/authserver on; port 0 picks one")
-	issuer := flags.String("issuer", "", "authorization server to use; empty: start one")
-	if err := flags.Parse(args); err != nil {
-		return err
+	flags.StringVar(&a.addr, "addr", "127.0.0.1:9001", "address to serve the console on; port 0 picks one")
+	flags.StringVar(&a.authserver, "authserver", "127.0.0.1:9000", "address to start examples/authserver on; port 0 picks one")
+	flags.StringVar(&a.issuer, "issuer", "", "authorization server to use; empty: start one")
+	if err = flags.Parse(args); err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if *issuer == "" {
-		server, err := startServer(ctx, *as, stderr)
-		if err != nil {
-			return err
-		}
-		defer server.stop()
-		*issuer = server.issuer
-	}
-	front, err := net.Listen("tcp", *addr)
+	return a, err
+}
+
+// run serves until ctx ends. Then every session is ended, and with it whatever token it has.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	a, err := parseArguments(args, stderr)
 	if err != nil {
 		return err
 	}
+	front, err := net.Listen("tcp", a.addr)
+	if err != nil {
+		return err
+	}
+	defer front.Close()
 	back, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	s := demoSettings(*issuer, "http://"+front.Addr().String(), "http://"+back.Addr().String(), slog.New(slog.NewJSONHandler(stderr, nil)))
-	c, err := newConsole(ctx, s)
-	if err != nil {
-		return err
+	defer back.Close()
+	stderr = &lockedWriter{w: stderr}
+	own := a.issuer == ""
+	if own {
+		server, err := startDemoServer(ctx, a.authserver, stderr)
+		if err != nil {
+			return err
+		}
+		defer server.stop()
+		a.issuer = server.issuer
 	}
-	app, err := newShop(*issuer, s.ShopAudience, resourceserver.Introspection{Endpoint: c.as.Introspection,
-		ClientID: "shop-api", ClientSecret: "shop-demo-secret"}, s.Log)
+	s := demoSettings(a.issuer, "http://"+front.Addr().String(), "http://"+back.Addr().String(), slog.New(slog.NewJSONHandler(stderr, nil)))
+	c, app, err := assemble(ctx, s)
 	if err != nil {
 		return err
 	}
 	go c.sweep(ctx)
-	fmt.Fprintf(stdout, "Open %s and log in as ines with the password ines-demo-password.\n", s.URL)
-	err = serve(ctx, map[net.Listener]http.Handler{front: c, back: app})
-	c.close()
+	fmt.Fprintf(stdout, "Open %s and sign in as ines with the password ines-demo-password.\n", s.URL)
+	err = serve(ctx, s.Log, map[net.Listener]http.Handler{front: c, back: app})
+	if !own { // where the server is the demo's own, its tokens end with it
+		c.close()
+	}
 	return err
+}
+
+// startDemoServer builds and starts examples/authserver with the world of the demo.
+func startDemoServer(ctx context.Context, addr string, stderr io.Writer) (*server, error) {
+	dir, err := os.MkdirTemp("", "supportconsole")
+	if err != nil {
+		return nil, err
+	}
+	program, err := buildServer(ctx, dir, stderr)
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	return startServer(ctx, dir, program, world, addr, stderr)
 }
 
 // demoSettings fit world.json.
@@ -87,26 +113,38 @@ func demoSettings(issuer, own, app string, log *slog.Logger) settings {
 	}
 }
 
+// assemble makes the console and the API of the app, which share nothing but the authorization server that both ask.
+func assemble(ctx context.Context, s settings) (*console, *shop, error) {
+	c, err := newConsole(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	ask := resourceserver.Introspection{Endpoint: c.as.Introspection, ClientID: "shop-api", ClientSecret: "shop-demo-secret"}
+	app, err := newShop(s.Issuer, s.ShopAudience, ask, s.Log)
+	return c, app, err
+}
+
 // serve answers on all listeners until ctx ends or one of them fails.
-func serve(ctx context.Context, handlers map[net.Listener]http.Handler) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func serve(ctx context.Context, log *slog.Logger, handlers map[net.Listener]http.Handler) error {
+	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var servers []*http.Server
 	for l, h := range handlers {
 		server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-			WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+			WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}
 		servers = append(servers, server)
 		go func() { cancel(server.Serve(l)) }()
 	}
-	<-ctx.Done()
+	<-running.Done()
 	drain, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
 	var errs []error
 	for _, server := range servers {
 		errs = append(errs, server.Shutdown(drain))
 	}
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		errs = append(errs, cause)
+	if ctx.Err() == nil {
+		errs = append(errs, context.Cause(running))
 	}
 	return errors.Join(errs...)
 }

@@ -74,7 +74,7 @@ func discover(ctx context.Context, s settings) (*provider, error) {
 
 // logIn redeems the code of a login for the operator's access token, and says who the ID token is about.
 func (p *provider) logIn(ctx context.Context, code string, l pendingLogin) (*oauth2.Token, person, error) {
-	tok, err := p.login.Exchange(context.WithValue(ctx, oauth2.HTTPClient, p.http), code, oauth2.VerifierOption(l.verifier))
+	tok, err := p.login.Exchange(context.WithValue(ctx, oauth2.HTTPClient, p.http), code, oauth2.VerifierOption(l.Verifier))
 	if err != nil {
 		return nil, person{}, err
 	}
@@ -90,14 +90,25 @@ func (p *provider) logIn(ctx context.Context, code string, l pendingLogin) (*oau
 	if err := json.Unmarshal(id.Claims, &said); err != nil {
 		return nil, person{}, err
 	}
-	if said.Nonce != l.nonce || len(id.Audience) != 1 || tok.Expiry.IsZero() {
-		return nil, person{}, errors.New("ID token: of another login, or for others too, or the access token has no expiry")
+	switch {
+	case said.Nonce != l.Nonce:
+		err = errors.New("ID token: of another login")
+	case len(id.Audience) != 1:
+		err = errors.New("ID token: for others too")
+	case id.AuthTime.Before(l.Begun.Add(-time.Minute)): // a minute for clocks that differ
+		err = errors.New("ID token: nobody was asked for a password")
+	case tok.Expiry.IsZero():
+		err = errors.New("the access token has no expiry")
+	}
+	if err != nil {
+		return nil, person{}, err
 	}
 	return tok, person{ID: id.Subject, Name: said.Name}, nil
 }
 
 // actFor is the exchange: the subject is a user by id, the actor is the operator by their own token. What comes back is
-// asked about before it is used, because the banner must not name two people where the token names one.
+// asked about before it is used, because the banner must not name two people where the token names one. With an error the
+// result may have a token, which is to be ended.
 func (p *provider) actFor(ctx context.Context, operator *oauth2.Token, a acting, operatorID string) (acting, error) {
 	config := tokenexchange.ClientConfig{
 		Server: clientcredentials.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, TokenURL: p.Token,
@@ -111,16 +122,15 @@ func (p *provider) actFor(ctx context.Context, operator *oauth2.Token, a acting,
 	if err != nil {
 		return a, err
 	}
-	a.token = answer.AccessToken
+	a.token, a.Expires = answer.AccessToken, p.Now().Add(time.Duration(answer.ExpiresIn)*time.Second)
 	tok, err := p.describe(ctx, a.token)
 	if err == nil && (tok.Subject != a.User.ID || tok.Actor == nil || tok.Actor.Subject != operatorID) {
 		err = errors.New("the token that was issued does not name both people")
 	}
-	if err != nil {
-		return a, errors.Join(err, p.revoke(ctx, a.token))
+	if err == nil {
+		a.Expires, a.Scope = tok.Expires, tok.Scope
 	}
-	a.Expires, a.Scope = tok.Expires, tok.Scope
-	return a, nil
+	return a, err
 }
 
 // describe asks the authorization server about an access token (RFC 7662). One that is not active is InvalidRequest.

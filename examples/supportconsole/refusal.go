@@ -14,16 +14,23 @@ import (
 )
 
 // problem is what an operator reads when something is refused or does not work.
-type problem struct{ Heading, Text string }
+type problem struct {
+	Heading, Text string
+	Field         string // the field to be filled in otherwise; empty: none
+}
 
+// The problems that are always the same.
 var (
-	problemBusy        = &problem{"Too many people are signing in", "Wait a minute, and try again."}
-	problemLogin       = &problem{"This sign-in cannot be finished", "It has been used already, has taken too long, or was begun in another window. Please sign in again."}
-	problemNoLogin     = &problem{"You have not been signed in", "The authorization server did not let you in to this console. Please try again, or ask your administrator whether you may use it."}
-	problemSessionOver = &problem{"Your session has ended", "You were signed out after a while, and everything that you had begun has ended too. Please sign in again."}
-	problemSignedOut   = &problem{"You have been signed out", "The authorization server no longer accepts your sign-in: it was ended there, or your account was locked. Everything that you had begun has ended too."}
-	problemNoDirectory = &problem{"You may not look up people", "Your account does not have the right to read the directory. Ask your administrator for it."}
-	problemDown        = &problem{"The authorization server does not answer", "Nothing has been begun and nothing was changed. Please try again in a moment."}
+	problemBusy        = &problem{Heading: "Too many people are signing in", Text: "Wait a minute, and try again."}
+	problemLogin       = &problem{Heading: "This sign-in cannot be finished", Text: "It has been used already, has taken too long, was begun in another window, or your browser has not kept the cookie of this console. Please sign in again."}
+	problemNoLogin     = &problem{Heading: "You have not been signed in", Text: "The authorization server did not let you in to this console. Please try again, or ask your administrator whether you may use it."}
+	problemSessionOver = &problem{Heading: "Your session has ended", Text: "You were signed out after a while, and everything that you had begun has ended too. Please sign in again."}
+	problemSignedOut   = &problem{Heading: "You have been signed out", Text: "The authorization server no longer accepts your sign-in: it was ended there, or your account was locked. Everything that you had begun has ended too."}
+	problemNoDirectory = &problem{Heading: "You may not look up people", Text: "Your account does not have the right to read the directory. Ask your administrator for it."}
+	problemNoPage      = &problem{Heading: "There is no such page", Text: "Nothing is at this address. Perhaps it was mistyped."}
+	problemForm        = &problem{Heading: "This form cannot be read", Text: "It is too large, or was not sent as a whole. Nothing has been begun."}
+	problemStranger    = &problem{Heading: "This did not come from the console", Text: "Another site has tried to do something here in your name. Nothing has been done."}
+	problemDown        = &problem{Heading: "The authorization server does not answer", Text: "Nothing has been begun and nothing was changed. Please try again in a moment."}
 )
 
 // longestReason is how many characters the authorization server takes for a reason.
@@ -32,11 +39,11 @@ const longestReason = 200
 func checkReason(reason string) *problem {
 	switch {
 	case reason == "":
-		return &problem{"A reason is missing", "Say why you need to act for this person. It is kept in the audit log."}
+		return &problem{"A reason is missing", "Say why you need to act for this person. It is kept in the audit log.", "reason"}
 	case utf8.RuneCountInString(reason) > longestReason:
-		return &problem{"The reason is too long", fmt.Sprintf("Please say it in %d characters.", longestReason)}
+		return &problem{"The reason is too long", fmt.Sprintf("Please say it in %d characters.", longestReason), "reason"}
 	case !utf8.ValidString(reason), strings.ContainsFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return &problem{"The reason has characters that cannot be kept", "Please write it as one line of plain text."}
+		return &problem{"The reason has characters that cannot be kept", "Please write it as one line of plain text.", "reason"}
 	}
 	return nil
 }
@@ -50,7 +57,7 @@ func explain(err error, operator person, a acting) (status int, p *problem) {
 	}
 	user := a.User
 	say := func(heading, text string, args ...any) (int, *problem) {
-		return http.StatusForbidden, &problem{heading, fmt.Sprintf(text, args...)}
+		return http.StatusForbidden, &problem{Heading: heading, Text: fmt.Sprintf(text, args...)}
 	}
 	switch code := tokenexchange.Code(refused.ErrorCode); {
 	case code == tokenexchange.InvalidClient || code == tokenexchange.UnauthorizedClient:
@@ -62,13 +69,24 @@ func explain(err error, operator person, a acting) (status int, p *problem) {
 	case len(operator.Privileges) == 0:
 		return say("You may not act for others", "Your account has no role for it. If it had one when you signed in, that has been taken away since.")
 	case user.Status == "":
-		return say("Nobody you can act for", "The directory of %s has nobody with the id “%s” that you could see. Your role may not reach people of other organisations.",
-			operator.Organization, user.ID)
+		return say("You cannot act for “"+user.ID+"”", "Nobody of %s has this user id. If somebody of another organisation has it, your role, %s, does not reach them.",
+			operator.Organization, strings.Join(operator.Privileges, ", "))
 	case user.Status != "enabled":
 		return say(fmt.Sprintf("The account of %s is %s", user.Name, user.Status), "Nobody can act for %s as long as it is. An administrator can change that.", user.Name)
 	case len(user.Privileges) > 0:
-		return say(user.Name+" has rights over others", "The role %s gives them, and your own role, %s, does not reach so far. Ask somebody who has a role that does.",
-			strings.Join(user.Privileges, ", "), strings.Join(operator.Privileges, ", "))
+		return say("You cannot act for "+user.Name, "%s has rights over others, by the role %s. Your own role, %s, does not reach so far. Ask somebody whose role does.",
+			user.Name, strings.Join(user.Privileges, ", "), strings.Join(operator.Privileges, ", "))
 	}
 	return say("The authorization server has refused", "It does not say why, and the directory shows nothing that explains it. The reason is in its audit log.")
+}
+
+// explainApp puts into words what the app's API has answered; zero is no answer.
+func explainApp(answered badStatus) (status int, p *problem) {
+	switch answered {
+	case http.StatusForbidden:
+		return http.StatusForbidden, &problem{Heading: "You have asked to look only", Text: "Nothing was changed. To change something, stop, and begin again with more access."}
+	case http.StatusNotFound, http.StatusConflict:
+		return http.StatusConflict, &problem{Heading: "This order cannot be cancelled", Text: "It is cancelled already, is on its way, or is not there. Nothing was changed."}
+	}
+	return http.StatusBadGateway, &problem{Heading: "The app does not answer", Text: "Please try again in a moment. You still act for the person in the banner."}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
@@ -19,67 +20,87 @@ import (
 //go:embed world.json
 var world []byte
 
-// server is examples/authserver, as a program of its own.
+// server is examples/authserver, as a program of its own in a folder of its own.
 type server struct {
 	issuer  string
 	dir     string
 	program *exec.Cmd
+	read    chan struct{} // closed when all that it logs has been passed on
 }
 
-// startServer builds examples/authserver, which takes Go and some seconds, starts it, and waits until it says that it
-// listens. What it logs is passed on.
-func startServer(ctx context.Context, addr string, stderr io.Writer) (*server, error) {
-	dir, err := os.MkdirTemp("", "supportconsole")
+// buildServer builds examples/authserver into dir, which takes Go and some seconds.
+func buildServer(ctx context.Context, dir string, stderr io.Writer) (program string, err error) {
+	program = filepath.Join(dir, "authserver")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/go-tokenexchange/tokenexchange/examples/authserver")
+	build.Stderr = stderr
+	if err := build.Run(); err != nil {
+		return "", fmt.Errorf("building examples/authserver, which is done from within its module: %w", err)
+	}
+	return program, nil
+}
+
+// startServer starts a program with a world, and waits until it says that it listens. What it logs is passed on. The folder
+// is its own from then on, and is removed where it stops or has not started.
+func startServer(ctx context.Context, dir, program string, world []byte, addr string, stderr io.Writer) (*server, error) {
+	s := &server{dir: dir, read: make(chan struct{})}
+	file := filepath.Join(dir, "world.json")
+	s.program = exec.Command(program, "-addr", addr, "-world", file)
+	log, err := s.program.StderrPipe()
+	if err = errors.Join(err, os.WriteFile(file, world, 0o600)); err == nil {
+		err = s.program.Start()
+	}
 	if err != nil {
+		_ = os.RemoveAll(dir)
 		return nil, err
 	}
-	s := &server{dir: dir}
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "authserver"), "github.com/go-tokenexchange/tokenexchange/examples/authserver")
-	build.Stderr = stderr
-	if err := errors.Join(build.Run(), os.WriteFile(filepath.Join(dir, "world.json"), world, 0o600)); err != nil {
-		s.stop()
-		return nil, fmt.Errorf("building examples/authserver, which is done from within its module: %w", err)
-	}
-	if err := s.start(addr, stderr); err != nil {
+	defer context.AfterFunc(ctx, func() { _ = s.program.Process.Kill() })()
+	lines := bufio.NewReader(log)
+	s.issuer, err = waitUntilListening(lines, stderr)
+	go func() {
+		_, _ = io.Copy(stderr, lines)
+		close(s.read)
+	}()
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *server) start(addr string, stderr io.Writer) error {
-	s.program = exec.Command(filepath.Join(s.dir, "authserver"), "-addr", addr, "-world", filepath.Join(s.dir, "world.json"))
-	log, err := s.program.StderrPipe()
-	if err != nil {
-		return err
-	}
-	if err := s.program.Start(); err != nil {
-		return err
-	}
-	lines := bufio.NewReader(log)
+// waitUntilListening passes on what is logged until the line that says who is listening.
+func waitUntilListening(lines *bufio.Reader, stderr io.Writer) (issuer string, err error) {
 	for {
 		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			return errors.New("examples/authserver has not started")
-		}
 		_, _ = stderr.Write(line)
+		if err != nil {
+			return "", errors.New("examples/authserver has not started")
+		}
 		var said struct {
 			Message string `json:"msg"`
 			Issuer  string `json:"issuer"`
 		}
 		if json.Unmarshal(line, &said) == nil && said.Message == "listening" {
-			s.issuer = said.Issuer
-			go func() { _, _ = io.Copy(stderr, lines) }()
-			return nil
+			return said.Issuer, nil
 		}
 	}
 }
 
 // stop ends the program, and waits for it.
 func (s *server) stop() {
-	if s.program != nil && s.program.Process != nil {
-		_ = s.program.Process.Signal(syscall.SIGTERM)
-		_ = s.program.Wait()
-	}
+	_ = s.program.Process.Signal(syscall.SIGTERM)
+	<-s.read
+	_ = s.program.Wait()
 	_ = os.RemoveAll(s.dir)
+}
+
+// lockedWriter is for what two write to: the program and this one.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }

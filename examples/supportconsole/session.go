@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,14 +16,11 @@ import (
 )
 
 // The cookies. The prefix makes browsers insist on Secure, on this host alone, and on no Domain. They are Lax because a login
-// comes back from the authorization server; what changes something is a POST, which CrossOriginProtection looks at.
+// comes back from the authorization server; what changes something is a POST, of which guard looks at the origin.
 const (
 	cookieSession = "__Host-console-session"
 	cookieLogin   = "__Host-console-login"
 )
-
-// loginTime is how long somebody has to log in.
-const loginTime = 10 * time.Minute
 
 // person is somebody as the directory of the authorization server describes them.
 type person struct {
@@ -44,7 +42,8 @@ type acting struct {
 }
 
 // session is an operator who has logged in. All tokens stay in it; the browser has nothing but its random name. It is locked
-// for a whole request: one person does one thing at a time, and nothing can begin while something else is being ended.
+// for a whole request, but for the calls to the app: what is begun is known before anything can be ended, and to stop waits
+// for no app.
 type session struct {
 	sync.Mutex
 	operator person
@@ -56,22 +55,29 @@ type session struct {
 	until, seen time.Time // of sessions.mu
 }
 
-// pendingLogin is a login that has gone to the authorization server and has not come back.
-type pendingLogin struct {
-	state, nonce, verifier string
-	until                  time.Time
+// unlocked lets others have the session during a call.
+func (s *session) unlocked(call func() error) error {
+	s.Unlock()
+	defer s.Lock()
+	return call()
+}
+
+// leftover is a token that could not be ended. Nobody uses it any more.
+type leftover struct {
+	token string
+	until time.Time
 }
 
 // sessions are all that this console remembers. It is bounded: where there are too many, nobody new is let in.
 type sessions struct {
 	settings
-	mu      sync.Mutex
-	logins  map[string]pendingLogin
-	current map[string]*session
+	mu        sync.Mutex
+	current   map[string]*session
+	leftovers []leftover
 }
 
 func newSessions(s settings) *sessions {
-	return &sessions{settings: s, logins: map[string]pendingLogin{}, current: map[string]*session{}}
+	return &sessions{settings: s, current: map[string]*session{}}
 }
 
 var errTooMany = errors.New("too many sessions")
@@ -81,27 +87,6 @@ func random() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
 	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// beginLogin remembers a login under a new name.
-func (s *sessions) beginLogin() (id string, l pendingLogin, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.logins) >= s.MaxSessions {
-		return "", l, errTooMany
-	}
-	id, l = random(), pendingLogin{random(), random(), oauth2.GenerateVerifier(), s.Now().Add(loginTime)}
-	s.logins[id] = l
-	return id, l, nil
-}
-
-// takeLogin gives a login out once, and not after its time.
-func (s *sessions) takeLogin(id string) (pendingLogin, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l, there := s.logins[id]
-	delete(s.logins, id)
-	return l, there && s.Now().Before(l.until)
 }
 
 // add takes in an operator under a name that nobody has known before, whatever names the browser has sent.
@@ -164,17 +149,31 @@ func (s *sessions) all() (list []*session) {
 	return list
 }
 
-// forgetLogins drops the logins that have not come back in time.
-func (s *sessions) forgetLogins() {
+// leave remembers a token to be ended later.
+func (s *sessions) leave(token string, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, l := range s.logins {
-		if !s.Now().Before(l.until) {
-			delete(s.logins, id)
-		}
+	if len(s.leftovers) < s.MaxSessions {
+		s.leftovers = append(s.leftovers, leftover{token, until})
 	}
 }
 
+// left are the tokens that are to be ended still. Those that have expired have ended.
+func (s *sessions) left() []leftover {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.Now()
+	s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool { return !now.Before(l.until) })
+	return slices.Clone(s.leftovers)
+}
+
+func (s *sessions) forget(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool { return l.token == token })
+}
+
+// setCookie sets a cookie until the browser is closed, or for an age. An empty value takes it away.
 func setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
 	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds())}
 	if value == "" {
@@ -202,12 +201,19 @@ const sweepTime = 5 * time.Second
 
 func (c *console) sweepOnce(ctx context.Context) {
 	now := c.Now()
-	c.sessions.forgetLogins()
 	c.endAll(ctx, c.sessions.remove(func(s *session) bool { return c.sessions.over(s, now) }))
 	for _, s := range c.sessions.all() {
-		s.Lock()
-		c.endExpired(ctx, s)
-		s.Unlock()
+		if s.TryLock() { // else it is in use, and a request looks at it
+			c.endExpired(ctx, s)
+			s.Unlock()
+		}
+	}
+	for _, l := range c.sessions.left() {
+		if c.as.end(ctx, l.token) != nil {
+			return // the server is not there yet
+		}
+		c.sessions.forget(l.token)
+		c.Log.Info("a token has been ended late")
 	}
 }
 
@@ -217,4 +223,14 @@ func (c *console) endAll(ctx context.Context, list []*session) {
 		c.endSession(ctx, s)
 		s.Unlock()
 	}
+}
+
+// endToken revokes a token, and tries again later where that is not confirmed.
+func (c *console) endToken(ctx context.Context, token string, until time.Time) error {
+	err := c.as.end(ctx, token)
+	if err != nil {
+		c.sessions.leave(token, until)
+		c.Log.Warn("a token is not known to have ended; it will be tried again", "cause", err.Error())
+	}
+	return err
 }

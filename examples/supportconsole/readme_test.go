@@ -1,0 +1,67 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+
+// TestREADME: the commands are those that are run, one by this test, one is this test, and one by CI; the program says what is
+// quoted, and the times that it tells are those of the demo.
+func TestREADME(t *testing.T) {
+	raw, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	readme := string(raw)
+	var commands, outputs []string
+	for _, block := range fence.FindAllStringSubmatch(readme, -1) {
+		if block[1] == "bash" {
+			commands = append(commands, strings.TrimSpace(block[2]))
+		} else {
+			outputs = append(outputs, block[2])
+		}
+	}
+	require.Equal(t, []string{"go run ./examples/supportconsole", "go test ./examples/supportconsole", "examples/supportconsole/browser/run"}, commands)
+
+	run := exec.Command("sh", "-c", commands[0]+" -h")
+	run.Dir = "../.."
+	help, err := run.CombinedOutput()
+	require.NoError(t, err)
+	require.Contains(t, string(help), `(default "127.0.0.1:9000")`)
+	require.Contains(t, string(help), `(default "127.0.0.1:9001")`)
+	require.Len(t, outputs, 1)
+	m := said.FindStringSubmatch(outputs[0]) // TestProgram signs in with what the program says
+	require.NotNil(t, m)
+	require.Equal(t, []string{"http://127.0.0.1:9001", "ines", "ines-demo-password"}, m[1:])
+
+	script, err := os.Stat("../../" + commands[2])
+	require.NoError(t, err)
+	require.NotZero(t, script.Mode()&0o100, "it can be run")
+
+	s := demoSettings("", "", "", nil)
+	require.Equal(t, "15m0s 8h0m0s", s.Idle.String()+" "+s.Longest.String())
+	require.Contains(t, string(world), `"lifetime": "10m"`)
+	for _, of := range []string{"greta", "ines"} {
+		require.Contains(t, readme, of+"-demo-password")
+		require.Contains(t, string(world), of+"-demo-password")
+	}
+}
+
+// TestDocs_U01: the row of U01 in the table of scenarios leads to the test that there is. What it quotes is compared by
+// TestDocs_ScenarioTable of examples/authserver.
+func TestDocs_U01(t *testing.T) {
+	table, err := os.ReadFile("../../docs/scenarios.md")
+	require.NoError(t, err)
+	row := regexp.MustCompile("(?m)^\\| U01 \\| .* \\| `TestScenario/U01` in \\[`(\\w+\\.go)`\\]\\(\\.\\./examples/supportconsole/(\\w+\\.go)\\) \\| \\[U01\\]\\(#u01\\) \\|$").FindStringSubmatch(string(table))
+	require.NotNil(t, row)
+	require.Equal(t, row[1], row[2])
+	source, err := os.ReadFile(row[1])
+	require.NoError(t, err)
+	require.Contains(t, string(source), "func TestScenario(")
+	require.Contains(t, string(source), `t.Run("U01", `)
+}
