@@ -151,7 +151,10 @@ func delegationKey(d tokenexchange.Decision) Key {
 	if (from == Key{}) && (by == Key{}) {
 		again = d.Issued.UTC().Format(time.RFC3339) // names only: another time it is no exchange of the same tokens
 	}
-	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode), again)
+	owner := ownerKey(d.Facts.Subject.Identity)
+	// The owner is part of the hash as well as of the mark: a store finds keys by how they begin, and users who are names all
+	// begin alike otherwise.
+	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode), again, string(owner[:]))
 	var until time.Time
 	for _, tok := range []tokenexchange.Token{subject, actor} {
 		if tok.ID != "" && (until.IsZero() || tok.Expires.Before(until)) {
@@ -159,7 +162,7 @@ func delegationKey(d tokenexchange.Decision) Key {
 		}
 	}
 	binary.BigEndian.PutUint64(key[untilAt:], uint64(max(until.Unix(), 0)))
-	copy(key[markAt:], delegationMark(ownerKey(d.Facts.Subject.Identity)))
+	copy(key[markAt:], delegationMark(owner))
 	return key
 }
 
