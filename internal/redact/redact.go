@@ -16,8 +16,10 @@ const Least = 8
 func Text(text string, tokens ...string) string {
 	var pairs []string
 	for _, token := range tokens {
-		for _, part := range []string{token, token[strings.LastIndexByte(token, '.')+1:]} {
-			if len(part) < Least || len(part) > len(text) { // no spelling is shorter, so it is not there: a token of 64 KiB would take 1 ms
+		// What is longer than the text is not in it, since no spelling is shorter: of a token of 64 KiB only the end is looked at.
+		end := token[max(0, len(token)-len(text)-1):]
+		for _, part := range []string{token, end[strings.LastIndexByte(end, '.')+1:]} {
+			if len(part) < Least || len(part) > len(text) {
 				continue
 			}
 			quoted := strconv.Quote(part)
