@@ -1,6 +1,7 @@
 package tokenexchange_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,7 +41,7 @@ func quotesExamples(t *testing.T, document string) string {
 	var sources strings.Builder
 	files, err := filepath.Glob("example*_test.go")
 	require.NoError(t, err)
-	for _, dir := range []string{"actors", "resourceserver", "tokenstore", "tokenexchangetest", "examples/authserver"} {
+	for _, dir := range []string{"actors", "resourceserver", "tokenstore", "tokenexchangetest", "examples/authserver", "adapters/fosite", "adapters/zitadeloidc"} {
 		more, err := filepath.Glob(dir + "/*_test.go")
 		require.NoError(t, err)
 		files = append(files, more...)
@@ -75,6 +76,28 @@ func TestREADME_AHostIsUnderAHundredLines(t *testing.T) {
 	}
 	require.Less(t, lines, 100)
 	require.Greater(t, lines, 50, "the host is somewhere else")
+}
+
+// TestREADME_LinesOfAdapters counts what a host writes for each framework, without comments and blank lines.
+func TestREADME_LinesOfAdapters(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, adapter := range []string{"fosite", "zitadeloidc"} {
+		source, err := os.ReadFile("adapters/" + adapter + "/example_test.go")
+		require.NoError(t, err)
+		_, host, found := strings.Cut(string(source), "// What a host writes begins here.\n")
+		require.True(t, found, adapter)
+		host, _, found = strings.Cut(host, "// What a host writes ends here.\n")
+		require.True(t, found, adapter)
+		lines := 0
+		for line := range strings.Lines(host) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+				lines++
+			}
+		}
+		require.Less(t, lines, 40, adapter)
+		require.Contains(t, string(readme), fmt.Sprintf("| %d | [adapters/%s]", lines, adapter))
+	}
 }
 
 // unindented drops the white space in front of each line, since a snippet stands at another depth than its example.

@@ -195,11 +195,10 @@ func unescape(text string) (string, error) {
 	case len(text)-2*escapes > MaxValue:
 		return text, checkEscapes(text)
 	}
+	room, n := max(0, len(text)-2*escapes), 0
 	var short [256]byte // on the stack: one allocation less for what is short
-	plain, n := short[:], 0
-	if room := max(0, len(text)-2*escapes); room <= len(short) {
-		plain = short[:room]
-	} else {
+	plain := short[:min(room, len(short))]
+	if room > len(short) {
 		plain = make([]byte, room)
 	}
 	for i := 0; i < len(text); i++ {
