@@ -51,8 +51,7 @@ func TestCostOfRefusal(t *testing.T) {
 // Hostile requests need little memory, however many come: 16 at a time, and what garbage collection leaves for later.
 func TestMemoryUnderAttack(t *testing.T) {
 	const most = 64 // MiB
-	forms := hostileForms()
-	if took := flood(forms, 16*len(forms)) / mebibyte; took > most {
+	if took := flood(16*len(hostileForms())) / mebibyte; took > most {
 		t.Errorf("%.0f MiB over idle; at most %d", took, most)
 	}
 }

@@ -62,29 +62,46 @@ func own(r round) float64 { return r.took.thread - r.floor.thread }
 // took is one candidate's time, on the thread.
 func took(r round) float64 { return r.took.thread }
 
-// paired measures the candidates in turn, with the floor between them, in every round.
+// turns is how often a candidate and the floor take turns in one round.
+const turns = 10
+
+// paired measures the candidates, one after the other, in every round: in turns with the floor, which goes first and last, so
+// that what the machine does meanwhile happens to both.
 func (e effort) paired(floor candidate, candidates ...candidate) [][]round {
-	count := func(c candidate) int { return e.count(c.begin()) }
-	floorCount := count(floor)
+	perTurn := func(c candidate) int { return max(1, e.count(c.begin())/turns) }
+	floorCount := perTurn(floor)
 	counts := make([]int, len(candidates))
 	for i, c := range candidates {
-		counts[i] = count(c)
+		counts[i] = perTurn(c)
 	}
 	all := make([][]round, len(candidates))
-	before := each(floor.begin(), floorCount)
 	for range e.rounds {
 		for i, c := range candidates {
-			took := each(c.begin(), counts[i])
-			after := each(floor.begin(), floorCount)
-			all[i] = append(all[i], round{mean(before, after), took})
-			before = after
+			all[i] = append(all[i], inTurns(floor.begin(), floorCount, c.begin(), counts[i]))
 		}
 	}
 	return all
 }
 
-func mean(a, b cost) cost {
-	return cost{(a.thread + b.thread) / 2, (a.process + b.process) / 2, (a.wall + b.wall) / 2}
+// inTurns is one round. The floor's first and last turn count half, so that it is measured around each turn of the other.
+// Nobody else's garbage is collected meanwhile.
+func inTurns(floor work, floorCount int, w work, count int) (r round) {
+	floor(floorCount)
+	w(count)
+	runtime.GC()
+	before := lap(floor, floorCount)
+	for range turns {
+		took := lap(w, count)
+		after := lap(floor, floorCount)
+		r.took = r.took.plus(took, 1./turns)
+		r.floor = r.floor.plus(before, .5/turns).plus(after, .5/turns)
+		before = after
+	}
+	return r
+}
+
+func (c cost) plus(d cost, weight float64) cost {
+	return cost{c.thread + weight*d.thread, c.process + weight*d.process, c.wall + weight*d.wall}
 }
 
 // count is how often a work fits into a slice, which is processor time: on a busy machine it takes longer, and is as good.

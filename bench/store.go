@@ -55,14 +55,17 @@ func (c *crowd) grow(n int) *crowd {
 }
 
 // lookup verifies one after the other of so many tokens, from all over the store. Where they are all of it, the processor's
-// caches hold none of them.
+// caches hold none of them. What clients present is at hand.
 func (c *crowd) lookup(some int) candidate {
+	values := make([]string, some)
+	for i := range values {
+		values[i] = string(c.logins[i*(len(c.logins)/some)].value[:])
+	}
 	i := 0
 	return always("lookup", func(n int) {
 		for range n {
 			i = (i + 7919) % some
-			value := string(c.logins[i*(len(c.logins)/some)].value[:])
-			must(c.tokens.VerifyToken(context.Background(), tx.Credential{Token: value, Type: tx.TypeAccessToken, Issuer: issuer, Now: c.now}))
+			must(c.tokens.VerifyToken(context.Background(), tx.Credential{Token: values[i], Type: tx.TypeAccessToken, Issuer: issuer, Now: c.now}))
 		}
 	})
 }
