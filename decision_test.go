@@ -42,3 +42,23 @@ func TestD11_ActingParty(t *testing.T) {
 	f.Actor = &tx.Subject{Identity: tx.Identity{Issuer: foreign, Kind: tx.KindWorkload, ID: "robot"}}
 	require.Equal(t, f.Actor.Identity, f.ActingParty())
 }
+
+// TestI01_FactsThatSayNothing: a host that decides by itself, and leaves out where or when, is refused for its own mistake.
+func TestI01_FactsThatSayNothing(t *testing.T) {
+	policy, facts := readCase(t, vector{header: map[string]string{"base": "impersonate"}, body: "{}"})
+	_, err := policy.Decide(facts)
+	require.NoError(t, err, "it is granted while it is whole")
+	for name, empty := range map[string]func(*tx.Facts){
+		"issuer": func(f *tx.Facts) { f.Issuer, f.Subject.Issuer = "", "" },
+		"grant":  func(f *tx.Facts) { f.Grant = "" },
+		"time":   func(f *tx.Facts) { f.Now = time.Time{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := facts
+			empty(&f)
+			_, err := policy.Decide(f)
+			require.ErrorIs(t, err, tx.ServerError)
+			require.ErrorContains(t, err, "I01: facts without issuer, grant or time")
+		})
+	}
+}
