@@ -64,6 +64,7 @@ func TestI01_MissingParts(t *testing.T) {
 		_, err := w.Exchange(context.Background(), tx.Client{}, w.delegation(nil))
 		require.ErrorIs(t, err, tx.InvalidClient)
 		require.Len(t, w.events, 1)
+		require.Empty(t, w.resolved, "nobody is looked up for a stranger")
 	})
 	t.Run("no verifiers", func(t *testing.T) {
 		f := w.delegation(nil)
@@ -108,6 +109,51 @@ func TestI01_MissingParts(t *testing.T) {
 		require.Positive(t, resp.ExpiresIn)
 		require.WithinDuration(t, time.Now(), w.lastEvent().Time, 10*time.Second)
 	})
+}
+
+// A policy that is not ours is held to who we are and who asked, and nothing is made for what it says of others.
+func TestI01_PolicyOfTheHost(t *testing.T) {
+	w := newWorld(t)
+	ours := w.Decide
+	w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+		t.Error("it was issued")
+		return tx.IssuedToken{}, nil
+	})
+	for name, change := range map[string]func(*tx.Decision){
+		"another client": func(d *tx.Decision) { d.Client = "other" },
+		"another issuer": func(d *tx.Decision) { d.Issuer, d.Subject.Issuer = idpIss, idpIss },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.Decide = func(f tx.Facts) (tx.Decision, error) {
+				d, err := ours(f)
+				require.NoError(t, err)
+				change(&d)
+				return d, nil
+			}
+			_, err := w.exchange(w.delegation(nil))
+			require.ErrorIs(t, err, tx.ServerError)
+			require.ErrorContains(t, err, "a decision for another issuer or client")
+		})
+	}
+}
+
+// What another door brings is about somebody, or nobody is looked up.
+func TestR08_TokensAboutNobody(t *testing.T) {
+	w := newWorld(t)
+	full := tx.Token{Type: tx.TypeAccessToken, Issuer: ownIss, Subject: "alice"}
+	for name, empty := range map[string]func(*tx.Token){
+		"type": func(t *tx.Token) { t.Type = "" }, "issuer": func(t *tx.Token) { t.Issuer = "" }, "subject": func(t *tx.Token) { t.Subject = "" },
+	} {
+		subject, actor := full, full
+		empty(&subject)
+		for role, tokens := range map[string][2]tx.Token{"subject": {subject, actor}, "actor": {actor, subject}} {
+			_, err := w.Run(context.Background(), "any", w.clients["shop"], func(context.Context, time.Time) (tx.Request, tx.Token, *tx.Token, error) {
+				return tx.Request{}, tokens[0], &tokens[1], nil
+			})
+			require.ErrorIs(t, err, tx.InvalidRequest, "%s of the %s token", name, role)
+			require.Empty(t, w.resolved)
+		}
+	}
 }
 
 // A host may put a verifier of its own: an empty answer is nobody (SECURITY: opaque token → nil claims).
