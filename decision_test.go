@@ -62,3 +62,28 @@ func TestI01_FactsThatSayNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestR08_TokensThatSayNothing: without type, issuer or subject a token is none, whoever is said to be behind it.
+func TestR08_TokensThatSayNothing(t *testing.T) {
+	policy, facts := readCase(t, vector{header: map[string]string{"base": "delegate"}, body: "{}"})
+	_, err := policy.Decide(facts)
+	require.NoError(t, err, "it is granted while both are whole")
+	for name, empty := range map[string]func(*tx.Token){
+		"type": func(t *tx.Token) { t.Type = "" }, "issuer": func(t *tx.Token) { t.Issuer = "" }, "subject": func(t *tx.Token) { t.Subject = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			subject, actor := facts, facts
+			empty(&subject.Subject.Token)
+			_, err := policy.Decide(subject)
+			require.ErrorIs(t, err, tx.InvalidRequest)
+			require.ErrorContains(t, err, "R08: a subject token without")
+
+			who := *facts.Actor
+			actor.Actor = &who
+			empty(&who.Token)
+			_, err = policy.Decide(actor)
+			require.ErrorIs(t, err, tx.InvalidRequest)
+			require.ErrorContains(t, err, "R08: an actor token without")
+		})
+	}
+}
