@@ -278,6 +278,18 @@ func TestR10_Limits(t *testing.T) {
 		a = w.post("shop", withActor(form("x", tx.TypeAccessToken), strings.Repeat("x", 64<<10+1), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
 		require.Contains(t, a.json["error_description"], "actor_token")
 	})
+	for name, code := range map[string]tx.Code{"scope": tx.InvalidScope, "audience": tx.InvalidTarget, "resource": tx.InvalidTarget} {
+		t.Run(name+" of 64 KiB", func(t *testing.T) {
+			f := form("x", tx.TypeAccessToken)
+			f.Set(name, "urn:"+strings.Repeat("x", 64<<10-4))
+			_, err := tx.ParseRequest(f)
+			require.NoError(t, err)
+			f.Set(name, f.Get(name)+"x")
+			_, err = tx.ParseRequest(f)
+			require.ErrorIs(t, err, code)
+			require.Contains(t, tx.AsError(err).Description, name)
+		})
+	}
 }
 
 // D03: of two things that are wrong, the one that comes first in this list is answered.
