@@ -167,6 +167,18 @@ func TestD18_HostileActAs(t *testing.T) {
 		require.NotContains(t, a.raw, "eyJ")
 		require.Error(t, w.lastEvent().Err)
 	})
+	t.Run("D12 nor what the current actor says beside its names", func(t *testing.T) {
+		w := newWorld(t)
+		w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1", ActAs: true}
+		carried := func(act claims) answer {
+			return w.post("gateway", form(w.access(claims{"act": act}), tx.TypeAccessToken))
+		}
+		carried(claims{"sub": "bob"}).granted(t)
+		a := carried(claims{"sub": "bob", "team": "night"})
+		require.Equal(t, 500, a.status)
+		require.NotContains(t, a.raw, "eyJ")
+		require.ErrorContains(t, w.lastEvent().Err, "the current actor's further members")
+	})
 }
 
 // R16: what came before is history, whatever it says of itself.
