@@ -13,6 +13,7 @@ import (
 
 // above is how many times what it may a refusal takes at most, where that is more than once. It only ever gets shorter.
 var above = map[string]float64{
+	"10,000 values of audience":                             1.5,
 	"64 KiB, a wrong signature":                             2,
 	"64 KiB of members, a wrong signature":                  2,
 	"64 KiB of audiences, a wrong signature":                2.5,
