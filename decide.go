@@ -2,6 +2,7 @@ package tokenexchange
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -32,33 +33,36 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 		return d, p.denials.of(InvalidRequest, "", reason)
 	}
 	q.chain = chain
-	var granted *compiledRule
+	best := p.best(&q)
+	if best.stage != stageGranted {
+		return d, p.denial(best)
+	}
+	q.grant(best.rule, chain, &d) // not q.chain: what leaves through q would take the facts to the heap with it
+	return d, nil
+}
+
+// best asks the rules that speak of the client, until one decides, and returns what the one says that came furthest.
+func (p *Policy) best(q *question) refusal {
 	best := refusal{reason: "D02: no rule speaks of this client"}
-	p.each(&f.Client, func(r *compiledRule) bool {
+	rules := p.rulesFor(&q.Client)
+	for r := rules.next(); r != nil; r = rules.next() {
 		found := q.ask(r)
-		if found.stage == stageGranted {
-			granted = r
-			return false
-		}
 		if best.rule == nil || found.stage > best.stage {
 			best = found
 		}
-		return found.stage != stageFinal
-	})
-	if granted == nil {
-		return d, p.denial(best)
+		if found.stage >= stageFinal {
+			break
+		}
 	}
-	q.grant(granted, chain, &d) // not q.chain: what leaves through q would take the facts to the heap with it
-	return d, nil
+	return best
 }
 
 // refusesAll is what a nil Policy is.
 var refusesAll = &Policy{}
 
 func (p *Policy) namesPublic(c *Client) bool {
-	found := false
-	p.each(c, func(*compiledRule) bool { found = true; return false })
-	return found
+	rules := p.rulesFor(c)
+	return rules.next() != nil
 }
 
 // stage is how far a rule came with a request, in the order in which its failures are reported (D03).
@@ -81,7 +85,7 @@ const (
 	stageGranted // the rule decides
 )
 
-// refusal is why one rule does not grant.
+// refusal is why one rule does not grant; at stageGranted, that it does.
 type refusal struct {
 	stage  stage
 	rule   *compiledRule
@@ -92,21 +96,21 @@ type refusal struct {
 // copied: they are a kilobyte.
 type question struct {
 	*Facts
-	now      time.Time // in whole seconds
-	chain    *Actor    // its chain, every member with its issuer
-	actor    *Token    // the actor token; nil: none
-	refresh  bool      // recorded facts: how the tokens were presented was asked when they were (D28)
-	own      bool      // the subject token is ours
-	byClient bool      // the client itself signed the subject token
-	carries  bool      // the subject token itself says its scope
-	expires  time.Time // what the rule that was asked last gives
+	now      int64  // in seconds since 1970, rounded down; comparing numbers takes 10 ns less than comparing times
+	chain    *Actor // its chain, every member with its issuer
+	actor    *Token // the actor token; nil: none
+	refresh  bool   // recorded facts: how the tokens were presented was asked when they were (D28)
+	own      bool   // the subject token is ours
+	byClient bool   // the client itself signed the subject token
+	carries  bool   // the subject token itself says its scope
+	expires  int64  // what the rule that was asked last gives, counted like now
 	at       scopeCursors
 }
 
 // begin works out what follows from the facts.
 func (q *question) begin() {
 	f := q.Facts
-	q.now, q.refresh = wholeSeconds(f.Now), f.Grant == grantRefresh
+	q.now, q.refresh = f.Now.Unix(), f.Grant == grantRefresh
 	if f.Actor != nil {
 		q.actor = &f.Actor.Token
 	}
@@ -115,8 +119,8 @@ func (q *question) begin() {
 	q.carries = carriesScope(&q.Subject.Token)
 }
 
-// wholeSeconds rounds down.
-func wholeSeconds(t time.Time) time.Time { return time.Unix(t.Unix(), 0).UTC() }
+// date is the time for a number of seconds since 1970.
+func date(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 // incomplete refuses facts that say nothing. They come before everything else, so that zero values grant nothing (I01).
 func (q *question) incomplete() (code Code, reason string) {
@@ -500,27 +504,35 @@ func (q *question) binding() Confirmation {
 }
 
 // expiry is the latest second for a token that the rule gives so long (D25).
-func (q *question) expiry(r *compiledRule, lifetime time.Duration) time.Time {
-	latest := q.now.Add(lifetime)
-	limit := func(s *Subject, outlive bool) {
-		if s == nil || s.Token.Type.isEvidence() {
-			return
-		}
-		end := s.Token.Expires
-		if outlive && !s.Until.IsZero() {
-			end = s.Until
-		}
-		if end.Before(latest) {
-			latest = end
-		}
+func (q *question) expiry(r *compiledRule, lifetime time.Duration) int64 {
+	latest := min(q.now+int64(lifetime/time.Second), q.end(&q.Subject, r.OutliveSubject))
+	if q.actor != nil {
+		latest = min(latest, q.end(q.Actor, r.OutliveActor))
 	}
-	limit(&q.Subject, r.OutliveSubject)
-	limit(q.Actor, r.OutliveActor)
-	return wholeSeconds(latest)
+	return latest
+}
+
+// end is the second in which what somebody can hand on ends: with the token, or with their session.
+func (q *question) end(s *Subject, outlive bool) int64 {
+	end := &s.Token.Expires
+	switch {
+	case s.Token.Type.isEvidence():
+		return math.MaxInt64
+	case outlive && !s.Until.IsZero():
+		end = &s.Until
+	}
+	if end.Before(q.Now) {
+		return q.now // a date beyond what a time can hold is before every other one: it counts as past
+	}
+	return end.Unix()
 }
 
 func (q *question) lifetime(r *compiledRule) string {
-	if q.expires = q.expiry(r, r.Lifetime); q.expires.Sub(q.Now) < time.Second {
+	soonest := q.now + 1
+	if q.Now.Nanosecond() > 0 {
+		soonest++
+	}
+	if q.expires = q.expiry(r, r.Lifetime); q.expires < soonest {
 		return "D25: less than a second would be left"
 	}
 	return ""
@@ -529,7 +541,7 @@ func (q *question) lifetime(r *compiledRule) string {
 // grant writes down what the rule grants, into a decision that is zero. Nothing in it shares memory with the policy.
 func (q *question) grant(r *compiledRule, chain *Actor, d *Decision) {
 	d.Rule, d.Mode, d.Issuer, d.Client, d.Subject, d.Actor = r.Name, r.Mode, q.Issuer, q.Client.ID, q.Subject.Identity, chain
-	d.Type, d.Issued, d.Expires, d.Confirmation, d.Facts = q.typeFor(r), wholeSeconds(q.Now), wholeSeconds(q.expires), q.binding(), *q.Facts
+	d.Type, d.Issued, d.Expires, d.Confirmation, d.Facts = q.typeFor(r), date(q.now), date(q.expires), q.binding(), *q.Facts
 	if a, adds := q.newActor(r); adds && !a.isOutermost(chain) {
 		d.Actor = &Actor{Issuer: a.Issuer, Subject: a.Subject, ClientID: a.ClientID, Prior: chain}
 	}
@@ -542,6 +554,6 @@ func (q *question) grant(r *compiledRule, chain *Actor, d *Decision) {
 		d.RefreshToken = slices.Contains(d.Scope, scopeOffline)
 	}
 	if d.RefreshToken {
-		d.RefreshExpires = q.expiry(r, r.RefreshLifetime)
+		d.RefreshExpires = date(q.expiry(r, r.RefreshLifetime))
 	}
 }

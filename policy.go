@@ -214,19 +214,29 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 	return p, nil
 }
 
-// each calls try with every rule that speaks of the client, in policy order, until it returns false. Rules of other
-// clients cost nothing. A public client has only rules that say so, and those name it (R09).
-func (p *Policy) each(client *Client, try func(*compiledRule) bool) {
-	named, any := p.named[client.ID], p.any
-	for len(named)+len(any) > 0 {
+// candidates are the rules that speak of a client, in policy order. Rules of other clients cost nothing.
+type candidates struct {
+	policy     *Policy
+	named, any []int // those that are left
+	public     bool
+}
+
+func (p *Policy) rulesFor(c *Client) candidates {
+	return candidates{p, p.named[c.ID], p.any, c.Public}
+}
+
+// next returns the next one; nil: no more. A public client has only rules that say so, and those name it (R09).
+func (c *candidates) next() *compiledRule {
+	for len(c.named)+len(c.any) > 0 {
 		var i int
-		if len(any) == 0 || len(named) > 0 && named[0] < any[0] {
-			i, named = named[0], named[1:]
+		if len(c.any) == 0 || len(c.named) > 0 && c.named[0] < c.any[0] {
+			i, c.named = c.named[0], c.named[1:]
 		} else {
-			i, any = any[0], any[1:]
+			i, c.any = c.any[0], c.any[1:]
 		}
-		if r := &p.rules[i]; (!client.Public || r.PublicClients) && !try(r) {
-			return
+		if r := &c.policy.rules[i]; !c.public || r.PublicClients {
+			return r
 		}
 	}
+	return nil
 }
