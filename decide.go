@@ -127,6 +127,7 @@ type question struct {
 	own      bool   // the subject token is ours
 	byClient bool   // the client itself signed the subject token
 	carries  bool   // the subject token itself says its scope
+	evidence bool   // it is evidence
 	expires  int64  // what the rule that was asked last gives, counted like now
 	at       scopeCursors
 }
@@ -140,6 +141,7 @@ func (q *question) begin() {
 	}
 	q.own = q.Subject.Token.Issuer == f.Issuer
 	q.byClient = !q.own && q.Subject.Token.Issuer == f.Client.ID
+	q.evidence = q.Subject.Token.Type.isEvidence()
 	q.carries = carriesScope(&q.Subject.Token)
 }
 
@@ -205,15 +207,14 @@ func (q *question) badActor() string {
 // misplaced returns why good tokens are not good here, for this client and beside each other, or nothing.
 func (q *question) misplaced() string {
 	t := &q.Subject.Token
-	evidence := t.Type.isEvidence()
 	switch {
 	case t.Type == TypeRefreshToken && t.ClientID != q.Client.ID:
 		return "D28: a refresh token of another client"
-	case q.byClient && !evidence:
+	case q.byClient && !q.evidence:
 		return "D04: what a client signs is neither an access nor an ID token"
 	case q.byClient && (t.Actor != nil || t.MayAct != nil):
 		return "D06: a client is not believed for act or may_act"
-	case q.actor == nil && (q.isName() || evidence && q.Grant == GrantType && (q.own || q.byClient)):
+	case q.actor == nil && (q.isName() || q.evidence && q.Grant == GrantType && (q.own || q.byClient)):
 		return "D04: without an actor token, a name, a ticket or the client's word is nothing"
 	case q.isTicket() && (t.MayAct == nil || t.MayAct.Subject == "" || q.actor == nil):
 		return "D09: a ticket needs its actor, and a may_act with sub"
@@ -233,14 +234,14 @@ func (q *question) misplaced() string {
 // whom it is for.
 func (q *question) isName() bool {
 	t := &q.Subject.Token
-	return q.own && t.Type.isEvidence() && t.ID == "" && t.ClientID == "" && len(t.Audience) == 0
+	return q.own && q.evidence && t.ID == "" && t.ClientID == "" && len(t.Audience) == 0
 }
 
 // isTicket reports whether the subject token is evidence that we have made for somebody to act upon. What another door
 // brings without saying who may act is that door's matter.
 func (q *question) isTicket() bool {
 	t := &q.Subject.Token
-	return q.own && t.Type.isEvidence() && (t.MayAct != nil || q.Grant == GrantType && !q.isName())
+	return q.own && q.evidence && (t.MayAct != nil || q.Grant == GrantType && !q.isName())
 }
 
 // wholeChain returns the chain of the subject token, every member with its issuer, or why it is none that can be used.

@@ -126,18 +126,22 @@ func (q *question) mostScopes() int {
 // grantedScope returns the scope of the result, in room, and the part of it that is beyond the subject. It is never nil,
 // but known to be none, so that a refresh inherits nothing either. The rule has allowed all that was asked for.
 func (q *question) grantedScope(r *compiledRule, room []string) (granted, expanded Scope) {
-	q.at = scopeCursors{}
 	list := unique{items: room}
 	for _, token := range q.Request.Scope {
 		list.add(token)
 	}
 	if q.Request.Scope == nil {
+		q.at = scopeCursors{}
 		for _, token := range q.wished() {
 			if q.inherits(r, token) {
 				list.add(token)
 			}
 		}
 	}
+	if len(r.Expand) == 0 {
+		return list.items, nil
+	}
+	q.at = scopeCursors{}
 	for _, token := range list.items {
 		if q.expands(r, token) {
 			expanded = append(expanded, token)
