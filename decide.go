@@ -1,7 +1,6 @@
 package tokenexchange
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -47,14 +46,21 @@ func (p *Policy) ruleFor(q *question) (r *compiledRule, chain *Actor, refused *d
 	if code, reason := q.incomplete(); reason != "" {
 		return nil, nil, p.denials.of(code, "", reason)
 	}
-	if reason := cmp.Or(q.badSubject(), q.badActor()); reason != "" {
+	reason := q.badSubject()
+	if reason == "" && q.actor != nil {
+		reason = q.badActor()
+	}
+	if reason != "" {
 		return nil, nil, p.denials.of(InvalidRequest, "", reason)
 	}
 	if q.Client.Public && !p.namesPublic(&q.Client) {
 		return nil, nil, p.denials.of(UnauthorizedClient, "", "R09: no rule names this public client")
 	}
-	chain, reason := q.wholeChain()
-	if reason = cmp.Or(q.misplaced(), reason); reason != "" {
+	reason = q.misplaced()
+	if reason == "" {
+		chain, reason = q.wholeChain()
+	}
+	if reason != "" {
 		return nil, nil, p.denials.of(InvalidRequest, "", reason)
 	}
 	q.chain = chain
@@ -186,8 +192,6 @@ func (q *question) badSubject() string {
 func (q *question) badActor() string {
 	t := q.actor
 	switch {
-	case t == nil:
-		return ""
 	case t.Type == "" || t.Issuer == "" || t.Subject == "":
 		return "R08: an actor token without type, issuer or subject"
 	case t.Type == TypeRefreshToken:
