@@ -1,6 +1,7 @@
 package tokenexchange_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -85,5 +86,35 @@ func TestR08_TokensThatSayNothing(t *testing.T) {
 			require.ErrorIs(t, err, tx.InvalidRequest)
 			require.ErrorContains(t, err, "R08: an actor token without")
 		})
+	}
+}
+
+// TestD25_EndsAtTheEdge: a token needs a whole second that no fraction has eaten into, and an end beyond what a time can hold
+// is no end that lies ahead.
+func TestD25_EndsAtTheEdge(t *testing.T) {
+	q := newQuestion()
+	q.rule.OutliveSubject = true
+	now := q.facts.Now
+	for name, test := range map[string]struct {
+		now, until time.Time
+		granted    bool
+	}{
+		"one second":                    {now, now.Add(time.Second), true},
+		"a bit less":                    {now, now.Add(time.Second - 1), false},
+		"one, and a fraction has gone":  {now.Add(1), now.Add(time.Second), false},
+		"two, and a fraction has gone":  {now.Add(1), now.Add(2 * time.Second), true},
+		"beyond what a time can hold":   {now, time.Unix(math.MaxInt64, 0), false},
+		"the same in the last fraction": {now.Add(time.Second - 1), time.Unix(math.MaxInt64, 0), false},
+	} {
+		q.facts.Now, q.facts.Subject.Until = test.now, test.until
+		d, err := q.policy(t, 1).Decide(q.facts)
+		require.Equal(t, test.granted, err == nil, name)
+		if !test.granted {
+			require.Contains(t, tx.AsError(err).Reason, "D25", name)
+			require.Zero(t, d, name)
+			continue
+		}
+		require.Equal(t, test.until, d.Expires, name)
+		require.Equal(t, now, d.Issued, name)
 	}
 }
