@@ -22,7 +22,7 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 	if refused != nil {
 		return d, refused
 	}
-	// The decision is written here, and not where a pointer to it would have to be passed: that takes 35 ns less.
+	// The decision is written here, and not where a pointer to it would have to be passed: that takes some 20 ns less.
 	d.Rule, d.Mode, d.Issuer, d.Client, d.Subject, d.Facts = r.Name, r.Mode, f.Issuer, f.Client.ID, f.Subject.Identity, f
 	d.Type, d.Issued, d.Expires, d.Confirmation = q.typeFor(r), date(q.now), date(q.expires), q.binding()
 	d.Actor = q.grantedChain(r, chain)
@@ -126,7 +126,7 @@ type refusal struct {
 // copied: they are a kilobyte.
 type question struct {
 	*Facts
-	now      int64  // in seconds since 1970, rounded down; comparing numbers takes 10 ns less than comparing times
+	now      int64  // in seconds since 1970, rounded down; numbers are compared in a fraction of the time that times are
 	chain    *Actor // its chain, every member with its issuer
 	actor    *Token // the actor token; nil: none
 	refresh  bool   // recorded facts: how the tokens were presented was asked when they were (D28)

@@ -17,8 +17,8 @@ func (q *question) allowsTarget(r *compiledRule, target string) bool {
 		r.ActorAudience && q.isOwnAccess(q.actor) && slices.Contains(q.actor.Audience, target)
 }
 
-// asked returns target i of the request, which asks for all of its audiences and resources, repeats included. A function
-// to range over would cost 15 ns more.
+// asked returns target i of the request, which asks for all of its audiences and resources, repeats included. It is no
+// function to range over: that, the loop over the rules and the comparison of dates took 40 ns more together.
 func (r *Request) asked(i int) string {
 	if i < len(r.Audience) {
 		return r.Audience[i]
