@@ -24,6 +24,7 @@ export class Visitor {
 		v.page = v.context.pages()[0] ?? await v.context.newPage();
 		v.got = []; // everything that the browser has been sent, has sent, has kept or has shown
 		v.pending = [];
+		v.unread = []; // what it was sent, and went on from before anybody could read it
 		v.complaints = [];
 		v.context.on("response", (response) => {
 			const remembered = v.remember(response);
@@ -39,7 +40,14 @@ export class Visitor {
 	async remember(response) {
 		const headers = async (of) => (await of.allHeaders().catch(() => of.headers()));
 		this.got.push(response.url(), JSON.stringify(await headers(response)), JSON.stringify(await headers(response.request())), response.request().postData() ?? "");
-		if (response.status() < 300 || response.status() > 399) this.got.push((await response.body()).toString());
+		if (response.status() >= 300 && response.status() <= 399) return;
+		try {
+			this.got.push((await response.body()).toString());
+		} catch (error) {
+			// A browser that has gone on does not have it any more. The console itself remembers all that it has sent.
+			if (!/No resource with given identifier|navigated away/.test(String(error))) throw error;
+			this.unread.push(response.url());
+		}
 	}
 
 	// keep remembers what the browser keeps and shows now.
@@ -159,6 +167,7 @@ export class Visitor {
 		await Promise.all(this.pending);
 		await this.context.close();
 		const tokens = await (await fetch(process.env.CONTROL + "/tokens")).json();
+		assert.ok(this.unread.length <= 3, `not read: ${this.unread}`);
 		const all = this.got.join("\n");
 		for (const known of ["Alice Archer", "__Host-console-session", "script-src 'self'", "code_challenge"]) assert.ok(all.includes(known), `${known} has not been seen: what is looked at is not all`);
 		assert.ok(tokens.length > 2);
