@@ -11,7 +11,8 @@ import (
 
 // Handler is the token endpoint for this one grant (R01). authenticate runs after the body has been read, so r.PostForm
 // is there for client_secret_post, and r.Body can be read once more. A form that the host has parsed already is used as
-// it is, so whoever parses it must look at the error of ParseForm.
+// it is, so whoever parses it must look at the error of ParseForm. In a form that is parsed here, a value of more than 64
+// KiB, and what follows 17 values of one name, stands as it was sent, with its escapes: no exchange can use either (R10).
 //
 // A client that could not be authenticated is an error with the code InvalidClient, one without this grant
 // UnauthorizedClient; an error without a Code is a failure. Mind that user and password of Basic are form-encoded below the
