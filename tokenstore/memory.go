@@ -11,8 +11,9 @@ import (
 // called keeps what it has. Its memory is bounded by the tokens that are live at one time, and is reused but not given back.
 type Memory struct {
 	mu      sync.Mutex
-	entries index[entry, *entry]
-	cells   cells // data and ancestors
+	rows    index[row, *row]     // of keys that have or had a record
+	bare    index[entry, *entry] // of keys that have none: others were made from them, or they are spent or revoked
+	cells   cells                // ancestors, and data that have no room in a row
 	people  index[owner, *owner]
 	due     schedule
 	spentBy map[uint32]Key // by entry: the first key that the batch put, or zero
@@ -58,7 +59,7 @@ func (m *Memory) Commit(ctx context.Context, now time.Time, b Batch) error {
 	}
 	for _, mark := range b.Spend {
 		n := m.entry(at, mark.Key, ceil(mark.Until))
-		m.entries.get(n).spent = true
+		m.get(n).spent = true
 		m.spentBy[n] = b.name()
 	}
 	m.sweep(at, sweepWrite+2*touched)
@@ -110,32 +111,65 @@ func (b Batch) name() Key {
 // put writes one record and prolongs what it was made from.
 func (m *Memory) put(at int64, r Record, lineage []Key) {
 	expires := r.Expires.Unix()
-	n := m.entry(at, r.Key, expires)
+	n := m.newRow(at, r.Key, expires)
 	m.scratch = m.scratch[:0]
 	for i := range lineage {
 		m.entry(at, lineage[i], expires)
 		m.scratch = append(m.scratch, lineage[i][:]...)
 	}
-	e := m.entries.get(n)
-	m.orphan(e)
-	e.lineage, e.ancestors = m.cells.put(m.scratch), uint8(len(lineage))
-	e.data, e.size = m.cells.put(r.Data), uint32(len(r.Data))
-	e.expires, e.holds = expires, true
+	to := m.row(n)
+	m.orphan(&to.entry)
+	to.lineage, to.ancestors = m.cells.put(m.scratch), uint8(len(lineage))
+	to.size, to.rest = uint32(len(r.Data)), m.cells.put(r.Data[copy(to.data[:], r.Data):])
+	to.expires, to.holds = expires, true
 	m.own(n, r.Owner)
 }
 
 // entry returns the number of a key's entry, which it makes known until then at least.
 func (m *Memory) entry(at int64, key Key, until int64) uint32 {
-	n := m.entries.find(key)
-	var e *entry
+	n := m.find(key)
 	if n == 0 {
-		n, e = m.entries.add(key)
+		n, _ = m.bare.add(key)
 		m.look(n, until+linger)
-	} else if e = m.entries.get(n); e.forgotten(at) { // it has only not been swept yet
+	}
+	m.prolong(at, n, until)
+	return n
+}
+
+// newRow is entry for a key that gets a record. If it has an entry and no row, that is known of the row from now on, and
+// the entry is forgotten when its time comes; nobody finds it meanwhile.
+func (m *Memory) newRow(at int64, key Key, until int64) uint32 {
+	n := m.find(key)
+	if n&inRow == 0 {
+		old := n
+		n, _ = m.rows.add(key)
+		n |= inRow
+		m.look(n, until+linger)
+		if old != 0 {
+			m.move(old, n)
+		}
+	}
+	m.prolong(at, n, until)
+	return n
+}
+
+// move makes known of one entry what is known of another one, which has no row.
+func (m *Memory) move(from, to uint32) {
+	old, e := m.get(from), m.get(to)
+	e.gone, e.revoked, e.spent = old.gone, old.revoked, old.spent
+	if old.spent {
+		m.spentBy[to] = m.spentBy[from]
+	}
+	m.clear(from, old)
+}
+
+// prolong makes an entry known until then at least.
+func (m *Memory) prolong(at int64, n uint32, until int64) {
+	e := m.get(n)
+	if e.forgotten(at) { // it is new, or has only not been swept yet
 		m.clear(n, e)
 	}
 	e.gone = max(e.gone, until)
-	return n
 }
 
 // Discard implements Store.
@@ -146,15 +180,14 @@ func (m *Memory) Discard(ctx context.Context, b Batch) error {
 	m.begin()
 	defer m.mu.Unlock()
 	for _, r := range b.Put {
-		if n := m.entries.find(r.Key); n != 0 && m.entries.get(n).holds {
-			e := m.entries.get(n)
-			m.drop(e)
-			m.orphan(e)
+		if n := m.find(r.Key); n != 0 && m.get(n).holds {
+			m.drop(m.row(n))
+			m.orphan(m.get(n))
 		}
 	}
 	for _, mark := range b.Spend {
-		if n := m.entries.find(mark.Key); n != 0 && m.entries.get(n).spent && m.spentBy[n] == b.name() {
-			m.unspend(n, m.entries.get(n))
+		if n := m.find(mark.Key); n != 0 && m.get(n).spent && m.spentBy[n] == b.name() {
+			m.unspend(n, m.get(n))
 		}
 	}
 	return nil
@@ -169,16 +202,16 @@ func (m *Memory) Get(ctx context.Context, now time.Time, key Key) (Record, error
 	defer m.mu.Unlock()
 	at := now.Unix()
 	m.sweep(at, sweepRead)
-	e := m.known(at, key)
+	n := m.find(key)
 	switch {
-	case e == nil:
+	case n == 0 || m.get(n).forgotten(at):
 		return Record{}, ErrUnknown
-	case m.ended(at, e):
+	case m.ended(at, m.get(n)):
 		return Record{}, ErrRevoked
-	case !e.live(at):
+	case n&inRow == 0 || !m.row(n).live(at):
 		return Record{}, ErrUnknown
 	}
-	return m.record(e), nil
+	return m.record(m.row(n)), nil
 }
 
 // Revoke implements Store.
@@ -189,7 +222,7 @@ func (m *Memory) Revoke(ctx context.Context, now time.Time, key Key, until time.
 	m.begin()
 	defer m.mu.Unlock()
 	at := now.Unix()
-	m.entries.get(m.entry(at, key, ceil(until))).revoked = true
+	m.get(m.entry(at, key, ceil(until))).revoked = true
 	m.sweep(at, sweepWrite)
 	return nil
 }
@@ -205,9 +238,9 @@ func (m *Memory) List(ctx context.Context, now time.Time, key Key) ([]Record, er
 	m.sweep(at, sweepRead)
 	var list []Record
 	if who := m.people.find(key); who != 0 {
-		for n := m.people.get(who).first; n != 0; n = m.entries.get(n).after {
-			if e := m.entries.get(n); e.live(at) && !m.ended(at, e) {
-				list = append(list, m.record(e))
+		for n := m.people.get(who).first; n != 0; n = m.row(n).after {
+			if r := m.row(n); r.live(at) && !m.ended(at, &r.entry) {
+				list = append(list, m.record(r))
 			}
 		}
 	}

@@ -19,6 +19,11 @@ type index[T any, P named[T]] struct {
 	values  uint32
 }
 
+// sparse is how many buckets there are for each value, four bytes each: one lookup in eight goes by another value first, and
+// one in two with a single bucket for each. How many times as long a lookup among a million tokens takes as one among a
+// thousand is 0.03 more with two for each, and 0.05 more with eight, whose heads are spread over more memory.
+const sparse = 4
+
 func (x *index[T, P]) head(bucket uint32) *uint32 { return &x.heads[bucket/chunk][bucket%chunk] }
 
 // bucket is where a key belongs: by as many bits of it as the buckets that are there already need.
@@ -44,7 +49,7 @@ func (x *index[T, P]) find(k Key) uint32 {
 
 // add makes the value of a key that has none.
 func (x *index[T, P]) add(k Key) (uint32, P) {
-	if x.values >= x.buckets {
+	for sparse*x.values >= x.buckets {
 		x.grow()
 	}
 	x.values++

@@ -4,14 +4,14 @@ package tokenstore
 type owner struct {
 	key   Key
 	same  uint32 // next owner in the index's bucket
-	first uint32 // entry
+	first uint32 // row
 }
 
 func (o *owner) link() *uint32  { return &o.same }
 func (o *owner) name() *Key     { return &o.key }
 func (o *owner) other() *uint32 { return &o.same }
 
-// own puts an entry into the list of its owner.
+// own puts a row into the list of its owner.
 func (m *Memory) own(n uint32, k Key) {
 	if k == (Key{}) {
 		return
@@ -20,31 +20,28 @@ func (m *Memory) own(n uint32, k Key) {
 	if who == 0 {
 		who, _ = m.people.add(k)
 	}
-	o, e := m.people.get(who), m.entries.get(n)
-	e.owner, e.after = who, o.first
+	o, r := m.people.get(who), m.row(n)
+	r.owner, r.after = k, o.first
 	if o.first != 0 {
-		m.entries.get(o.first).before = n
+		m.row(o.first).before = n
 	}
 	o.first = n
 }
 
-// disown takes an entry out of the list, and the list away when it is empty.
-func (m *Memory) disown(e *entry) {
-	who := e.owner
-	if who == 0 {
+// disown takes a row out of the list, and the list away when it is empty. The row still says whose it was.
+func (m *Memory) disown(r *row) {
+	if r.owner == (Key{}) {
 		return
 	}
-	o := m.people.get(who)
-	if e.after != 0 {
-		m.entries.get(e.after).before = e.before
+	if r.after != 0 {
+		m.row(r.after).before = r.before
 	}
-	if e.before != 0 {
-		m.entries.get(e.before).after = e.after
-	} else {
-		o.first = e.after
+	if r.before != 0 {
+		m.row(r.before).after = r.after
+		return
 	}
-	e.owner, e.before, e.after = 0, 0, 0
-	if o.first == 0 {
+	who := m.people.find(r.owner)
+	if m.people.get(who).first = r.after; r.after == 0 {
 		m.people.remove(who)
 	}
 }

@@ -32,7 +32,7 @@ func (m *Memory) look(n uint32, when int64) {
 	if !there {
 		heap.Push(&m.due.order, bucket)
 	}
-	m.entries.get(n).next, m.due.buckets[bucket] = first, n
+	m.get(n).next, m.due.buckets[bucket] = first, n
 }
 
 // take returns an entry whose time has come, in no bucket any more; 0 if there is none.
@@ -40,7 +40,7 @@ func (m *Memory) take(at int64) uint32 {
 	for len(m.due.order) > 0 && m.due.order[0]<<bucketWidth <= at {
 		bucket := m.due.order[0]
 		if n := m.due.buckets[bucket]; n != 0 {
-			e := m.entries.get(n)
+			e := m.get(n)
 			m.due.buckets[bucket], e.next = e.next, 0
 			return n
 		}
@@ -57,33 +57,46 @@ func (m *Memory) sweep(at int64, most int) {
 		if n == 0 {
 			return
 		}
-		e := m.entries.get(n)
+		e := m.get(n)
 		if e.forgotten(at) {
-			m.clear(n, e)
-			m.entries.remove(n)
+			m.forget(n, e)
 			continue
 		}
 		when := e.gone
-		if e.holds && at >= e.expires+linger {
-			m.drop(e)
-		} else if e.holds {
-			when = min(when, e.expires)
+		if e.holds {
+			if r := m.row(n); at >= r.expires+linger {
+				m.drop(r)
+			} else {
+				when = min(when, r.expires)
+			}
 		}
 		m.look(n, when+linger)
 	}
 }
 
-// drop forgets the record. Its ancestors stay: what is made from the key later, of a grant that outlives it, is made from
+// forget takes an entry away, with its row if it is part of one.
+func (m *Memory) forget(n uint32, e *entry) {
+	m.clear(n, e)
+	if n&inRow != 0 {
+		m.rows.remove(n &^ inRow)
+	} else {
+		m.bare.remove(n)
+	}
+}
+
+// drop forgets the record, of which no data stay behind. Its ancestors stay: what is made from the key later, of a grant that outlives it, is made from
 // them too.
-func (m *Memory) drop(e *entry) {
-	m.disown(e)
-	m.cells.drop(e.data)
-	e.data, e.size, e.expires, e.holds = 0, 0, 0, false
+func (m *Memory) drop(r *row) {
+	m.disown(r)
+	m.cells.drop(r.rest)
+	r.content, r.holds = content{}, false
 }
 
 // clear makes an entry as good as new.
 func (m *Memory) clear(n uint32, e *entry) {
-	m.drop(e)
+	if e.holds {
+		m.drop(m.row(n))
+	}
 	m.orphan(e)
 	m.unspend(n, e)
 	e.revoked, e.gone = false, 0

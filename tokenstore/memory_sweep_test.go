@@ -59,6 +59,43 @@ func TestSweepForgets(t *testing.T) {
 	require.Zero(t, m.Buckets())
 }
 
+// No data stays behind where a record goes and its key is still known: not in the row, and not where they had no room in it.
+func TestNoDataStays(t *testing.T) {
+	m, ctx := tokenstore.NewMemory(), t.Context()
+	for _, size := range []int{8, tokenstore.Room - 8, tokenstore.Room, tokenstore.Room + 8, 10 * tokenstore.Room} {
+		discarded := tokenstore.Record{Key: numbered(2 * size), Expires: epoch.Add(time.Hour), Data: []byte(strings.Repeat("a secret", size/8))}
+		expired := discarded
+		expired.Key = numbered(2*size + 1)
+		require.NoError(t, m.Commit(ctx, epoch, tokenstore.Batch{Put: []tokenstore.Record{discarded, expired}}))
+		child := tokenstore.Record{Key: numbered(-size), Ancestors: []tokenstore.Key{discarded.Key, expired.Key}, Expires: epoch.Add(9 * time.Hour)}
+		require.NoError(t, m.Commit(ctx, epoch, tokenstore.Batch{Put: []tokenstore.Record{child}}))
+		require.True(t, strings.Contains(strings.Join(m.Dump(), ""), "a secret"))
+		require.NoError(t, m.Discard(ctx, tokenstore.Batch{Put: []tokenstore.Record{discarded}}))
+	}
+	for range 20 {
+		_, err := m.Get(ctx, epoch.Add(2*time.Hour), numbered(0))
+		require.ErrorIs(t, err, tokenstore.ErrUnknown)
+	}
+	require.Equal(t, 15, m.Entries())
+	require.False(t, strings.Contains(strings.Join(m.Dump(), ""), "a secret"))
+}
+
+// A key that was made from before it got a record leaves nothing behind either.
+func TestLateRecord(t *testing.T) {
+	m, ctx := tokenstore.NewMemory(), t.Context()
+	child := tokenstore.Record{Key: numbered(1), Ancestors: []tokenstore.Key{numbered(0)}, Expires: epoch.Add(time.Hour)}
+	require.NoError(t, m.Commit(ctx, epoch, tokenstore.Batch{Put: []tokenstore.Record{child},
+		Spend: []tokenstore.Mark{{Key: numbered(0), Until: epoch.Add(time.Hour)}}}))
+	late := tokenstore.Record{Key: numbered(0), Expires: epoch.Add(time.Minute)}
+	require.NoError(t, m.Commit(ctx, epoch, tokenstore.Batch{Put: []tokenstore.Record{late}}))
+	require.Equal(t, 1, m.Marks())
+	for range 20 {
+		_, err := m.Get(ctx, epoch.Add(3*time.Hour), numbered(2))
+		require.ErrorIs(t, err, tokenstore.ErrUnknown)
+	}
+	require.Zero(t, m.Entries()+m.Marks()+m.Buckets())
+}
+
 // However many tokens come and go, the memory keeps about those that are live: writes forget faster than they add.
 func TestMemoryIsBounded(t *testing.T) {
 	m, now, most := tokenstore.NewMemory(), epoch, 0
@@ -151,7 +188,8 @@ func TestSharedHash(t *testing.T) {
 	require.Zero(t, m.Entries()+m.Owners())
 }
 
-// An entry is small, and no pointer.
+// What is known of a key is small, and where it never had a record it is smaller. A row is four cache lines.
 func TestEntrySize(t *testing.T) {
-	require.EqualValues(t, 88, tokenstore.EntrySize)
+	require.EqualValues(t, 56, tokenstore.EntrySize)
+	require.EqualValues(t, 256, tokenstore.RowSize)
 }

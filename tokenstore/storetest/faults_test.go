@@ -38,6 +38,9 @@ func TestFaultyDrivers(t *testing.T) {
 			return &sharing{Store: memory(), kept: map[tokenstore.Key]tokenstore.Record{}}
 		}},
 		{"it lists whatever was put", "an owner lists what is live", func() tokenstore.Store { return &lister{Store: memory()} }},
+		{"it leaves the end of what was longer", "data of any length are got whole, whatever was there before", func() tokenstore.Store {
+			return &smeared{Store: memory(), room: map[tokenstore.Key][]byte{}}
+		}},
 		{"it hashes keys to half", "keys are compared whole", func() tokenstore.Store { return halved{memory()} }},
 	} {
 		t.Run(f.fault, func(t *testing.T) {
@@ -304,6 +307,22 @@ func (s *sharing) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tok
 	r, err := s.Store.Get(ctx, now, k)
 	s.kept[k] = r
 	return r, err
+}
+
+// smeared writes over what was there.
+type smeared struct {
+	tokenstore.Store
+	room map[tokenstore.Key][]byte
+}
+
+func (s *smeared) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
+	b.Put = slices.Clone(b.Put)
+	for i, r := range b.Put {
+		kept := s.room[r.Key]
+		b.Put[i].Data = append(slices.Clone(r.Data), kept[min(len(r.Data), len(kept)):]...)
+		s.room[r.Key] = b.Put[i].Data
+	}
+	return s.Store.Commit(ctx, now, b)
 }
 
 type lister struct {

@@ -44,6 +44,27 @@ var markPromises = []promise{
 			s.fail("to put a record unspends its key")
 		}
 	}},
+	{"a key keeps all that is known of it when it gets a record", func(s *scene) {
+		r := s.record(time.Hour)
+		mark := tokenstore.Mark{Key: r.Key, Until: r.Expires}
+		b := tokenstore.Batch{Put: []tokenstore.Record{s.record(24*time.Hour, r.Key)}, Spend: []tokenstore.Mark{mark}}
+		s.batch(nil, b)
+		s.commit(nil, r)
+		s.spend(tokenstore.ErrSpent, mark)
+		s.discard(tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour)}, Spend: b.Spend}) // not the one that spent it
+		if !s.get(r.Key).Spent {
+			s.fail("to put a record unspends its key")
+		}
+		s.discard(b)
+		if s.get(r.Key).Spent {
+			s.fail("the key stays spent after the batch that spent it is discarded")
+		}
+		s.batch(nil, b)
+		s.after(2 * time.Hour)
+		s.revoke(r.Key, time.Second)
+		s.after(20 * time.Hour)
+		s.getNone(tokenstore.ErrRevoked, "what was made from a key before that had a record", b.Put[0].Key)
+	}},
 	{"a mark lives until the time that was said", func(s *scene) {
 		m := s.mark(24 * time.Hour)
 		m.Until = m.Until.Add(time.Millisecond) // a fraction counts

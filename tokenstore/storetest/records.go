@@ -26,6 +26,33 @@ var recordPromises = []promise{
 		}
 		s.getNone(tokenstore.ErrUnknown, "a key that nobody has put", key(), tokenstore.Key{})
 	}},
+	{"data of any length are got whole, whatever was there before", func(s *scene) {
+		other := s.record(time.Hour)
+		s.commit(nil, other)
+		long := make([]byte, 600)
+		for i := range long {
+			long[i] = byte(1 + i%255)
+		}
+		for length := range long {
+			r := s.record(time.Hour, other.Key)
+			r.Owner = key()
+			for _, n := range []int{length, length / 2, 0, len(long)} { // under one key, one after the other
+				r.Data = long[len(long)-n:]
+				s.commit(nil, r)
+				s.put(2*time.Hour, r.Key)
+				if got := s.get(r.Key); !same(got, r) {
+					s.fail("put %d bytes, got %d, or others", n, len(got.Data))
+				}
+				if list := s.list(r.Owner); len(list) != 1 || !same(list[0], r) {
+					s.fail("put %d bytes, and others are listed", n)
+				}
+				s.discard(tokenstore.Batch{Put: []tokenstore.Record{r}})
+			}
+		}
+		if got := s.get(other.Key); !same(got, other) {
+			s.fail("the record of another key has become %+v", got)
+		}
+	}},
 	{"keys are compared whole", func(s *scene) {
 		first := tokenstore.Record{Key: key(), Owner: key(), Expires: s.now.Add(time.Hour), Data: []byte("first")}
 		first.Key[0], first.Owner[0] = 1, 1
