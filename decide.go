@@ -11,6 +11,8 @@ import (
 // furthest: client, mode, types, subject, actor and binding (invalid_request), then targets (invalid_target), then scope
 // (invalid_scope). What no rule can lift is refused before any rule is asked.
 //
+// Decision.Facts stays empty: it is the Exchanger that fills it in, whoever decides.
+//
 // errors.As finds the *Error, and so does AsError: a new one for each caller, who may change it.
 func (p *Policy) Decide(f Facts) (d Decision, err error) {
 	if p == nil {
@@ -23,7 +25,7 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 		return d, refused
 	}
 	// The decision is written here, and not where a pointer to it would have to be passed: that takes some 20 ns less.
-	d.Rule, d.Mode, d.Issuer, d.Client, d.Subject, d.Facts = r.Name, r.Mode, f.Issuer, f.Client.ID, f.Subject.Identity, f
+	d.Rule, d.Mode, d.Issuer, d.Client, d.Subject = r.Name, r.Mode, f.Issuer, f.Client.ID, f.Subject.Identity
 	d.Type, d.Issued, d.Expires, d.Confirmation = q.typeFor(r), date(q.now), date(q.expires), q.binding()
 	d.Actor = q.grantedChain(r, chain)
 	targets := q.mostTargets(r)
@@ -31,8 +33,8 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 	d.Audience, d.Subject.Tenant = q.grantedTargets(r, room[:0:targets])
 	d.Scope, d.Expanded = q.grantedScope(r, room[targets:targets])
 	if d.Type != TypeIDToken {
-		d.IDToken = slices.Contains(d.Scope, scopeOpenID)
-		d.RefreshToken = slices.Contains(d.Scope, scopeOffline)
+		d.IDToken = r.IDToken && slices.Contains(d.Scope, scopeOpenID)
+		d.RefreshToken = r.RefreshToken && slices.Contains(d.Scope, scopeOffline)
 	}
 	if d.RefreshToken {
 		d.RefreshExpires = date(q.expiry(r, r.RefreshLifetime))
@@ -53,11 +55,11 @@ func (p *Policy) ruleFor(q *question) (r *compiledRule, chain *Actor, refused *d
 	if reason != "" {
 		return nil, nil, p.denials.of(InvalidRequest, "", reason)
 	}
-	if q.Client.Public && !p.namesPublic(&q.Client) {
+	if q.Client.Public && !p.namesPublic(q.Client.ID) {
 		return nil, nil, p.denials.of(UnauthorizedClient, "", "R09: no rule names this public client")
 	}
 	reason = q.misplaced()
-	if reason == "" {
+	if reason == "" && q.Subject.Token.Actor != nil {
 		chain, reason = q.wholeChain()
 	}
 	if reason != "" {
@@ -71,17 +73,26 @@ func (p *Policy) ruleFor(q *question) (r *compiledRule, chain *Actor, refused *d
 	return best.rule, chain, nil
 }
 
-// best asks the rules that speak of the client, until one decides, and returns what the one says that came furthest.
+// best asks the rules that speak of the client, in policy order and until one decides, and returns what the one says that
+// came furthest. Rules of other clients cost nothing.
 func (p *Policy) best(q *question) refusal {
 	best := refusal{reason: "D02: no rule speaks of this client"}
-	rules := p.rulesFor(&q.Client)
-	for r := rules.next(); r != nil; r = rules.next() {
-		found := q.ask(r)
-		if best.rule == nil || found.stage > best.stage {
-			best = found
+	named := p.named[q.Client.ID]
+	for i, j := 0, 0; best.stage < stageFinal && i+j < len(named)+len(p.any); {
+		var next int
+		if j == len(p.any) || i < len(named) && named[i] < p.any[j] {
+			next = named[i]
+			i++
+		} else {
+			next = p.any[j]
+			j++
 		}
-		if found.stage >= stageFinal {
-			break
+		r := &p.rules[next]
+		if q.Client.Public && !r.PublicClients {
+			continue
+		}
+		if at, reason := q.ask(r); best.rule == nil || at > best.stage {
+			best = refusal{at, r, reason}
 		}
 	}
 	return best
@@ -90,9 +101,9 @@ func (p *Policy) best(q *question) refusal {
 // refusesAll is what a nil Policy is.
 var refusesAll = &Policy{}
 
-func (p *Policy) namesPublic(c *Client) bool {
-	rules := p.rulesFor(c)
-	return rules.next() != nil
+// namesPublic reports whether a rule for public clients names this one; it must, "*" does not (R09).
+func (p *Policy) namesPublic(client string) bool {
+	return slices.ContainsFunc(p.named[client], func(i int) bool { return p.rules[i].PublicClients })
 }
 
 // stage is how far a rule came with a request, in the order in which its failures are reported (D03).
@@ -127,28 +138,53 @@ type refusal struct {
 type question struct {
 	*Facts
 	now      int64  // in seconds since 1970, rounded down; numbers are compared in a fraction of the time that times are
+	soonest  int64  // the first second that is a whole one later
 	chain    *Actor // its chain, every member with its issuer
 	actor    *Token // the actor token; nil: none
 	refresh  bool   // recorded facts: how the tokens were presented was asked when they were (D28)
 	own      bool   // the subject token is ours
-	byClient bool   // the client itself signed the subject token
-	carries  bool   // the subject token itself says its scope
+	issuedTo bool   // and was issued to the client
+	byClient bool   // the client itself signed it
+	access   bool   // it counts as an access token
 	evidence bool   // it is evidence
-	expires  int64  // what the rule that was asked last gives, counted like now
-	at       scopeCursors
+	carries  bool   // it says itself what may be done with it
+	fresh    bool   // it has not expired
+	ends     int64  // when the first of the tokens ends what is made from it, counted like now
+	expires  int64  // when what the rule that was asked last gives does
+	idToken  bool   // that is an ID token
 }
 
 // begin works out what follows from the facts.
 func (q *question) begin() {
 	f := q.Facts
 	q.now, q.refresh = f.Now.Unix(), f.Grant == grantRefresh
+	if q.soonest = q.now + 1; f.Now.Nanosecond() > 0 {
+		q.soonest++
+	}
 	if f.Actor != nil {
 		q.actor = &f.Actor.Token
 	}
-	q.own = q.Subject.Token.Issuer == f.Issuer
-	q.byClient = !q.own && q.Subject.Token.Issuer == f.Client.ID
-	q.evidence = q.Subject.Token.Type.isEvidence()
-	q.carries = carriesScope(&q.Subject.Token)
+	t := &f.Subject.Token
+	q.own = t.Issuer == f.Issuer
+	q.issuedTo = q.own && t.ClientID == f.Client.ID
+	q.byClient = !q.own && t.Issuer == f.Client.ID
+	q.access = t.Type.isAccess()
+	q.evidence = !q.access && t.Type != TypeIDToken
+	// A name, an ID token and evidence without a scope do not say one by their nature; an access token without one does,
+	// and says nothing (D22).
+	q.carries = q.access || q.evidence && t.Scope != nil
+	q.fresh = t.Expires.After(f.Now)
+	switch { // as end has it
+	case q.evidence:
+		q.ends = math.MaxInt64
+	case q.fresh:
+		q.ends = t.Expires.Unix()
+	default:
+		q.ends = q.now
+	}
+	if q.actor != nil {
+		q.ends = min(q.ends, q.end(q.actor))
+	}
 }
 
 // date is the time for a number of seconds since 1970.
@@ -182,7 +218,7 @@ func (q *question) badSubject() string {
 		return "R07: an access or refresh token that is not ours"
 	case t.Issuer == t.Subject && t.Issuer == q.Client.ID:
 		return "R07: a client assertion"
-	case !q.refresh && !t.Expires.After(q.Now):
+	case !q.refresh && !q.fresh:
 		return "D25: the subject token has expired"
 	}
 	return ""
@@ -252,8 +288,6 @@ func (q *question) isTicket() bool {
 func (q *question) wholeChain() (chain *Actor, reason string) {
 	chain = q.Subject.Token.Actor
 	switch {
-	case chain == nil:
-		return nil, ""
 	case !chain.isChain():
 		return nil, "R15: an act without sub"
 	case chain.depth() > deepestChain:
@@ -285,24 +319,24 @@ func proved(bound, proof Confirmation) bool {
 
 // ask takes one rule through the request. What was asked for in targets and scope says whether the rule decides; its
 // lifetime does not, so a failing one is final where everything else fits (D02).
-func (q *question) ask(r *compiledRule) refusal {
-	if at, reason := q.misses(r); reason != "" {
-		return refusal{at, r, reason}
+func (q *question) ask(r *compiledRule) (at stage, reason string) {
+	if at, reason = q.misses(r); reason != "" {
+		return at, reason
 	}
-	late := q.lifetime(r)
-	at, reason := stageTargets, q.targets(r)
+	at, reason = stageTargets, q.targets(r)
 	if reason == "" {
 		at, reason = stageScope, q.scope(r)
 	}
+	late := q.lifetime(r)
 	switch {
-	case reason != "" && late != "":
-		return refusal{stageLifetime, r, late}
-	case reason != "":
-		return refusal{at, r, reason}
-	case late != "":
-		return refusal{stageFinal, r, late}
+	case late == "" && reason == "":
+		return stageGranted, ""
+	case late == "":
+		return at, reason
+	case reason == "":
+		return stageFinal, late
 	}
-	return refusal{stage: stageGranted, rule: r}
+	return stageLifetime, late
 }
 
 // misses returns the first stage before the lifetime at which the rule does not fit, and why; no reason if it fits. The
@@ -317,20 +351,27 @@ func (q *question) misses(r *compiledRule) (at stage, reason string) {
 	if reason = q.subjectPattern(r); reason != "" {
 		return stageSubject, reason
 	}
-	if reason = q.actorPattern(r); reason != "" {
-		return stageActor, reason
+	if q.actor != nil {
+		if reason = q.actorPattern(r); reason != "" {
+			return stageActor, reason
+		}
 	}
 	if reason = q.presenting(r); reason != "" {
 		return stagePresenting, reason
 	}
-	if reason = q.presentingActor(r); reason != "" {
-		return stagePresenting, reason
+	if q.actor != nil {
+		if reason = q.presentingActor(r); reason != "" {
+			return stagePresenting, reason
+		}
+	} else if q.Subject.Token.MayAct != nil {
+		if reason = q.mayAct(r); reason != "" {
+			return stageMayAct, reason
+		}
 	}
-	if reason = q.mayAct(r); reason != "" {
-		return stageMayAct, reason
-	}
-	if reason = q.chainFits(r); reason != "" {
-		return stageChain, reason
+	if q.chain != nil || q.addsActor(r) {
+		if reason = q.chainFits(r); reason != "" {
+			return stageChain, reason
+		}
 	}
 	if reason = q.self(r); reason != "" {
 		return stageSelf, reason
@@ -340,9 +381,9 @@ func (q *question) misses(r *compiledRule) (at stage, reason string) {
 
 func (q *question) mode(r *compiledRule) string {
 	switch {
-	case (r.Mode == Delegate) != (q.actor != nil):
+	case r.delegates != (q.actor != nil):
 		return "D01: the mode of the rule does not fit the tokens that were sent"
-	case r.Mode == ClientActs && q.Client.Public:
+	case r.acts && q.Client.Public:
 		return "D01: a public client is no actor"
 	}
 	return ""
@@ -357,15 +398,15 @@ func (q *question) typeFor(r *compiledRule) TokenType {
 }
 
 func (q *question) types(r *compiledRule) string {
-	t := q.typeFor(r)
+	q.idToken = q.typeFor(r) == TypeIDToken
 	switch {
 	case !slices.Contains(r.SubjectTypes, q.Subject.Token.Type):
 		return "R07: the rule does not accept this subject token type"
 	case q.actor != nil && !slices.Contains(r.ActorTypes, q.actor.Type):
 		return "R07: the rule does not accept this actor token type"
-	case !slices.Contains(r.Types, t):
+	case q.Request.RequestedTokenType != "" && !slices.Contains(r.Types, q.Request.RequestedTokenType):
 		return "R07: the rule does not issue the requested token type"
-	case t == TypeIDToken && q.Subject.Kind != KindUser:
+	case q.idToken && q.Subject.Kind != KindUser:
 		return "D27: an ID token is about a user"
 	}
 	return ""
@@ -373,7 +414,7 @@ func (q *question) types(r *compiledRule) string {
 
 func (q *question) subjectPattern(r *compiledRule) string {
 	for i := range r.Subjects {
-		if r.Subjects[i].matches(&q.Subject.Identity, q.Issuer) {
+		if r.Subjects[i].matches(&q.Subject.Identity, true) { // it is one of ours (D19)
 			return ""
 		}
 	}
@@ -381,11 +422,9 @@ func (q *question) subjectPattern(r *compiledRule) string {
 }
 
 func (q *question) actorPattern(r *compiledRule) string {
-	if q.actor == nil {
-		return ""
-	}
+	own := q.Actor.Issuer == q.Issuer
 	for i := range r.Actors {
-		if r.Actors[i].matches(&q.Actor.Identity, q.Issuer) {
+		if r.Actors[i].matches(&q.Actor.Identity, own) {
 			return ""
 		}
 	}
@@ -395,11 +434,10 @@ func (q *question) actorPattern(r *compiledRule) string {
 // presenting: may this client present this subject token (D04)?
 func (q *question) presenting(r *compiledRule) string {
 	t := &q.Subject.Token
-	issuedTo := q.own && t.ClientID == q.Client.ID
 	switch {
-	case r.Mode == Narrow && !(issuedTo && t.Type.isAccess()):
+	case r.narrows && !(q.issuedTo && q.access):
 		return "D01: only an own access token is narrowed, by the client it was issued to"
-	case q.refresh || issuedTo || q.byClient || r.OtherTokens && q.own:
+	case q.refresh || q.issuedTo || q.byClient || r.OtherTokens && q.own:
 		return ""
 	case !q.own && slices.Contains(r.Issuers, t.Issuer):
 		return ""
@@ -422,7 +460,7 @@ func (q *question) isClientName(audience string) bool {
 func (q *question) presentingActor(r *compiledRule) string {
 	t := q.actor
 	switch {
-	case t == nil || q.refresh:
+	case q.refresh:
 		return ""
 	case t.Issuer != q.Issuer && slices.Contains(r.Issuers, t.Issuer):
 		return ""
@@ -445,49 +483,51 @@ func (q *question) isClient(id Identity) bool {
 func (q *question) mayAct(r *compiledRule) string {
 	m := q.Subject.Token.MayAct
 	switch {
-	case m == nil || q.actor != nil || r.Mode == Narrow:
+	case r.narrows:
 		return ""
 	case m.ClientID != q.Client.ID:
 		return "D09: may_act does not name this client"
 	case !r.MayActClient:
 		return "D09: the rule does not let the client named by may_act do without an actor token"
-	case r.Mode == ClientActs && !q.refresh && !q.mayActNamesClient():
+	case r.acts && !q.refresh && !q.mayActNamesClient():
 		return "D08: may_act names the client, and says more than fits it"
 	}
 	return ""
 }
 
-// newActor is who becomes the outermost member of the chain; false if nobody does.
-func (q *question) newActor(r *compiledRule) (a Actor, adds bool) {
+// addsActor reports whether somebody new is to be named in the chain.
+func (q *question) addsActor(r *compiledRule) bool { return q.actor != nil || r.acts }
+
+// newActor is who becomes the outermost member of the chain, if somebody does. It is no Actor since that would be copied
+// through memory, which takes 8 ns.
+func (q *question) newActor() (issuer, subject, client string) {
 	switch {
-	case r.Mode == ClientActs:
-		return Actor{Issuer: q.Issuer, Subject: q.Client.ID, ClientID: q.Client.ID}, true
 	case q.actor == nil:
-		return Actor{}, false
+		return q.Issuer, q.Client.ID, q.Client.ID
+	case q.actor.Issuer != q.Issuer: // another issuer's client_id means nothing here (D06)
+		return q.Actor.Issuer, q.Actor.ID, ""
 	}
-	a = Actor{Issuer: q.Actor.Issuer, Subject: q.Actor.ID}
-	if q.actor.Issuer == q.Issuer { // another issuer's client_id means nothing here (D06)
-		a.ClientID = q.actor.ClientID
-	}
-	return a, true
+	return q.Actor.Issuer, q.Actor.ID, q.actor.ClientID
 }
 
-// isOutermost reports whether the chain begins with a already (D15).
-func (a *Actor) isOutermost(chain *Actor) bool {
-	return chain != nil && chain.Issuer == a.Issuer && chain.Subject == a.Subject && chain.ClientID == a.ClientID
+// begins reports whether the chain begins with somebody already (D15).
+func (a *Actor) begins(issuer, subject, client string) bool {
+	return a != nil && a.Issuer == issuer && a.Subject == subject && a.ClientID == client
 }
 
 // chainFits: what becomes of the actors before (D12, D13, D15).
 func (q *question) chainFits(r *compiledRule) string {
-	a, adds := q.newActor(r)
 	depth := q.chain.depth()
-	switch {
-	case adds && a.isOutermost(q.chain):
-	case adds && q.chain.names(a.Issuer, a.Subject):
-		return "D15: the actor is in the chain already"
-	case adds:
-		depth++
-	case q.chain != nil && !q.mayCarry(r):
+	if q.addsActor(r) {
+		issuer, subject, client := q.newActor()
+		switch {
+		case q.chain.begins(issuer, subject, client):
+		case q.chain.names(issuer, subject):
+			return "D15: the actor is in the chain already"
+		default:
+			depth++
+		}
+	} else if q.chain != nil && !q.mayCarry(r) {
 		return "D13: the chain may not be carried by this client"
 	}
 	limit := r.MaxChain
@@ -502,12 +542,11 @@ func (q *question) chainFits(r *compiledRule) string {
 
 // mayCarry reports whether the client may hand a chain on to which nobody is added (D13).
 func (q *question) mayCarry(r *compiledRule) bool {
-	self := Actor{Issuer: q.Issuer, Subject: q.Client.ID, ClientID: q.Client.ID}
-	return r.Carry || self.isOutermost(q.chain) || q.own && q.Subject.Token.ClientID == q.Client.ID
+	return r.Carry || q.issuedTo || q.chain.begins(q.Issuer, q.Client.ID, q.Client.ID)
 }
 
 func (q *question) self(r *compiledRule) string {
-	same := r.Mode == ClientActs && q.isClient(q.Subject.Identity) || q.actor != nil && q.Subject.Identity == q.Actor.Identity
+	same := r.acts && q.isClient(q.Subject.Identity) || q.actor != nil && q.Subject.Identity == q.Actor.Identity
 	if same && !r.Self {
 		return "D16: subject and actor are the same"
 	}
@@ -532,36 +571,48 @@ func (q *question) binding() Confirmation {
 	return Confirmation{JKT: proof.JKT}
 }
 
+// end is the second in which a token ends what can be made from it; evidence does not.
+func (q *question) end(t *Token) int64 {
+	if t.Type.isEvidence() {
+		return math.MaxInt64
+	}
+	return q.second(t.Expires)
+}
+
+// second is the second of a date, or now where it has come.
+func (q *question) second(date time.Time) int64 {
+	if !date.After(q.Now) {
+		return q.now // a date beyond what a time can hold is before every other one: it counts as past
+	}
+	return date.Unix()
+}
+
 // expiry is the latest second for a token that the rule gives so long (D25).
 func (q *question) expiry(r *compiledRule, lifetime time.Duration) int64 {
-	latest := min(q.now+int64(lifetime/time.Second), q.end(&q.Subject, r.OutliveSubject))
+	ends := q.ends
+	if r.OutliveSubject || r.OutliveActor {
+		ends = q.outlived(r)
+	}
+	return min(ends, q.now+int64(lifetime/time.Second))
+}
+
+// outlived is q.ends where one of the tokens may be outlived, until the session ends that it comes from.
+func (q *question) outlived(r *compiledRule) int64 {
+	end := func(s *Subject, outlive bool) int64 {
+		if outlive && !s.Until.IsZero() && !s.Token.Type.isEvidence() {
+			return q.second(s.Until)
+		}
+		return q.end(&s.Token)
+	}
+	latest := end(&q.Subject, r.OutliveSubject)
 	if q.actor != nil {
-		latest = min(latest, q.end(q.Actor, r.OutliveActor))
+		latest = min(latest, end(q.Actor, r.OutliveActor))
 	}
 	return latest
 }
 
-// end is the second in which what somebody can hand on ends: with the token, or with their session.
-func (q *question) end(s *Subject, outlive bool) int64 {
-	end := &s.Token.Expires
-	switch {
-	case s.Token.Type.isEvidence():
-		return math.MaxInt64
-	case outlive && !s.Until.IsZero():
-		end = &s.Until
-	}
-	if end.Before(q.Now) {
-		return q.now // a date beyond what a time can hold is before every other one: it counts as past
-	}
-	return end.Unix()
-}
-
 func (q *question) lifetime(r *compiledRule) string {
-	soonest := q.now + 1
-	if q.Now.Nanosecond() > 0 {
-		soonest++
-	}
-	if q.expires = q.expiry(r, r.Lifetime); q.expires < soonest {
+	if q.expires = q.expiry(r, r.Lifetime); q.expires < q.soonest {
 		return "D25: less than a second would be left"
 	}
 	return ""
@@ -569,8 +620,12 @@ func (q *question) lifetime(r *compiledRule) string {
 
 // grantedChain is the chain with the new actor, if there is one and it is not the outermost already.
 func (q *question) grantedChain(r *compiledRule, chain *Actor) *Actor {
-	if a, adds := q.newActor(r); adds && !a.isOutermost(chain) {
-		return &Actor{Issuer: a.Issuer, Subject: a.Subject, ClientID: a.ClientID, Prior: chain}
+	if !q.addsActor(r) {
+		return chain
 	}
-	return chain
+	issuer, subject, client := q.newActor()
+	if chain.begins(issuer, subject, client) {
+		return chain
+	}
+	return &Actor{Issuer: issuer, Subject: subject, ClientID: client, Prior: chain}
 }

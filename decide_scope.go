@@ -1,33 +1,17 @@
 package tokenexchange
 
-// carriesScope reports whether a subject token itself says what may be done with it. A name, an ID token and evidence
-// without a scope do not by their nature; an access token without one does, and says nothing (D22).
-func carriesScope(t *Token) bool {
-	return t.Type.isAccess() || t.Type.isEvidence() && t.Scope != nil
-}
-
 // scopeCursors are where the search for scopes is in the lists that they may have to be in.
 type scopeCursors struct {
 	token, user, client cursor // what the subject token says, what the subject may hand on, what the client is registered for
-	rule, expand        cursor
-}
-
-func (q *question) tokenHas(token string) bool {
-	return q.at.token.finds(token, set{list: q.Subject.Token.Scope})
-}
-func (q *question) userHas(token string) bool {
-	return q.at.user.finds(token, set{list: q.Subject.Scope})
-}
-func (q *question) clientHas(token string) bool {
-	return q.at.client.finds(token, set{list: q.Client.Scope})
+	rule, expand        hint
 }
 
 // subjectHas reports whether the scope token is the subject's to hand on (D21).
-func (q *question) subjectHas(token string) bool {
+func (q *question) subjectHas(at *scopeCursors, token string) bool {
 	if q.carries {
-		return q.tokenHas(token) && (q.Subject.Scope == nil || q.userHas(token))
+		return at.token.finds(token, q.Subject.Token.Scope) && (q.Subject.Scope == nil || at.user.finds(token, q.Subject.Scope))
 	}
-	return q.userHas(token)
+	return at.user.finds(token, q.Subject.Scope)
 }
 
 // switchedOn reports whether a scope that makes a further token has its effect under the rule; known is false for any
@@ -38,25 +22,34 @@ func (q *question) switchedOn(r *compiledRule, token string) (on, known bool) {
 	case scopeOpenID:
 		return user && r.IDToken, true
 	case scopeOffline:
-		return user && r.RefreshToken && q.typeFor(r) != TypeIDToken, true
+		return user && r.RefreshToken && !q.idToken, true
 	}
 	return false, false
 }
 
 // inherits reports whether a scope is granted without being asked for by name.
-func (q *question) inherits(r *compiledRule, token string) bool {
-	if asksForImpersonation(token) || !q.clientHas(token) || !q.subjectHas(token) {
+func (q *question) inherits(r *compiledRule, at *scopeCursors, token string) bool {
+	if asksForImpersonation(token) {
+		return false
+	}
+	if list := q.Client.Scope; !at.client.isNext(token, list) && !at.client.searches(token, list) {
+		return false
+	}
+	if list := q.Subject.Token.Scope; q.carries && !at.token.isNext(token, list) && !at.token.searches(token, list) {
+		return false
+	}
+	if list := q.Subject.Scope; !(q.carries && list == nil) && !at.user.isNext(token, list) && !at.user.searches(token, list) {
 		return false
 	}
 	if on, known := q.switchedOn(r, token); known {
 		return on
 	}
-	return r.anyScope || q.at.rule.finds(token, r.scope) || q.at.expand.finds(token, r.expand)
+	return r.anyScope || at.rule.finds(token, &r.scope) || at.expand.finds(token, &r.expand)
 }
 
 // expands reports whether a scope that was asked for is granted beyond the subject.
-func (q *question) expands(r *compiledRule, token string) bool {
-	return len(r.Expand) > 0 && q.at.expand.finds(token, r.expand) && q.clientHas(token) && !q.subjectHas(token)
+func (q *question) expands(r *compiledRule, at *scopeCursors, token string) bool {
+	return len(r.Expand) > 0 && at.expand.finds(token, &r.expand) && at.client.finds(token, q.Client.Scope) && !q.subjectHas(at, token)
 }
 
 // wished is the scope that counts as asked for where none is: the subject's, or the actor's if the subject has none by
@@ -79,10 +72,10 @@ func (q *question) leftOut(r *compiledRule, token string) bool {
 
 // scope: does the rule allow every scope that was asked for, and is something left of what was not (D20, D21)?
 func (q *question) scope(r *compiledRule) string {
-	q.at = scopeCursors{}
+	var at scopeCursors
 	if q.Request.Scope != nil {
 		for _, token := range q.Request.Scope {
-			if !q.inherits(r, token) && !q.expands(r, token) {
+			if !q.inherits(r, &at, token) && !q.expands(r, &at, token) {
 				return q.whyNot(r, token)
 			}
 		}
@@ -90,7 +83,7 @@ func (q *question) scope(r *compiledRule) string {
 	}
 	cut := false
 	for _, token := range q.wished() {
-		if q.inherits(r, token) {
+		if q.inherits(r, &at, token) {
 			return ""
 		}
 		cut = cut || !q.leftOut(r, token)
@@ -127,13 +120,14 @@ func (q *question) mostScopes() int {
 // but known to be none, so that a refresh inherits nothing either. The rule has allowed all that was asked for.
 func (q *question) grantedScope(r *compiledRule, room []string) (granted, expanded Scope) {
 	list := unique{items: room}
-	for _, token := range q.Request.Scope {
-		list.add(token)
-	}
-	if q.Request.Scope == nil {
-		q.at = scopeCursors{}
+	if q.Request.Scope != nil {
+		for _, token := range q.Request.Scope {
+			list.add(token)
+		}
+	} else {
+		var at scopeCursors
 		for _, token := range q.wished() {
-			if q.inherits(r, token) {
+			if q.inherits(r, &at, token) {
 				list.add(token)
 			}
 		}
@@ -141,9 +135,9 @@ func (q *question) grantedScope(r *compiledRule, room []string) (granted, expand
 	if len(r.Expand) == 0 {
 		return list.items, nil
 	}
-	q.at = scopeCursors{}
+	var at scopeCursors
 	for _, token := range list.items {
-		if q.expands(r, token) {
+		if q.expands(r, &at, token) {
 			expanded = append(expanded, token)
 		}
 	}

@@ -9,7 +9,7 @@ func (q *question) isOwnAccess(t *Token) bool {
 
 // allowsTarget is the ceiling.
 func (q *question) allowsTarget(r *compiledRule, target string) bool {
-	if r.Mode == Narrow && !slices.Contains(q.Subject.Token.Audience, target) {
+	if r.narrows && !slices.Contains(q.Subject.Token.Audience, target) {
 		return false
 	}
 	return r.targets.has(target) ||
@@ -36,14 +36,13 @@ func (q *question) selectsTenant(r *compiledRule, target string) bool {
 
 // targets: does the rule allow every target that was asked for, and is one left (D24)?
 func (q *question) targets(r *compiledRule) string {
-	forClient := q.typeFor(r) == TypeIDToken
+	if q.idToken {
+		return q.onlyClient()
+	}
 	tenant, asked := "", false
 	for i := range q.Request.targetCount() {
 		target := q.Request.asked(i)
 		switch {
-		case forClient && target != q.Client.ID:
-			return "D27: the audience of an ID token is the client"
-		case forClient:
 		case q.selectsTenant(r, target):
 			if tenant != "" && tenant != target {
 				return "D24: two organisations"
@@ -55,8 +54,18 @@ func (q *question) targets(r *compiledRule) string {
 			asked = true
 		}
 	}
-	if !forClient && !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, t) }) {
+	if !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, t) }) {
 		return "D24: no target is left"
+	}
+	return ""
+}
+
+// onlyClient: is the client all that is asked for?
+func (q *question) onlyClient() string {
+	for i := range q.Request.targetCount() {
+		if q.Request.asked(i) != q.Client.ID {
+			return "D27: the audience of an ID token is the client"
+		}
 	}
 	return ""
 }
@@ -76,13 +85,17 @@ func (q *question) defaultTargets(r *compiledRule) []string {
 
 // mostTargets is how many targets the result can have.
 func (q *question) mostTargets(r *compiledRule) int {
-	return max(1, q.Request.targetCount(), len(q.defaultTargets(r)))
+	n := q.Request.targetCount()
+	if n == 0 || r.TenantTargets { // those may be all that is asked for
+		n = max(1, n, len(q.defaultTargets(r)))
+	}
+	return n
 }
 
 // grantedTargets returns the audience, in room, and the tenant of the result. The rule has allowed all that was asked for.
 func (q *question) grantedTargets(r *compiledRule, room []string) (audience []string, tenant string) {
 	tenant = q.Subject.Tenant
-	if q.typeFor(r) == TypeIDToken {
+	if q.idToken {
 		return append(room, q.Client.ID), tenant
 	}
 	list := unique{items: room}

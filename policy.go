@@ -31,15 +31,14 @@ func (id Identity) isSomebody() bool {
 	return id.Issuer != "" && id.ID != "" && (id.Kind == KindUser || id.Kind == KindClient || id.Kind == KindWorkload)
 }
 
-// matches reports whether the pattern p fits id; own is our issuer name.
-func (p *Identity) matches(id *Identity, own string) bool {
-	issuer := p.Issuer
-	if issuer == "" {
-		issuer = own
-	}
-	fits := func(pattern, value string) bool { return pattern == "*" || pattern == value }
-	return fits(issuer, id.Issuer) && fits(string(p.Kind), string(id.Kind)) && fits(p.Tenant, id.Tenant) && fits(p.ID, id.ID)
+// matches reports whether the pattern p fits id, which is our own or not.
+func (p *Identity) matches(id *Identity, own bool) bool {
+	return fits(p.ID, id.ID) && fits(p.Tenant, id.Tenant) && fits(string(p.Kind), string(id.Kind)) &&
+		(p.Issuer == "" && own || p.Issuer != "" && fits(p.Issuer, id.Issuer))
 }
+
+// fits compares one field of a pattern.
+func fits(pattern, value string) bool { return pattern == "*" || pattern == value }
 
 // Client is an authenticated client. The zero Client is refused.
 type Client struct {
@@ -110,7 +109,7 @@ type Decision struct {
 	IDToken        bool         // add an ID token
 	RefreshToken   bool         // add a refresh token
 	RefreshExpires time.Time    // the latest it may expire; zero without RefreshToken
-	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing
+	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing; an Exchanger fills it in
 }
 
 // Token is what a token made from the decision says, for issuers that keep a record; id is its handle, never the token.
@@ -182,9 +181,10 @@ type Policy struct {
 // compiledRule is a rule with its lists made ready for lookup.
 type compiledRule struct {
 	Rule
-	scope, expand, targets set
-	anyScope               bool
-	denials                denials
+	scope, expand, targets   set
+	anyScope                 bool
+	narrows, delegates, acts bool // its mode
+	denials                  denials
 }
 
 // NewPolicy checks and indexes rules. The error names the rule that could never match or says too little.
@@ -202,6 +202,7 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 		r = r.clone()
 		c := &p.rules[i]
 		c.Rule, c.scope, c.expand, c.targets = r, setOf(r.Scope), setOf(r.Expand), setOf(r.Targets)
+		c.narrows, c.delegates, c.acts = r.Mode == Narrow, r.Mode == Delegate, r.Mode == ClientActs
 		c.anyScope = len(r.Scope) == 1 && r.Scope[0] == "*"
 		for _, client := range r.Clients {
 			if client == "*" {
@@ -212,31 +213,4 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 		}
 	}
 	return p, nil
-}
-
-// candidates are the rules that speak of a client, in policy order. Rules of other clients cost nothing.
-type candidates struct {
-	policy     *Policy
-	named, any []int // those that are left
-	public     bool
-}
-
-func (p *Policy) rulesFor(c *Client) candidates {
-	return candidates{p, p.named[c.ID], p.any, c.Public}
-}
-
-// next returns the next one; nil: no more. A public client has only rules that say so, and those name it (R09).
-func (c *candidates) next() *compiledRule {
-	for len(c.named)+len(c.any) > 0 {
-		var i int
-		if len(c.any) == 0 || len(c.named) > 0 && c.named[0] < c.any[0] {
-			i, c.named = c.named[0], c.named[1:]
-		} else {
-			i, c.any = c.any[0], c.any[1:]
-		}
-		if r := &c.policy.rules[i]; !c.public || r.PublicClients {
-			return r
-		}
-	}
-	return nil
 }
