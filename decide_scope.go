@@ -121,9 +121,7 @@ func (q *question) mostScopes() int {
 func (q *question) grantedScope(r *compiledRule, room []string) (granted, expanded Scope) {
 	list := unique{items: room}
 	if q.Request.Scope != nil {
-		for _, token := range q.Request.Scope {
-			list.add(token)
-		}
+		list.addAll(q.Request.Scope)
 	} else {
 		var at scopeCursors
 		for _, token := range q.wished() {
