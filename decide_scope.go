@@ -32,13 +32,13 @@ func (q *question) inherits(r *compiledRule, at *scopeCursors, token string) boo
 	if asksForImpersonation(token) {
 		return false
 	}
-	if list := q.Client.Scope; !at.client.isNext(token, list) && !at.client.searches(token, list) {
+	if !at.client.isNext(token, q.Client.Scope) && !at.client.searches(token, q.Client.Scope) {
 		return false
 	}
-	if list := q.Subject.Token.Scope; q.carries && !at.token.isNext(token, list) && !at.token.searches(token, list) {
+	if q.carries && !at.token.isNext(token, q.Subject.Token.Scope) && !at.token.searches(token, q.Subject.Token.Scope) {
 		return false
 	}
-	if list := q.Subject.Scope; !(q.carries && list == nil) && !at.user.isNext(token, list) && !at.user.searches(token, list) {
+	if !(q.carries && q.Subject.Scope == nil) && !at.user.isNext(token, q.Subject.Scope) && !at.user.searches(token, q.Subject.Scope) {
 		return false
 	}
 	if on, known := q.switchedOn(r, token); known {
