@@ -118,3 +118,15 @@ func TestD25_EndsAtTheEdge(t *testing.T) {
 		require.Equal(t, now, d.Issued, name)
 	}
 }
+
+// TestD25_RefreshedTokensEnd: what has ended lets nobody refresh, and an end beyond what a time can hold has.
+func TestD25_RefreshedTokensEnd(t *testing.T) {
+	q := newQuestion()
+	q.facts.Grant = "refresh_token"
+	for _, end := range []time.Time{q.facts.Now.Add(-time.Hour), q.facts.Now, {}, time.Unix(math.MaxInt64, 0), time.Unix(math.MinInt64, 0)} {
+		q.facts.Subject.Token.Expires = end
+		_, err := q.policy(t, 1).Decide(q.facts)
+		require.Error(t, err, end)
+		require.Contains(t, tx.AsError(err).Reason, "D25", end)
+	}
+}
