@@ -239,3 +239,19 @@ func TestD21_ManyScopes(t *testing.T) {
 		}
 	}
 }
+
+// TestD21_ScopesOfOneHash: no scope is taken for another one because of a filter, in hundreds of lists in which that would
+// happen to dozens.
+func TestD21_ScopesOfOneHash(t *testing.T) {
+	for i := range 300 {
+		q := newQuestion()
+		list := numbered(fmt.Sprintf("list%d:", i), 128)
+		q.rule.Scope, q.facts.Client.Scope, q.facts.Subject.Token.Scope, q.facts.Request.Scope = list, list, list, list
+		d, err := q.policy(t, 1).Decide(q.facts)
+		require.NoError(t, err)
+		require.EqualValues(t, list, d.Scope)
+		parsed, err := tx.ParseScope(tx.Scope(list).String())
+		require.NoError(t, err)
+		require.EqualValues(t, list, parsed)
+	}
+}
