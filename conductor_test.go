@@ -111,7 +111,8 @@ func TestI01_MissingParts(t *testing.T) {
 	})
 }
 
-// A policy that is not ours is held to who we are and who asked, and nothing is made for what it says of others.
+// A policy that is not ours is held to who we are and who asked, and nothing is made for what it says of others or leaves
+// open, whatever the issuer of the host looks at.
 func TestI01_PolicyOfTheHost(t *testing.T) {
 	w := newWorld(t)
 	ours := w.Decide
@@ -119,20 +120,30 @@ func TestI01_PolicyOfTheHost(t *testing.T) {
 		t.Error("it was issued")
 		return tx.IssuedToken{}, nil
 	})
-	for name, change := range map[string]func(*tx.Decision){
-		"another client": func(d *tx.Decision) { d.Client = "other" },
-		"another issuer": func(d *tx.Decision) { d.Issuer, d.Subject.Issuer = idpIss, idpIss },
+	const ofOthers, incomplete = "a decision for another issuer or client", "incomplete decision"
+	for name, c := range map[string]struct {
+		change func(*tx.Decision)
+		reason string
+	}{
+		"another client": {func(d *tx.Decision) { d.Client = "other" }, ofOthers},
+		"another issuer": {func(d *tx.Decision) { d.Issuer, d.Subject.Issuer = idpIss, idpIss }, ofOthers},
+		"no mode":        {func(d *tx.Decision) { d.Mode = "" }, incomplete},
+		"no actor":       {func(d *tx.Decision) { d.Actor = nil }, incomplete},
+		"no subject":     {func(d *tx.Decision) { d.Subject.ID = "" }, incomplete},
+		"no type":        {func(d *tx.Decision) { d.Type = "" }, incomplete},
+		"no audience":    {func(d *tx.Decision) { d.Audience = nil }, incomplete},
+		"no end":         {func(d *tx.Decision) { d.Expires = time.Time{} }, incomplete},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.Decide = func(f tx.Facts) (tx.Decision, error) {
 				d, err := ours(f)
 				require.NoError(t, err)
-				change(&d)
+				c.change(&d)
 				return d, nil
 			}
 			_, err := w.exchange(w.delegation(nil))
 			require.ErrorIs(t, err, tx.ServerError)
-			require.ErrorContains(t, err, "a decision for another issuer or client")
+			require.ErrorContains(t, err, c.reason)
 		})
 	}
 }

@@ -340,6 +340,7 @@ func TestD03_WhichErrorWins(t *testing.T) {
 		"targets before scope":                                  {"backend", form(token("alice", "backend"), tx.TypeAccessToken, "audience", "https://unknown.example", "scope", "admin"), nil, 400, tx.InvalidTarget, "D24"},
 		"targets before the authorizer where there is no actor": {"backend", form(token("carol", "backend"), tx.TypeAccessToken, "audience", "https://unknown.example"), nil, 400, tx.InvalidTarget, "D24"},
 		"scope before the authorizer where there is no actor":   {"backend", form(token("carol", "backend"), tx.TypeAccessToken, "scope", "admin"), nil, 400, tx.InvalidScope, "D21"},
+		"the current actor of a chain before targets":           {"shop", form(w.access(claims{"act": claims{"sub": "ghost"}}), tx.TypeAccessToken, "audience", "https://unknown.example"), nil, 400, tx.InvalidRequest, "for the current actor"},
 		"the authorizer last":                                   {"backend", form(token("carol", "backend"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "D11"},
 	} {
 		t.Run(name, func(t *testing.T) {

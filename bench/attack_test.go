@@ -17,8 +17,6 @@ const noise = 2
 
 // above is the same for those that are dearer than they may be, and known to be. It only ever gets shorter.
 var above = map[string]float64{
-	"64 KiB of audiences, a wrong signature":                3,
-	"64 KiB of escapes, a wrong signature":                  3,
 	"64 KiB of scope, signed by the server":                 6,
 	"64 KiB of audiences, signed by the server and expired": 3,
 }
