@@ -146,22 +146,32 @@ func parse(text string) (url.Values, error) {
 	}
 	form := url.Values{}
 	values := make([]string, 0, pairs) // one allocation for what is mostly one value for each name
-	last, list := "", []string(nil)    // the name before, and its values: who repeats a name does so in a row
+	var (
+		raw, name string   // of the pair before; who repeats a name does so in a row, and it is looked up once
+		list      []string // the values of the name
+		first     int      // where they are in values; -1: they have an allocation of their own
+	)
 	for pair := range strings.SplitSeq(text, "&") {
 		if pair == "" {
 			continue
 		}
-		name, value, _ := strings.Cut(pair, "=")
-		name, err := unescape(name)
-		if err != nil {
-			return nil, err
-		}
-		if name != last || list == nil {
+		value, same := strings.CutPrefix(pair, raw)
+		if same = same && list != nil && value != "" && value[0] == '='; same {
+			value = value[1:]
+		} else {
 			if list != nil {
-				form[last] = list
+				form[name] = list
 			}
-			last, list = name, form[name]
+			var err error
+			raw, value, _ = strings.Cut(pair, "=")
+			if name, err = unescape(raw); err != nil {
+				return nil, err
+			}
+			if list, first = form[name], len(values); list != nil {
+				first = -1
+			}
 		}
+		var err error
 		if len(list) > maxRepeats {
 			err = checkEscapes(value)
 		} else {
@@ -170,15 +180,15 @@ func parse(text string) (url.Values, error) {
 		if err != nil {
 			return nil, err
 		}
-		if list == nil {
-			values = append(values, value)
-			list = values[len(values)-1 : len(values) : len(values)]
-		} else {
+		if first < 0 {
 			list = append(list, value)
+			continue
 		}
+		values = append(values, value)
+		list = values[first:len(values):len(values)]
 	}
 	if list != nil {
-		form[last] = list
+		form[name] = list
 	}
 	return form, nil
 }
