@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -150,6 +151,8 @@ func TestR15_HostileActors(t *testing.T) {
 
 func TestR08_HostileJSON(t *testing.T) {
 	w := newWorld(t)
+	alone, err := tx.NewVerifier(w.trusts[0])
+	require.NoError(t, err)
 	good := string(w.accessClaims(nil))
 	inner := strings.TrimSuffix(good, "}")
 	for name, text := range map[string]string{
@@ -163,7 +166,11 @@ func TestR08_HostileJSON(t *testing.T) {
 		"NaN": inner + `,"x":NaN}`, "a leading zero": inner + `,"x":01}`, "cut off": inner,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w.refusedEverywhere(t, sign(t, w.key, goodHeader, []byte(text)), tx.TypeAccessToken)
+			token := sign(t, w.key, goodHeader, []byte(text))
+			w.refusedEverywhere(t, token, tx.TypeAccessToken)
+			_, err := alone.Verify(t.Context(), tx.Credential{Token: token, Type: tx.TypeAccessToken, Issuer: ownIss, Now: time.Now()})
+			require.ErrorIs(t, err, tx.InvalidRequest)
+			require.Contains(t, tx.AsError(err).Reason, "R08: claims", "of the only issuer there is")
 		})
 	}
 	t.Run("a member whose name differs in case is another member", func(t *testing.T) {
