@@ -84,8 +84,8 @@ func (m *Memory) forget(n uint32, e *entry) {
 	}
 }
 
-// drop forgets the record, of which no data stay behind. Its ancestors stay: what is made from the key later, of a grant that outlives it, is made from
-// them too.
+// drop forgets the record, of which no data stay behind. Its ancestors stay: what is made from the key later, of a grant
+// that outlives it, is made from them too.
 func (m *Memory) drop(r *row) {
 	m.disown(r)
 	m.cells.drop(r.rest)
