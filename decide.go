@@ -1,10 +1,6 @@
 package tokenexchange
 
-import (
-	"math"
-	"slices"
-	"time"
-)
+import "slices"
 
 // Decide is pure: the same facts, the same decision. One rule must grant the whole request (RFC 8693 §2.1.1); rules are
 // never merged, and the first in policy order that grants it decides. A refusal is an *Error from the rule that came
@@ -148,7 +144,6 @@ type question struct {
 	access   bool   // it counts as an access token
 	evidence bool   // it is evidence
 	carries  bool   // it says itself what may be done with it
-	fresh    bool   // it has not expired
 	ends     int64  // when the first of the tokens ends what is made from it, counted like now
 	expires  int64  // when what the rule that was asked last gives does
 	idToken  bool   // that is an ID token
@@ -173,22 +168,11 @@ func (q *question) begin() {
 	// A name, an ID token and evidence without a scope do not say one by their nature; an access token without one does,
 	// and says nothing (D22).
 	q.carries = q.access || q.evidence && t.Scope != nil
-	q.fresh = t.Expires.After(f.Now)
-	switch { // as end has it
-	case q.evidence:
-		q.ends = math.MaxInt64
-	case q.fresh:
-		q.ends = t.Expires.Unix()
-	default:
-		q.ends = q.now
-	}
+	q.ends = q.end(t)
 	if q.actor != nil {
 		q.ends = min(q.ends, q.end(q.actor))
 	}
 }
-
-// date is the time for a number of seconds since 1970.
-func date(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 // incomplete refuses facts that say nothing. They come before everything else, so that zero values grant nothing (I01).
 func (q *question) incomplete() (code Code, reason string) {
@@ -218,7 +202,7 @@ func (q *question) badSubject() string {
 		return "R07: an access or refresh token that is not ours"
 	case t.Issuer == t.Subject && t.Issuer == q.Client.ID:
 		return "R07: a client assertion"
-	case !q.refresh && !q.fresh:
+	case !q.refresh && !t.Expires.After(q.Now):
 		return "D25: the subject token has expired"
 	}
 	return ""
@@ -282,34 +266,6 @@ func (q *question) isName() bool {
 func (q *question) isTicket() bool {
 	t := &q.Subject.Token
 	return q.own && q.evidence && (t.MayAct != nil || q.Grant == GrantType && !q.isName())
-}
-
-// wholeChain returns the chain of the subject token, every member with its issuer, or why it is none that can be used.
-func (q *question) wholeChain() (chain *Actor, reason string) {
-	chain = q.Subject.Token.Actor
-	switch {
-	case !chain.isChain():
-		return nil, "R15: an act without sub"
-	case chain.depth() > deepestChain:
-		return nil, "D15: the chain is too deep"
-	}
-	chain = chain.withIssuer(q.Subject.Token.Issuer)
-	for a := chain; a != nil; a = a.Prior {
-		if a.Prior.names(a.Issuer, a.Subject) {
-			return nil, "D15: the chain names somebody twice"
-		}
-	}
-	return chain, ""
-}
-
-// names reports whether a member of the chain is (iss, sub).
-func (a *Actor) names(iss, sub string) bool {
-	for ; a != nil; a = a.Prior {
-		if a.Issuer == iss && a.Subject == sub {
-			return true
-		}
-	}
-	return false
 }
 
 // proved reports whether every key that a token is bound to is among those proved (D30).
@@ -495,56 +451,6 @@ func (q *question) mayAct(r *compiledRule) string {
 	return ""
 }
 
-// addsActor reports whether somebody new is to be named in the chain.
-func (q *question) addsActor(r *compiledRule) bool { return q.actor != nil || r.acts }
-
-// newActor is who becomes the outermost member of the chain, if somebody does. It is no Actor since that would be copied
-// through memory, which takes 8 ns.
-func (q *question) newActor() (issuer, subject, client string) {
-	switch {
-	case q.actor == nil:
-		return q.Issuer, q.Client.ID, q.Client.ID
-	case q.actor.Issuer != q.Issuer: // another issuer's client_id means nothing here (D06)
-		return q.Actor.Issuer, q.Actor.ID, ""
-	}
-	return q.Actor.Issuer, q.Actor.ID, q.actor.ClientID
-}
-
-// begins reports whether the chain begins with somebody already (D15).
-func (a *Actor) begins(issuer, subject, client string) bool {
-	return a != nil && a.Issuer == issuer && a.Subject == subject && a.ClientID == client
-}
-
-// chainFits: what becomes of the actors before (D12, D13, D15).
-func (q *question) chainFits(r *compiledRule) string {
-	depth := q.chain.depth()
-	if q.addsActor(r) {
-		issuer, subject, client := q.newActor()
-		switch {
-		case q.chain.begins(issuer, subject, client):
-		case q.chain.names(issuer, subject):
-			return "D15: the actor is in the chain already"
-		default:
-			depth++
-		}
-	} else if q.chain != nil && !q.mayCarry(r) {
-		return "D13: the chain may not be carried by this client"
-	}
-	limit := r.MaxChain
-	if limit == 0 {
-		limit = defaultChain
-	}
-	if depth > limit {
-		return "D15: the chain would be too deep"
-	}
-	return ""
-}
-
-// mayCarry reports whether the client may hand a chain on to which nobody is added (D13).
-func (q *question) mayCarry(r *compiledRule) bool {
-	return r.Carry || q.issuedTo || q.chain.begins(q.Issuer, q.Client.ID, q.Client.ID)
-}
-
 func (q *question) self(r *compiledRule) string {
 	same := r.acts && q.isClient(q.Subject.Identity) || q.actor != nil && q.Subject.Identity == q.Actor.Identity
 	if same && !r.Self {
@@ -569,63 +475,4 @@ func (q *question) binding() Confirmation {
 		return Confirmation{X5T: proof.X5T}
 	}
 	return Confirmation{JKT: proof.JKT}
-}
-
-// end is the second in which a token ends what can be made from it; evidence does not.
-func (q *question) end(t *Token) int64 {
-	if t.Type.isEvidence() {
-		return math.MaxInt64
-	}
-	return q.second(t.Expires)
-}
-
-// second is the second of a date, or now where it has come.
-func (q *question) second(date time.Time) int64 {
-	if !date.After(q.Now) {
-		return q.now // a date beyond what a time can hold is before every other one: it counts as past
-	}
-	return date.Unix()
-}
-
-// expiry is the latest second for a token that the rule gives so long (D25).
-func (q *question) expiry(r *compiledRule, lifetime time.Duration) int64 {
-	ends := q.ends
-	if r.OutliveSubject || r.OutliveActor {
-		ends = q.outlived(r)
-	}
-	return min(ends, q.now+int64(lifetime/time.Second))
-}
-
-// outlived is q.ends where one of the tokens may be outlived, until the session ends that it comes from.
-func (q *question) outlived(r *compiledRule) int64 {
-	end := func(s *Subject, outlive bool) int64 {
-		if outlive && !s.Until.IsZero() && !s.Token.Type.isEvidence() {
-			return q.second(s.Until)
-		}
-		return q.end(&s.Token)
-	}
-	latest := end(&q.Subject, r.OutliveSubject)
-	if q.actor != nil {
-		latest = min(latest, end(q.Actor, r.OutliveActor))
-	}
-	return latest
-}
-
-func (q *question) lifetime(r *compiledRule) string {
-	if q.expires = q.expiry(r, r.Lifetime); q.expires < q.soonest {
-		return "D25: less than a second would be left"
-	}
-	return ""
-}
-
-// grantedChain is the chain with the new actor, if there is one and it is not the outermost already.
-func (q *question) grantedChain(r *compiledRule, chain *Actor) *Actor {
-	if !q.addsActor(r) {
-		return chain
-	}
-	issuer, subject, client := q.newActor()
-	if chain.begins(issuer, subject, client) {
-		return chain
-	}
-	return &Actor{Issuer: issuer, Subject: subject, ClientID: client, Prior: chain}
 }
