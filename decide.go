@@ -1,6 +1,9 @@
 package tokenexchange
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Decide is pure: the same facts, the same decision. One rule must grant the whole request (RFC 8693 §2.1.1); rules are
 // never merged, and the first in policy order that grants it decides. A refusal is an *Error from the rule that came
@@ -28,7 +31,7 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 	room := make([]string, 0, targets+q.mostScopes()) // one allocation for both lists (40 ns less); neither can grow into the other
 	d.Audience, d.Subject.Tenant = q.grantedTargets(r, room[:0:targets])
 	d.Scope, d.Expanded = q.grantedScope(r, room[targets:targets])
-	if d.Type != TypeIDToken {
+	if !q.idToken {
 		d.IDToken = r.IDToken && slices.Contains(d.Scope, scopeOpenID)
 		d.RefreshToken = r.RefreshToken && slices.Contains(d.Scope, scopeOffline)
 	}
@@ -144,6 +147,8 @@ type question struct {
 	access   bool   // it counts as an access token
 	evidence bool   // it is evidence
 	carries  bool   // it says itself what may be done with it
+	class    class  // of the subject token
+	dies     int64  // when it expires, counted like now; past: it has
 	ends     int64  // when the first of the tokens ends what is made from it, counted like now
 	expires  int64  // when what the rule that was asked last gives does
 	idToken  bool   // that is an ID token
@@ -163,12 +168,15 @@ func (q *question) begin() {
 	q.own = t.Issuer == f.Issuer
 	q.issuedTo = q.own && t.ClientID == f.Client.ID
 	q.byClient = !q.own && t.Issuer == f.Client.ID
-	q.access = t.Type.isAccess()
-	q.evidence = !q.access && t.Type != TypeIDToken
+	q.class = t.Type.class()
+	q.access, q.evidence = q.class.isAccess(), q.class == evidence
 	// A name, an ID token and evidence without a scope do not say one by their nature; an access token without one does,
 	// and says nothing (D22).
 	q.carries = q.access || q.evidence && t.Scope != nil
-	q.ends = q.end(t)
+	q.dies = q.second(t.Expires)
+	if q.ends = q.dies; q.evidence {
+		q.ends = math.MaxInt64
+	}
 	if q.actor != nil {
 		q.ends = min(q.ends, q.end(q.actor))
 	}
@@ -198,11 +206,11 @@ func (q *question) badSubject() string {
 		return "D19: a foreign subject that was not resolved to one of ours"
 	case t.Type == "" || t.Issuer == "" || t.Subject == "":
 		return "R08: a subject token without type, issuer or subject"
-	case !q.own && (t.Type == TypeAccessToken || t.Type == TypeRefreshToken):
+	case !q.own && (q.class == accessToken || q.class == refreshToken):
 		return "R07: an access or refresh token that is not ours"
 	case t.Issuer == t.Subject && t.Issuer == q.Client.ID:
 		return "R07: a client assertion"
-	case !q.refresh && !t.Expires.After(q.Now):
+	case !q.refresh && q.dies == past:
 		return "D25: the subject token has expired"
 	}
 	return ""
@@ -222,7 +230,7 @@ func (q *question) badActor() string {
 		return "D05: an actor token must be an access or ID token"
 	case t.Issuer == t.Subject && t.Issuer == q.Client.ID:
 		return "R07: a client assertion"
-	case !q.refresh && !t.Expires.After(q.Now):
+	case !q.refresh && q.second(t.Expires) == past:
 		return "D25: the actor token has expired"
 	}
 	return ""
@@ -232,7 +240,7 @@ func (q *question) badActor() string {
 func (q *question) misplaced() string {
 	t := &q.Subject.Token
 	switch {
-	case t.Type == TypeRefreshToken && t.ClientID != q.Client.ID:
+	case q.class == refreshToken && t.ClientID != q.Client.ID:
 		return "D28: a refresh token of another client"
 	case q.byClient && !q.evidence:
 		return "D04: what a client signs is neither an access nor an ID token"
@@ -329,10 +337,17 @@ func (q *question) misses(r *compiledRule) (at stage, reason string) {
 			return stageChain, reason
 		}
 	}
-	if reason = q.self(r); reason != "" {
-		return stageSelf, reason
+	if q.addsActor(r) {
+		if reason = q.self(r); reason != "" {
+			return stageSelf, reason
+		}
 	}
-	return stageKeys, q.keys(r)
+	if q.Subject.Token.Confirmation.names() {
+		if reason = q.keys(r); reason != "" {
+			return stageKeys, reason
+		}
+	}
+	return stageLifetime, ""
 }
 
 func (q *question) mode(r *compiledRule) string {
@@ -354,7 +369,9 @@ func (q *question) typeFor(r *compiledRule) TokenType {
 }
 
 func (q *question) types(r *compiledRule) string {
-	q.idToken = q.typeFor(r) == TypeIDToken
+	if q.idToken = r.idTokens; q.Request.RequestedTokenType != "" {
+		q.idToken = q.Request.RequestedTokenType == TypeIDToken
+	}
 	switch {
 	case !slices.Contains(r.SubjectTypes, q.Subject.Token.Type):
 		return "R07: the rule does not accept this subject token type"

@@ -16,10 +16,13 @@ func (q *question) end(t *Token) int64 {
 	return q.second(t.Expires)
 }
 
-// second is the second of a date, or now where it has come.
+// past is the second of every date that has come.
+const past = math.MinInt64
+
+// second is the second of a date.
 func (q *question) second(date time.Time) int64 {
 	if !date.After(q.Now) {
-		return q.now // a date beyond what a time can hold is before every other one: it counts as past
+		return past // so is a date beyond what a time can hold: it is before every other one
 	}
 	return date.Unix()
 }

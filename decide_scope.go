@@ -120,25 +120,30 @@ func (q *question) mostScopes() int {
 // grantedScope returns the scope of the result, in room, and the part of it that is beyond the subject. It is never nil,
 // but known to be none, so that a refresh inherits nothing either. The rule has allowed all that was asked for.
 func (q *question) grantedScope(r *compiledRule, room []string) (granted, expanded Scope) {
-	list := unique{items: room}
 	if q.Request.Scope != nil {
-		list.addAll(q.Request.Scope)
+		granted = appendDistinct(room, q.Request.Scope)
 	} else {
-		var at scopeCursors
-		for _, token := range q.wished() {
-			if q.inherits(r, &at, token) {
-				list.add(token)
-			}
-		}
+		granted = distinct(q.inherited(r, room))
 	}
 	if len(r.Expand) == 0 {
-		return list.items, nil
+		return granted, nil
 	}
 	var at scopeCursors
-	for _, token := range list.items {
+	for _, token := range granted {
 		if q.expands(r, &at, token) {
 			expanded = append(expanded, token)
 		}
 	}
-	return list.items, expanded
+	return granted, expanded
+}
+
+// inherited appends to list what is granted where no scope is asked for.
+func (q *question) inherited(r *compiledRule, list []string) []string {
+	var at scopeCursors
+	for _, token := range q.wished() {
+		if q.inherits(r, &at, token) {
+			list = append(list, token)
+		}
+	}
+	return list
 }

@@ -94,26 +94,24 @@ func (q *question) mostTargets(r *compiledRule) int {
 
 // grantedTargets returns the audience, in room, and the tenant of the result. The rule has allowed all that was asked for.
 func (q *question) grantedTargets(r *compiledRule, room []string) (audience []string, tenant string) {
-	tenant = q.Subject.Tenant
 	if q.idToken {
-		return append(room, q.Client.ID), tenant
+		return append(room, q.Client.ID), q.Subject.Tenant
 	}
-	list := unique{items: room}
+	audience, tenant = room, q.Subject.Tenant
 	for i := range q.Request.targetCount() {
 		target := q.Request.asked(i)
 		if q.selectsTenant(r, target) {
 			tenant = target
 		} else {
-			list.add(target)
+			audience = append(audience, target)
 		}
 	}
-	if len(list.items) > 0 {
-		return list.items, tenant
-	}
-	for _, target := range q.defaultTargets(r) {
-		if q.allowsTarget(r, target) {
-			list.add(target)
+	if len(audience) == 0 {
+		for _, target := range q.defaultTargets(r) {
+			if q.allowsTarget(r, target) {
+				audience = append(audience, target)
+			}
 		}
 	}
-	return list.items, tenant
+	return distinct(audience), tenant
 }

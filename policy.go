@@ -182,7 +182,7 @@ type Policy struct {
 type compiledRule struct {
 	Rule
 	scope, expand, targets   set
-	anyScope                 bool
+	anyScope, idTokens       bool
 	narrows, delegates, acts bool // its mode
 	denials                  denials
 }
@@ -203,6 +203,7 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 		c := &p.rules[i]
 		c.Rule, c.scope, c.expand, c.targets = r, setOf(r.Scope), setOf(r.Expand), setOf(r.Targets)
 		c.narrows, c.delegates, c.acts = r.Mode == Narrow, r.Mode == Delegate, r.Mode == ClientActs
+		c.idTokens = r.Types[0] == TypeIDToken
 		c.anyScope = len(r.Scope) == 1 && r.Scope[0] == "*"
 		for _, client := range r.Clients {
 			if client == "*" {

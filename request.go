@@ -212,13 +212,7 @@ func (r Request) Values() url.Values {
 
 // Targets returns the audiences and resources asked for, in that order and without repeats; nil if there are none.
 func (r Request) Targets() []string {
-	var list unique
-	for _, part := range [2][]string{r.Audience, r.Resource} {
-		for _, target := range part {
-			list.add(target)
-		}
-	}
-	return list.items
+	return distinct(slices.Concat(r.Audience, r.Resource))
 }
 
 // Format prints the request without its tokens, whatever the verb.

@@ -18,14 +18,13 @@ func ParseScope(s string) (Scope, error) {
 	if s == "" {
 		return Scope{}, nil
 	}
-	list := unique{items: make([]string, 0, min(strings.Count(s, " ")+1, fewAtMost))}
-	for token := range strings.SplitSeq(s, " ") {
+	list := strings.Split(s, " ")
+	for _, token := range list {
 		if !isScopeToken(token) {
 			return nil, errScope
 		}
-		list.add(token)
 	}
-	return list.items, nil
+	return distinct(list), nil
 }
 
 // isScopeToken reports whether s is 1*( %x21 / %x23-5B / %x5D-7E ).
@@ -158,11 +157,51 @@ func (c *cursor) searches(token string, list []string) bool {
 	return at >= 0
 }
 
-// unique is a list without repeats, in the order in which its items were added. The zero unique is empty.
-type unique struct {
-	items []string
-	seen  *filter             // of the items; nil while there are few
-	many  map[string]struct{} // the items; nil until there are more than the filter is good for
+// distinct takes the repeats out of list, in place: of what occurs more than once, the first stays.
+func distinct(list []string) []string {
+	if len(list) < 2 {
+		return list
+	}
+	return distinctOfMany(list)
+}
+
+// appendDistinct appends what is in list to what is empty, without the repeats.
+func appendDistinct(empty, list []string) []string {
+	if len(list) == 1 {
+		return append(empty, list[0])
+	}
+	return distinct(append(empty, list...))
+}
+
+// distinctOfMany compares each with those before it while they are few, and needs no memory up to filterAtMost.
+func distinctOfMany(list []string) []string {
+	switch {
+	case len(list) <= fewAtMost:
+		return keep(list, func(before []string, s string) bool { return !slices.Contains(before, s) })
+	case len(list) <= filterAtMost:
+		var seen filter
+		return keep(list, func(before []string, s string) bool { return seen.add(s) || !slices.Contains(before, s) })
+	}
+	seen := make(map[string]struct{}, len(list))
+	return keep(list, func(_ []string, s string) bool {
+		n := len(seen)
+		seen[s] = struct{}{}
+		return len(seen) > n
+	})
+}
+
+// keep leaves in list, in place, those of which isNew says that they are not among those that were kept before.
+func keep(list []string, isNew func(before []string, s string) bool) []string {
+	n := 0
+	for i, s := range list {
+		if isNew(list[:n], s) {
+			if n < i {
+				list[n] = s
+			}
+			n++
+		}
+	}
+	return list[:n]
 }
 
 // filter has two bits for the hash of each item. Where not both bits of a string are set, it is no item: with 128 items
@@ -185,57 +224,4 @@ func (f *filter) add(s string) (isNew bool) {
 	f[one/64] |= 1 << (one % 64)
 	f[other/64] |= 1 << (other % 64)
 	return isNew
-}
-
-func (u *unique) add(s string) {
-	if len(u.items) == 0 || u.isNew(s) {
-		u.items = append(u.items, s)
-	}
-}
-
-// addAll adds a list. One of usual length needs no filter that outlives the call (4 ns less for each of 128 items).
-func (u *unique) addAll(list []string) {
-	if len(list) <= fewAtMost || len(u.items)+len(list) > filterAtMost {
-		for _, s := range list {
-			u.add(s)
-		}
-		return
-	}
-	var seen filter
-	for _, s := range u.items {
-		seen.add(s)
-	}
-	for _, s := range list {
-		if seen.add(s) || !slices.Contains(u.items, s) {
-			u.items = append(u.items, s)
-		}
-	}
-}
-
-// isNew reports whether s is not in the list yet, and takes it that it will be.
-func (u *unique) isNew(s string) bool {
-	if u.seen == nil {
-		if len(u.items) < fewAtMost {
-			return !slices.Contains(u.items, s)
-		}
-		u.seen = new(filter)
-		for _, item := range u.items {
-			u.isNew(item)
-		}
-	}
-	if len(u.items) >= filterAtMost {
-		return u.isNewOfMany(s)
-	}
-	return u.seen.add(s) || !slices.Contains(u.items, s)
-}
-
-func (u *unique) isNewOfMany(s string) bool {
-	if u.many == nil {
-		u.many = mapOf(u.items)
-	}
-	if _, have := u.many[s]; have {
-		return false
-	}
-	u.many[s] = struct{}{}
-	return true
 }

@@ -39,6 +39,9 @@ type Confirmation struct {
 	X5T string `json:"x5t#S256,omitempty"` // mutual TLS, RFC 8705
 }
 
+// names reports whether there is a key.
+func (c *Confirmation) names() bool { return c.JKT != "" || c.X5T != "" }
+
 // ParseToken reads the claims of a verified JWT, an introspection response or a host's own record, strictly. It verifies
 // nothing: not the signature, not the dates, not the issuer. Type and Kind are left empty; what the claims do not say is
 // zero. Both claim shapes of delegation, act and act_as, are read into the same Subject and Actor. A malformed may_act

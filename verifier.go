@@ -326,11 +326,9 @@ func (s *trusted) mapScope(foreign Scope) Scope {
 	if foreign == nil {
 		return nil
 	}
-	mapped := unique{items: Scope{}}
+	mapped := []string{}
 	for _, token := range foreign {
-		for _, ours := range s.Scopes[token] {
-			mapped.add(ours)
-		}
+		mapped = append(mapped, s.Scopes[token]...)
 	}
-	return mapped.items
+	return distinct(mapped)
 }
