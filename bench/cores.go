@@ -3,6 +3,8 @@ package main
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // measureCores compares what a second core brings with what it brings to bare cryptography. What is missing is waiting:
@@ -12,15 +14,15 @@ func measureCores(e effort) table {
 	rows := []row{{what: "bare cryptography"}, {what: "this library"}, {what: "zitadel/oidc"},
 		{what: "**this library ÷ bare cryptography**"}, {what: "zitadel/oidc ÷ bare cryptography"}}
 	for _, alg := range algorithms {
-		rounds := e.scaling(bareCrypto(alg, 1), ours(alg, false), peer(alg, false))
-		for i, s := range []summary{
-			over(rounds[0], func(r scaling) float64 { return r.floor }),
-			over(rounds[0], func(r scaling) float64 { return r.gain }),
-			over(rounds[1], func(r scaling) float64 { return r.gain }),
-			over(rounds[0], func(r scaling) float64 { return r.gain / r.floor }),
-			over(rounds[1], func(r scaling) float64 { return r.gain / r.floor }),
+		gains := e.gains(bareCrypto(alg, 1), ours(alg, false), peer(alg, false))
+		for i, gain := range []func([]float64) float64{
+			func(g []float64) float64 { return g[0] },
+			func(g []float64) float64 { return g[1] },
+			func(g []float64) float64 { return g[2] },
+			func(g []float64) float64 { return g[1] / g[0] },
+			func(g []float64) float64 { return g[2] / g[0] },
 		} {
-			f := figure{summary: s, format: "%.2f"}
+			f := figure{summary: over(gains, gain), format: "%.2f"}
 			if i == 3 {
 				f.goal, f.format = atLeast(0.95), "%.3f"
 			}
@@ -31,38 +33,49 @@ func measureCores(e effort) table {
 	return t
 }
 
-// scaling is how many times as much two cores do as one: bare cryptography right before and after, and a candidate.
-type scaling struct{ floor, gain float64 }
-
-func (e effort) scaling(floor candidate, candidates ...candidate) [][]scaling {
+// gains are how many times as much of each candidate two cores do as one, in every round. They take turns, and longer ones
+// than elsewhere: those of two cores are over when the slower one is done.
+func (e effort) gains(candidates ...candidate) [][]float64 {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	gain := func(c candidate, n int) float64 {
-		runtime.GOMAXPROCS(1)
-		alone := each(c.begin(), n)
-		runtime.GOMAXPROCS(2)
-		return alone.wall / each(together(c.begin(), 2), n).wall
+	const turns, turn = 3, 40 * time.Millisecond
+	counts := make([]int, len(candidates))
+	for i, c := range candidates {
+		counts[i] = effort{slice: turn}.count(c.begin())
 	}
-	all := make([][]scaling, len(candidates))
-	floorCount := e.count(floor.begin())
-	before := gain(floor, floorCount)
-	for range e.rounds {
+	all := make([][]float64, 2*e.rounds)
+	for round := range all {
+		works, alone, both := make([]work, len(candidates)), make([]float64, len(candidates)), make([]float64, len(candidates))
 		for i, c := range candidates {
-			took := gain(c, e.count(c.begin()))
-			after := gain(floor, floorCount)
-			all[i] = append(all[i], scaling{(before + after) / 2, took})
-			before = after
+			works[i] = c.begin()
+		}
+		for range turns {
+			for i, w := range works {
+				runtime.GOMAXPROCS(1)
+				alone[i] += lap(w, counts[i]).wall
+				runtime.GOMAXPROCS(2)
+				both[i] += lap(onTwo(w), counts[i]).wall
+			}
+		}
+		for i := range works {
+			all[round] = append(all[round], alone[i]/both[i])
 		}
 	}
 	return all
 }
 
-// together shares a work out among goroutines.
-func together(w work, goroutines int) work {
+// onTwo shares a work out to two goroutines in small parts, so that the one whose core is slower takes fewer.
+func onTwo(w work) work {
 	return func(n int) {
+		part := max(1, n/50)
 		var group sync.WaitGroup
-		for i := range goroutines {
-			share := (n + i) / goroutines
-			group.Go(func() { w(share) })
+		var taken atomic.Int64
+		for range 2 {
+			group.Go(func() {
+				for begin := 0; begin < n; {
+					begin = int(taken.Add(int64(part))) - part
+					w(max(0, min(part, n-begin)))
+				}
+			})
 		}
 		group.Wait()
 	}

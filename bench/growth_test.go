@@ -223,7 +223,13 @@ func atATime(n int, of func(everybody) post) work {
 		mu.Unlock()
 		<-wait
 	})
-	return func(times int) { together(p.times, n)(times * n) }
+	return func(times int) {
+		var group sync.WaitGroup
+		for range n {
+			group.Go(func() { p.times(times) })
+		}
+		group.Wait()
+	}
 }
 
 // opaque is the exchange of opaque tokens, with such a host.
