@@ -182,7 +182,7 @@ func distinctOfMany(list []string) []string {
 		var seen filter
 		return keep(list, func(before []string, s string) bool { return seen.add(s) || !slices.Contains(before, s) })
 	}
-	seen := make(map[string]struct{}, len(list))
+	seen := make(map[string]struct{}, filterAtMost) // and not len(list): who repeats one scope ten thousand times gets no room for as many
 	return keep(list, func(_ []string, s string) bool {
 		n := len(seen)
 		seen[s] = struct{}{}
