@@ -240,6 +240,26 @@ func TestD21_ManyScopes(t *testing.T) {
 	}
 }
 
+// TestD23_ScopesThatAskForImpersonation are these and their like, even if everybody has them; what only begins like them is
+// a scope as any other.
+func TestD23_ScopesThatAskForImpersonation(t *testing.T) {
+	for token, granted := range map[string]bool{
+		"act_as": false, "act_as:": false, "act_as:bob": false, "internal_user_impersonate": false,
+		"act": true, "act_a": true, "act_as_admin": true, "act_assist": true, "x:act_as:bob": true, "internal_user_impersonate2": true,
+	} {
+		q, scope := newQuestion(), tx.Scope{token}
+		q.rule.Scope, q.facts.Client.Scope, q.facts.Subject.Token.Scope, q.facts.Request.Scope = tx.Scope{"*"}, scope, scope, scope
+		d, err := q.policy(t, 1).Decide(q.facts)
+		if granted {
+			require.NoError(t, err, token)
+			assert.Equal(t, scope, d.Scope)
+		} else {
+			assert.ErrorIs(t, err, tx.InvalidScope, token)
+			assert.Contains(t, fmt.Sprint(err), "D23", token)
+		}
+	}
+}
+
 // TestD21_ScopesOfOneHash: no scope is taken for another one because of a filter, in hundreds of lists in which that would
 // happen to dozens.
 func TestD21_ScopesOfOneHash(t *testing.T) {

@@ -14,17 +14,12 @@ func (q *question) subjectHas(at *scopeCursors, token string) bool {
 	return at.user.finds(token, q.Subject.Scope)
 }
 
-// switchedOn reports whether a scope that makes a further token has its effect under the rule; known is false for any
-// other scope (D23).
-func (q *question) switchedOn(r *compiledRule, token string) (on, known bool) {
-	user := q.Subject.Kind == KindUser
-	switch token {
-	case scopeOpenID:
-		return user && r.IDToken, true
-	case scopeOffline:
-		return user && r.RefreshToken && !q.idToken, true
+// switchedOn reports whether a scope that makes a further token has its effect under the rule (D23).
+func (q *question) switchedOn(r *compiledRule, token string) bool {
+	if q.Subject.Kind != KindUser {
+		return false
 	}
-	return false, false
+	return token == scopeOpenID && r.IDToken || token == scopeOffline && r.RefreshToken && !q.idToken
 }
 
 // inherits reports whether a scope is granted without being asked for by name. What finds does is written out here, since so
@@ -42,8 +37,8 @@ func (q *question) inherits(r *compiledRule, at *scopeCursors, token string) boo
 	if !(q.carries && q.Subject.Scope == nil) && !at.user.isNext(token, q.Subject.Scope) && !at.user.searches(token, q.Subject.Scope) {
 		return false
 	}
-	if on, known := q.switchedOn(r, token); known {
-		return on
+	if makesToken(token) {
+		return q.switchedOn(r, token)
 	}
 	return r.anyScope || at.rule.finds(token, &r.scope) || at.expand.finds(token, &r.expand)
 }
@@ -67,8 +62,7 @@ func (q *question) wished() Scope {
 
 // leftOut reports whether an inherited scope goes without a word: it would do nothing here (D23).
 func (q *question) leftOut(r *compiledRule, token string) bool {
-	on, known := q.switchedOn(r, token)
-	return asksForImpersonation(token) || known && !on
+	return asksForImpersonation(token) || makesToken(token) && !q.switchedOn(r, token)
 }
 
 // scope: does the rule allow every scope that was asked for, and is something left of what was not (D20, D21)?
@@ -97,11 +91,10 @@ func (q *question) scope(r *compiledRule) string {
 
 // whyNot returns why a scope that was asked for is not granted.
 func (q *question) whyNot(r *compiledRule, token string) string {
-	on, known := q.switchedOn(r, token)
 	switch {
 	case asksForImpersonation(token):
 		return "D23: a scope that asks for impersonation"
-	case known && !on:
+	case makesToken(token) && !q.switchedOn(r, token):
 		return "D23: a scope for a further token, which the rule does not add here"
 	case q.carries && q.Subject.Token.Scope == nil:
 		return "D22: the subject token does not say its scope"

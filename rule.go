@@ -134,14 +134,13 @@ func (r Rule) checkTargets() error {
 
 func (r Rule) checkScope() error {
 	malformed := func(token string) bool { return !isScopeToken(token) }
-	special := func(token string) bool { return token == scopeOpenID || token == scopeOffline }
 	all := slices.Concat(r.Scope, r.Expand)
 	return errors.Join(
 		need(!slices.ContainsFunc(all, malformed), "a scope is malformed"),
 		need(!slices.Contains(r.Scope, "*") || len(r.Scope) == 1, `"*" stands beside other scopes`),
 		need(!slices.Contains(r.Expand, "*"), "an expansion must be named"),
 		need(!slices.ContainsFunc(all, asksForImpersonation), "a scope that asks for impersonation is never granted (D23)"),
-		need(!slices.ContainsFunc(r.Expand, special), "openid and offline_access are no expansions (D23)"),
+		need(!slices.ContainsFunc(r.Expand, makesToken), "openid and offline_access are no expansions (D23)"),
 		need(!slices.Contains(r.Scope, scopeOpenID) || r.IDToken, "openid is granted by id_token (D23)"),
 		need(!slices.Contains(r.Scope, scopeOffline) || r.RefreshToken, "offline_access is granted by refresh_token (D23)"),
 	)

@@ -64,12 +64,11 @@ const (
 // asksForImpersonation reports whether the scope token asks to be somebody else rather than to do something: act_as and
 // the prefix scopes made of it, and the name that is in use for the permission to impersonate. It is never granted.
 func asksForImpersonation(token string) bool {
-	const prefix = "act_as"
-	if len(token) < len(prefix) || token[:len(prefix)] != prefix {
-		return token == "internal_user_impersonate"
-	}
-	return len(token) == len(prefix) || token[len(prefix)] == ':'
+	return token == "act_as" || strings.HasPrefix(token, "act_as:") || token == "internal_user_impersonate"
 }
+
+// makesToken reports whether the scope token asks for a further token.
+func makesToken(token string) bool { return token == scopeOpenID || token == scopeOffline }
 
 // fewAtMost is how many short strings a scan goes through in the time that a hash of one takes, and a bit more.
 const fewAtMost = 8
