@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -47,5 +48,16 @@ func TestMedian(t *testing.T) {
 	}
 	if got := over([]float64{3, 1, 2}, same); got != (summary{2, 1}) {
 		t.Error(got)
+	}
+}
+
+// Two goroutines do what one would have done, all of it and no more, however it is divided.
+func TestOnTwo(t *testing.T) {
+	for _, n := range []int{1, 2, 49, 50, 51, 99, 1000} {
+		var done atomic.Int64
+		onTwo(func(times int) { done.Add(int64(times)) })(n)
+		if got := done.Load(); got != int64(n) {
+			t.Errorf("%d of %d", got, n)
+		}
 	}
 }
