@@ -240,6 +240,49 @@ func TestD21_ManyScopes(t *testing.T) {
 	}
 }
 
+// TestD24_ManyTargets: whatever the order and however many there are, each target is granted once and only if whatever is
+// the ceiling has it.
+func TestD24_ManyTargets(t *testing.T) {
+	ceilings := map[string]func(q *question, list []string){
+		"the rule": func(q *question, list []string) { q.rule.Targets = list },
+		"the token that is smaller": func(q *question, list []string) {
+			q.rule.Mode, q.rule.Targets, q.facts.Subject.Token.Audience = tx.Narrow, numbered("t", 64), list
+		},
+		"the subject's token": func(q *question, list []string) { q.rule.SubjectAudience, q.facts.Subject.Token.Audience = true, list },
+		"the token, and any of it": func(q *question, list []string) {
+			q.rule.Mode, q.rule.SubjectAudience, q.facts.Subject.Token.Audience = tx.Narrow, true, list
+		},
+		"the actor's token": func(q *question, list []string) {
+			q.rule = plain(tx.Delegate)
+			actor := q.facts.Subject
+			actor.ID, actor.Token.Subject, actor.Token.Audience = "bob", "bob", list
+			q.rule.ActorAudience, q.facts.Actor = true, &actor
+		},
+	}
+	for name, ceiling := range ceilings {
+		for _, n := range []int{1, 7, 8, 9, 16, 64} {
+			for _, turned := range []bool{false, true} {
+				q, list := newQuestion(), numbered("t", n)
+				ceiling(&q, list)
+				want := slices.Clone(list)
+				if turned {
+					slices.Reverse(want)
+				}
+				q.facts.Request.Audience, q.facts.Request.Resource = want[:n/2], append(slices.Clone(want[n/2:]), want...)
+				d, err := q.policy(t, 1).Decide(q.facts)
+				require.NoError(t, err, "%s, %d, turned %v", name, n, turned)
+				assert.Equal(t, want, d.Audience, "%s, %d, turned %v", name, n, turned)
+
+				for _, at := range []int{0, n / 2, n} {
+					q.facts.Request.Audience, q.facts.Request.Resource = slices.Insert(slices.Clone(want), at, "other"), nil
+					_, err = q.policy(t, 1).Decide(q.facts)
+					assert.ErrorIs(t, err, tx.InvalidTarget, "%s, %d, turned %v, at %d", name, n, turned, at)
+				}
+			}
+		}
+	}
+}
+
 // TestD23_ScopesThatAskForImpersonation are these and their like, even if everybody has them; what only begins like them is
 // a scope as any other.
 func TestD23_ScopesThatAskForImpersonation(t *testing.T) {

@@ -7,14 +7,20 @@ func (q *question) isOwnAccess(t *Token) bool {
 	return t != nil && t.Issuer == q.Issuer && t.Type.isAccess()
 }
 
+// targetCursors are where the search for targets is in the lists that they may have to be in.
+type targetCursors struct {
+	subject, actor cursor // what their tokens are for
+	rule           hint
+}
+
 // allowsTarget is the ceiling.
-func (q *question) allowsTarget(r *compiledRule, target string) bool {
-	if r.narrows && !slices.Contains(q.Subject.Token.Audience, target) {
+func (q *question) allowsTarget(r *compiledRule, at *targetCursors, target string) bool {
+	if r.narrows && !at.subject.finds(target, q.Subject.Token.Audience) {
 		return false
 	}
-	return r.targets.has(target) ||
-		r.SubjectAudience && q.isOwnAccess(&q.Subject.Token) && slices.Contains(q.Subject.Token.Audience, target) ||
-		r.ActorAudience && q.isOwnAccess(q.actor) && slices.Contains(q.actor.Audience, target)
+	return at.rule.finds(target, &r.targets) ||
+		r.SubjectAudience && q.isOwnAccess(&q.Subject.Token) && (r.narrows || at.subject.finds(target, q.Subject.Token.Audience)) ||
+		r.ActorAudience && q.isOwnAccess(q.actor) && at.actor.finds(target, q.actor.Audience)
 }
 
 // asked returns target i of the request, which asks for all of its audiences and resources, repeats included. It is no
@@ -39,6 +45,7 @@ func (q *question) targets(r *compiledRule) string {
 	if q.idToken {
 		return q.onlyClient()
 	}
+	var at targetCursors
 	tenant, asked := "", false
 	for i := range q.Request.targetCount() {
 		target := q.Request.asked(i)
@@ -48,13 +55,13 @@ func (q *question) targets(r *compiledRule) string {
 				return "D24: two organisations"
 			}
 			tenant = target
-		case !q.allowsTarget(r, target):
+		case !q.allowsTarget(r, &at, target):
 			return "D24: a target beyond the ceiling of the rule"
 		default:
 			asked = true
 		}
 	}
-	if !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, t) }) {
+	if !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, &at, t) }) {
 		return "D24: no target is left"
 	}
 	return ""
@@ -107,8 +114,9 @@ func (q *question) grantedTargets(r *compiledRule, room []string) (audience []st
 		}
 	}
 	if len(audience) == 0 {
+		var at targetCursors
 		for _, target := range q.defaultTargets(r) {
-			if q.allowsTarget(r, target) {
+			if q.allowsTarget(r, &at, target) {
 				audience = append(audience, target)
 			}
 		}
