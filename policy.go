@@ -182,7 +182,8 @@ type Policy struct {
 type compiledRule struct {
 	Rule
 	scope, expand, targets   set
-	anyScope, idTokens       bool
+	anyScope                 bool
+	idTokens                 bool // are what it issues where no type is asked for
 	narrows, delegates, acts bool // its mode
 	denials                  denials
 }

@@ -181,7 +181,7 @@ func distinctOfMany(list []string) []string {
 		var seen filter
 		return keep(list, func(before []string, s string) bool { return seen.add(s) || !slices.Contains(before, s) })
 	}
-	seen := make(map[string]struct{}, filterAtMost) // and not len(list): who repeats one scope ten thousand times gets no room for as many
+	seen := make(map[string]struct{}, filterAtMost) // not len(list): who repeats one item 10,000 times gets no room for as many
 	return keep(list, func(_ []string, s string) bool {
 		n := len(seen)
 		seen[s] = struct{}{}

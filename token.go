@@ -39,7 +39,7 @@ type Confirmation struct {
 	X5T string `json:"x5t#S256,omitempty"` // mutual TLS, RFC 8705
 }
 
-// names reports whether there is a key.
+// names reports whether it names a key.
 func (c *Confirmation) names() bool { return c.JKT != "" || c.X5T != "" }
 
 // ParseToken reads the claims of a verified JWT, an introspection response or a host's own record, strictly. It verifies

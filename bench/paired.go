@@ -83,8 +83,8 @@ func (e effort) paired(floor candidate, candidates ...candidate) [][]round {
 	return all
 }
 
-// inTurns is one round, on the core that is quicker at its beginning. The floor's first and last turn count half, so that it is measured around each turn of the other.
-// Nobody else's garbage is collected meanwhile.
+// inTurns is one round, on the core that is quicker at its beginning. The floor's first and last turn count half, so that it
+// is measured around each turn of the other. Nobody else's garbage is collected meanwhile.
 func inTurns(floor work, floorCount int, w work, count int) (r round) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
