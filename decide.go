@@ -26,6 +26,10 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 	// The decision is written here, and not where a pointer to it would have to be passed: that takes some 20 ns less.
 	d.Rule, d.Mode, d.Issuer, d.Client, d.Subject = r.Name, r.Mode, f.Issuer, f.Client.ID, f.Subject.Identity
 	d.Type, d.Issued, d.Expires, d.Confirmation = q.typeFor(r), date(q.now), date(q.expires), q.binding()
+	d.ReplaceMayAct = r.ReplaceMayAct
+	if ends := q.endsUnder(r); ends != math.MaxInt64 {
+		d.Ends = date(ends)
+	}
 	d.Actor = q.grantedChain(r, chain)
 	targets := q.mostTargets(r)
 	room := make([]string, 0, targets+q.mostScopes()) // one allocation for both lists (40 ns less); neither can grow into the other
@@ -36,7 +40,11 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 		d.RefreshToken = r.RefreshToken && slices.Contains(d.Scope, scopeOffline)
 	}
 	if d.RefreshToken {
-		d.RefreshExpires = date(q.expiry(r, r.RefreshLifetime))
+		expires := q.refreshExpiry(r)
+		if expires < q.soonest {
+			return Decision{}, r.denials.of(InvalidRequest, r.Name, "D25: the grant has ended: Subject.Until is over")
+		}
+		d.RefreshExpires = date(expires)
 	}
 	return d, nil
 }
@@ -143,10 +151,11 @@ type question struct {
 	refresh  bool   // recorded facts: how the tokens were presented was asked when they were (D28)
 	own      bool   // the subject token is ours
 	issuedTo bool   // and was issued to the client
-	byClient bool   // the client itself signed it
+	byClient bool   // a client signed it itself
 	access   bool   // it counts as an access token
 	evidence bool   // it is evidence
-	carries  bool   // it says itself what may be done with it
+	carries  bool   // it states its own scope
+	ceiling  Scope  // scope that the token and its lineage allow; nil: they set no bound
 	class    class  // of the subject token
 	dies     int64  // when it expires, counted like now; past: it has
 	ends     int64  // when the first of the tokens ends what is made from it, counted like now
@@ -167,16 +176,15 @@ func (q *question) begin() {
 	t := &f.Subject.Token
 	q.own = t.Issuer == f.Issuer
 	q.issuedTo = q.own && t.ClientID == f.Client.ID
-	q.byClient = !q.own && t.Issuer == f.Client.ID
+	q.byClient = t.ByClient
 	q.class = t.Type.class()
 	q.access, q.evidence = q.class.isAccess(), q.class == evidence
 	// A name, an ID token and evidence without a scope do not say one by their nature; an access token without one does,
 	// and says nothing (D22).
 	q.carries = q.access || q.evidence && t.Scope != nil
+	q.ceiling = t.ceiling()
 	q.dies = q.second(t.Expires)
-	if q.ends = q.dies; q.evidence {
-		q.ends = math.MaxInt64
-	}
+	q.ends = q.end(t)
 	if q.actor != nil {
 		q.ends = min(q.ends, q.end(q.actor))
 	}
@@ -212,6 +220,8 @@ func (q *question) badSubject() string {
 		return "R07: a client assertion"
 	case !q.refresh && q.dies == past:
 		return "D25: the subject token has expired"
+	case q.Subject.leftTenant():
+		return "D24: the subject no longer belongs to the organisation that its token is for"
 	}
 	return ""
 }
@@ -232,6 +242,8 @@ func (q *question) badActor() string {
 		return "R07: a client assertion"
 	case !q.refresh && q.second(t.Expires) == past:
 		return "D25: the actor token has expired"
+	case q.Actor.leftTenant():
+		return "D24: the actor no longer belongs to the organisation that its token is for"
 	}
 	return ""
 }
@@ -242,6 +254,8 @@ func (q *question) misplaced() string {
 	switch {
 	case q.class == refreshToken && t.ClientID != q.Client.ID:
 		return "D28: a refresh token of another client"
+	case q.byClient && (q.own || t.Issuer != q.Client.ID):
+		return "D04: a token that another client signed itself"
 	case q.byClient && !q.evidence:
 		return "D04: what a client signs is neither an access nor an ID token"
 	case q.byClient && (t.Actor != nil || t.MayAct != nil):
@@ -262,18 +276,15 @@ func (q *question) misplaced() string {
 	return ""
 }
 
-// isName reports whether the subject token is evidence that nobody has made: a user id has no id of its own, and nobody
-// whom it is for.
-func (q *question) isName() bool {
-	t := &q.Subject.Token
-	return q.own && q.evidence && t.ID == "" && t.ClientID == "" && len(t.Audience) == 0
-}
+// isName reports whether the subject token is a bare name, such as a user id. Its verifier says so; the fields that
+// happen to be empty never do.
+func (q *question) isName() bool { return q.own && q.evidence && q.Subject.Token.Name }
 
-// isTicket reports whether the subject token is evidence that we have made for somebody to act upon. What another door
-// brings without saying who may act is that door's matter.
+// isTicket reports whether the subject token is evidence that this server made for an actor: anything presented at the
+// exchange that is not a name. A door that brings evidence without may_act answers for that itself.
 func (q *question) isTicket() bool {
 	t := &q.Subject.Token
-	return q.own && q.evidence && (t.MayAct != nil || q.Grant == GrantType && !q.isName())
+	return q.own && q.evidence && !t.Name && (t.MayAct != nil || q.Grant == GrantType)
 }
 
 // proved reports whether every key that a token is bound to is among those proved (D30).
@@ -386,9 +397,12 @@ func (q *question) types(r *compiledRule) string {
 	return ""
 }
 
+// subjectPattern compares the subject in the organisation that the presented token is for.
 func (q *question) subjectPattern(r *compiledRule) string {
+	subject := q.Subject.Identity
+	subject.Tenant = q.Subject.tenant()
 	for i := range r.Subjects {
-		if r.Subjects[i].matches(&q.Subject.Identity, true) { // it is one of ours (D19)
+		if r.Subjects[i].matches(&subject, true) { // it is one of ours (D19)
 			return ""
 		}
 	}
@@ -397,8 +411,10 @@ func (q *question) subjectPattern(r *compiledRule) string {
 
 func (q *question) actorPattern(r *compiledRule) string {
 	own := q.Actor.Issuer == q.Issuer
+	actor := q.Actor.Identity
+	actor.Tenant = q.Actor.tenant()
 	for i := range r.Actors {
-		if r.Actors[i].matches(&q.Actor.Identity, own) {
+		if r.Actors[i].matches(&actor, own) {
 			return ""
 		}
 	}
@@ -411,9 +427,11 @@ func (q *question) presenting(r *compiledRule) string {
 	switch {
 	case r.narrows && !(q.issuedTo && q.access):
 		return "D01: only an own access token is narrowed, by the client it was issued to"
-	case q.refresh || q.issuedTo || q.byClient || r.OtherTokens && q.own:
+	case q.byClient || q.own && (q.refresh || r.OtherTokens):
 		return ""
-	case !q.own && slices.Contains(r.Issuers, t.Issuer):
+	case q.isName():
+		return "D04: the rule does not have other_tokens, which a name needs"
+	case q.issuedTo || !q.own && slices.Contains(r.Issuers, t.Issuer):
 		return ""
 	case !q.own:
 		return "D04: the rule does not name the foreign issuer of the subject token"
@@ -434,13 +452,15 @@ func (q *question) isClientName(audience string) bool {
 func (q *question) presentingActor(r *compiledRule) string {
 	t := q.actor
 	switch {
-	case q.refresh:
-		return ""
 	case t.Issuer != q.Issuer && slices.Contains(r.Issuers, t.Issuer):
 		return ""
 	case t.Issuer != q.Issuer:
 		return "D05: the rule does not name the foreign issuer of the actor token"
-	case t.ClientID == q.Client.ID || r.OtherActors || q.isClient(q.Actor.Identity):
+	case q.refresh || r.OtherActors:
+		return ""
+	case t.Lineage != nil && t.Lineage.Lent:
+		return "D05: the actor token was made from a token of another client"
+	case t.ClientID == q.Client.ID || q.isClient(q.Actor.Identity):
 		return ""
 	case t.Type == TypeIDToken && slices.Contains(t.Audience, q.Client.ID):
 		return ""

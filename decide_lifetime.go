@@ -8,12 +8,16 @@ import (
 // date is the time for a number of seconds since 1970.
 func date(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
-// end is the second in which a token ends what can be made from it; evidence does not.
+// end is the second in which a token ends what can be made from it. The expiry of evidence limits
+// its presenting only, so there the end that the evidence inherited counts.
 func (q *question) end(t *Token) int64 {
-	if t.Type.isEvidence() {
-		return math.MaxInt64
+	switch {
+	case !t.Type.isEvidence():
+		return q.second(t.Expires)
+	case t.Lineage != nil && !t.Lineage.Ends.IsZero():
+		return q.second(t.Lineage.Ends)
 	}
-	return q.second(t.Expires)
+	return math.MaxInt64
 }
 
 // past is the second of every date that has come.
@@ -29,11 +33,25 @@ func (q *question) second(date time.Time) int64 {
 
 // expiry is the latest second for a token that the rule gives so long (D25).
 func (q *question) expiry(r *compiledRule, lifetime time.Duration) int64 {
-	ends := q.ends
+	return min(q.endsUnder(r), q.now+int64(lifetime/time.Second))
+}
+
+// endsUnder is when the presented tokens end whatever is made from them under the rule.
+func (q *question) endsUnder(r *compiledRule) int64 {
 	if r.OutliveSubject || r.OutliveActor {
-		ends = q.outlived(r)
+		return q.outlived(r)
 	}
-	return min(ends, q.now+int64(lifetime/time.Second))
+	return q.ends
+}
+
+// refreshExpiry is the latest second for a refresh token. A grant that begins with a login ends
+// at Subject.Until, which rotation does not move.
+func (q *question) refreshExpiry(r *compiledRule) int64 {
+	expires := q.expiry(r, r.RefreshLifetime)
+	if q.evidence && !q.Subject.Until.IsZero() {
+		expires = min(expires, q.second(q.Subject.Until))
+	}
+	return expires
 }
 
 // outlived is q.ends where one of the tokens may be outlived, until the session ends that it comes from.

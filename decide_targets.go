@@ -102,9 +102,9 @@ func (q *question) mostTargets(r *compiledRule) int {
 // grantedTargets returns the audience, in room, and the tenant of the result. The rule has allowed all that was asked for.
 func (q *question) grantedTargets(r *compiledRule, room []string) (audience []string, tenant string) {
 	if q.idToken {
-		return append(room, q.Client.ID), q.Subject.Tenant
+		return append(room, q.Client.ID), q.Subject.tenant()
 	}
-	audience, tenant = room, q.Subject.Tenant
+	audience, tenant = room, q.Subject.tenant()
 	for i := range q.Request.targetCount() {
 		target := q.Request.asked(i)
 		if q.selectsTenant(r, target) {

@@ -27,9 +27,10 @@ import (
 )
 
 // SubjectResolver tells whom a verified token is about, and whether they may be acted for at all: unknown, locked,
-// disabled is an error with a Code, any other error is a failure. It is asked for the subject token and for the actor
-// token at every exchange. Where a chain of actors is carried on without an actor token it is also asked for the current
-// actor: tok then has no Type, and only Issuer, Subject and ClientID as the chain has them (D07, D13).
+// disabled is an error with a Code, any other error is a failure. It is asked at every exchange, in every mode: about the
+// subject token, about the actor token, and about the current actor of the subject token's chain unless the actor token is
+// about the same party. For an actor of a chain, tok has no Type, and only Issuer, Subject and ClientID as the chain has
+// them (D07); one of another issuer may be answered with the identity that tok names.
 //
 // The identity it returns is the one that rules, act and sub use. A subject must be one of this server's own, whatever
 // issuer its token is from (D19); an actor may keep its issuer.
@@ -38,10 +39,14 @@ type SubjectResolver interface {
 }
 
 // ActorAuthorizer says whether the acting party may act for the subject, in addition to the policy. Nil means yes, an
-// error with a Code is a no, any other error is a failure. It is asked once for every exchange but a narrowing (D11):
+// error with a Code is a no, any other error is a failure. It is asked for every exchange but a narrowing (D11):
 // before the policy where there is an actor token, so that no other refusal can tell a stranger anything about the
 // subject; after it where the client itself is the acting party. Facts.Actor is then nil, or, where an impersonation
 // carries a chain on, the chain's current actor.
+//
+// Subject.Tenant is the organisation that the issued token will be for, and Subject.PresentedTenant that of the token
+// presented. Where there is an actor token and the policy selects another organisation than the request led to expect, the
+// authorizer is asked a second time, about that one.
 type ActorAuthorizer interface {
 	AuthorizeActor(ctx context.Context, f Facts) error
 }
@@ -90,7 +95,7 @@ func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values
 }
 
 // Run is Exchange for another front door: refresh, assertion, ticket, act_as. open reads and verifies what the grant
-// brings; now is the time of the exchange, in whole seconds. Resolving, deciding, issuing and auditing are the same for
+// brings; now is the time of the exchange. Resolving, deciding, issuing and auditing are the same for
 // all, and open's errors and panics are audited too. A nil actor means that there is no actor token.
 //
 // Two doors answer with an error code of their own: where grant is refresh_token or one of the assertion grants of
@@ -148,33 +153,76 @@ func (c *conductor) conduct(ctx context.Context) error {
 	if err := c.present(ctx, f); err != nil {
 		return err
 	}
-	carried, err := c.resolve(ctx, f)
+	current, err := c.resolve(ctx, f)
 	if err != nil {
 		return err
 	}
+	asked := f.foreseenTenant()
 	if f.Actor != nil {
-		if err := c.Actors.AuthorizeActor(ctx, *f); err != nil {
-			return because("D11: the authorizer did not say yes", err)
+		if err := c.authorize(ctx, f.inTenant(asked)); err != nil {
+			return err
 		}
 	}
 	d := &c.event.Decision // a kilobyte that need not be copied from step to step; run empties it where the exchange fails
-	*d, err = c.Decide(*f)
-	if carried.refuses(d.Mode, err) {
-		return carried.err
-	}
-	if err != nil {
+	if *d, err = c.Decide(*f); err != nil {
 		return err
 	}
 	d.Facts = *f
 	if err := c.checkDecision(d); err != nil {
 		return err
 	}
-	if f.Actor == nil && d.Mode != Narrow {
-		if err := c.Actors.AuthorizeActor(ctx, carried.factsFor(d)); err != nil {
-			return because("D11: the authorizer did not say yes", err)
-		}
+	if err := c.authorizeDecision(ctx, d, current, asked); err != nil {
+		return err
 	}
 	return c.issue(ctx, d)
+}
+
+// authorizeDecision asks the authorizer about what only the decision tells: that the client acts, or a chain is carried
+// on, or the result is for another organisation than was foreseen.
+func (c *conductor) authorizeDecision(ctx context.Context, d *Decision, current *Subject, asked string) error {
+	f := d.Facts
+	switch {
+	case d.Mode == Narrow:
+		return nil
+	case f.Actor != nil && d.Subject.Tenant == asked:
+		return nil
+	case f.Actor == nil && d.Mode == Impersonate:
+		f.Actor = current
+	}
+	return c.authorize(ctx, f.inTenant(d.Subject.Tenant))
+}
+
+func (c *conductor) authorize(ctx context.Context, f Facts) error {
+	if err := c.Actors.AuthorizeActor(ctx, f); err != nil {
+		return because("D11: the authorizer did not say yes", err)
+	}
+	return nil
+}
+
+// foreseenTenant is the organisation that the result will most likely be for: the one that the targets select, if they
+// name exactly one of the subject's, else that of the presented token.
+func (f *Facts) foreseenTenant() string {
+	selected := ""
+	for _, target := range f.Request.Targets() {
+		if slices.Contains(f.Subject.Tenants, target) {
+			if selected != "" {
+				return f.Subject.tenant()
+			}
+			selected = target
+		}
+	}
+	return cmp.Or(selected, f.Subject.tenant())
+}
+
+// inTenant returns the facts as the authorizer sees them, for a result in the organisation.
+func (f Facts) inTenant(tenant string) Facts {
+	f.Subject.PresentedTenant, f.Subject.Tenant = f.Subject.tenant(), tenant
+	if f.Actor != nil {
+		actor := *f.Actor
+		actor.Tenant = actor.tenant()
+		f.Actor = &actor
+	}
+	return f
 }
 
 // begin refuses an Exchanger that lacks a part, and a client that nobody has authenticated.
@@ -190,7 +238,7 @@ func (c *conductor) begin(f *Facts) error {
 	if now == nil {
 		now = time.Now
 	}
-	f.Now = now().Truncate(time.Second).UTC()
+	f.Now = now().UTC()
 	c.event.Time = f.Now
 	return nil
 }
@@ -216,55 +264,39 @@ func (c *conductor) present(ctx context.Context, f *Facts) error {
 
 func (t *Token) isAboutSomebody() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }
 
-// carriedActor is the current actor of a chain that comes without an actor token.
-type carriedActor struct {
-	subject *Subject // nil: there is none
-	err     error    // why they may not act; it counts only where they stay the current actor
-}
-
-// refuses reports whether the answer about the carried actor comes before that of the policy (D03). In client-as-actor
-// the client takes their place, and they are history.
-func (a carriedActor) refuses(mode Mode, err error) bool {
-	return a.err != nil && (err != nil || mode != ClientActs)
-}
-
-// factsFor are the facts that the authorizer is asked about where there is no actor token.
-func (a carriedActor) factsFor(d *Decision) Facts {
-	f := d.Facts
-	if d.Mode == Impersonate {
-		f.Actor = a.subject
-	}
-	return f
-}
-
-// resolve asks the host who everybody is and whether they are active (D07).
-func (c *conductor) resolve(ctx context.Context, f *Facts) (carriedActor, error) {
+// resolve asks the host who everybody is and whether they are active (D07). It returns the current actor of the subject
+// token's chain; nil if there is no chain, or an actor token.
+func (c *conductor) resolve(ctx context.Context, f *Facts) (current *Subject, err error) {
 	subject, err := c.who(ctx, f.Subject.Token)
 	if err != nil {
-		return carriedActor{}, because("D07: the directory does not vouch for the subject", err)
+		return nil, because("D07: the directory does not vouch for the subject", err)
 	}
 	f.Subject = subject
 	if f.Actor != nil {
 		actor, err := c.who(ctx, f.Actor.Token)
 		if err != nil {
-			return carriedActor{}, because("D07: the directory does not vouch for the actor", err)
+			return nil, because("D07: the directory does not vouch for the actor", err)
 		}
 		f.Actor = &actor
-		return carriedActor{}, nil
 	}
 	chain := f.Subject.Token.Actor
 	if chain == nil {
-		return carriedActor{}, nil
+		return nil, nil
 	}
-	current := Token{Issuer: chain.Issuer, Subject: chain.Subject, ClientID: chain.ClientID}
-	if current.Issuer == "" {
-		current.Issuer = f.Subject.Token.Issuer
+	outermost := Token{Issuer: cmp.Or(chain.Issuer, f.Subject.Token.Issuer), Subject: chain.Subject, ClientID: chain.ClientID}
+	if f.Actor != nil && f.Actor.isNamed(outermost.Issuer, outermost.Subject) {
+		return nil, nil // has just been resolved
 	}
-	actor, err := c.who(ctx, current)
+	actor, err := c.who(ctx, outermost)
 	if err != nil {
-		return carriedActor{err: because("D07: the directory does not vouch for the current actor", err)}, nil
+		return nil, because("D07: the directory does not vouch for the current actor", err)
 	}
-	return carriedActor{subject: &actor}, nil
+	return &actor, nil
+}
+
+// isNamed reports whether a chain that names (issuer, subject) means s.
+func (s *Subject) isNamed(issuer, subject string) bool {
+	return s.Issuer == issuer && s.ID == subject || s.Token.Issuer == issuer && s.Token.Subject == subject
 }
 
 func (c *conductor) who(ctx context.Context, t Token) (Subject, error) {

@@ -52,7 +52,7 @@ func (t *IssuedToken) beyond(d *Decision) (reason string) {
 		return "R11: the issuer made no token, or one without an ID for the audit trail"
 	case t.Expires.After(d.Expires):
 		return "I04: the issuer made a token that lives longer than was decided"
-	case t.Expires.Sub(d.Facts.Now) < time.Second:
+	case t.Expires.Sub(d.Issued) < time.Second:
 		return "R11: the issuer made a token that has expired"
 	case (t.RefreshToken != "") != d.RefreshToken:
 		return "D23: the issuer and the decision disagree about a refresh token"
@@ -131,16 +131,17 @@ func (j JWTIssuer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%q %s}", j.Key
 
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
-	return j.issue(ctx, &d, rand.Text())
+	return j.issue(ctx, d, rand.Text(), d.lineageWithOrigins())
 }
 
-// IssueTokenWithID is IssueToken for a host that has a record of the token already, and so has chosen its jti. An empty id
-// is an error.
+// IssueTokenWithID is IssueToken for a host that has a record of the token already, and so has chosen its jti. The record
+// must know what the token was made from, since the token does not list that (Lineage.From). An empty id is an error. An
+// ID token beside it has no record: its jti is chosen here, and it lists its origins.
 func (j *JWTIssuer) IssueTokenWithID(ctx context.Context, d Decision, id string) (IssuedToken, error) {
-	return j.issue(ctx, &d, id)
+	return j.issue(ctx, d, id, d.Lineage())
 }
 
-func (j *JWTIssuer) issue(ctx context.Context, d *Decision, id string) (IssuedToken, error) {
+func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *Lineage) (IssuedToken, error) {
 	if err := d.check(); err != nil {
 		return IssuedToken{}, err
 	}
@@ -155,11 +156,11 @@ func (j *JWTIssuer) issue(ctx context.Context, d *Decision, id string) (IssuedTo
 		return IssuedToken{}, err
 	}
 	t := IssuedToken{ID: id, Expires: d.Expires}
-	if t.Value, err = j.sign(ctx, signer, d, t.ID, ""); err != nil {
+	if t.Value, err = j.sign(ctx, signer, &d, id, "", lineage); err != nil {
 		return IssuedToken{}, err
 	}
 	if d.IDToken {
-		if t.IDToken, err = j.IssueIDToken(ctx, *d, t.Value); err != nil {
+		if t.IDToken, err = j.IssueIDToken(ctx, d, t.Value); err != nil {
 			return IssuedToken{}, err
 		}
 	}
@@ -170,10 +171,24 @@ func (j *JWTIssuer) issue(ctx context.Context, d *Decision, id string) (IssuedTo
 // an issuer of other access tokens, opaque ones, calls it with the value that at_hash is to be about. A decision that does
 // not ask for an ID token is an error.
 func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (string, error) {
+	return j.issueIDToken(ctx, d, accessToken, rand.Text(), Decision.lineageWithOrigins)
+}
+
+// IssueIDTokenWithID is IssueIDToken for a host that keeps a record of the ID token, and so has chosen its jti. The
+// record must know what the token was made from, as with IssueTokenWithID. An empty id is an error.
+func (j *JWTIssuer) IssueIDTokenWithID(ctx context.Context, d Decision, accessToken, id string) (string, error) {
+	return j.issueIDToken(ctx, d, accessToken, id, Decision.Lineage)
+}
+
+func (j *JWTIssuer) issueIDToken(ctx context.Context, d Decision, accessToken, id string,
+	lineage func(Decision) *Lineage) (string, error) {
 	if err := d.check(); err != nil {
 		return "", err
 	}
-	if !d.IDToken {
+	switch {
+	case id == "":
+		return "", errors.New("an ID token without jti")
+	case !d.IDToken:
 		return "", errors.New("no ID token was decided")
 	}
 	signer, err := j.signer()
@@ -181,7 +196,7 @@ func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken st
 		return "", err
 	}
 	d.Type, d.Audience = TypeIDToken, []string{d.Client}
-	return j.sign(ctx, signer, &d, rand.Text(), signer.HalfHash(accessToken))
+	return j.sign(ctx, signer, &d, id, signer.HalfHash(accessToken), lineage(d))
 }
 
 // JWKS is the public key set to publish (RFC 7517), at a jwks_uri that resource servers and clients fetch.
@@ -193,19 +208,18 @@ func (j *JWTIssuer) JWKS() ([]byte, error) {
 	return signer.JWKS()
 }
 
-func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d *Decision, id, atHash string) (string, error) {
+func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d *Decision, id, atHash string,
+	lineage *Lineage) (string, error) {
 	typ, err := j.typ(d.Type)
 	if err != nil {
 		return "", err
 	}
-	payload, err := j.payload(d, id, atHash)
+	payload, err := j.payload(d, id, atHash, lineage)
 	if err != nil {
 		return "", err
 	}
-	if j.Claims != nil {
-		if payload, err = j.addClaims(ctx, d, payload); err != nil {
-			return "", err
-		}
+	if payload, err = j.addClaims(ctx, d, payload); err != nil {
+		return "", err
 	}
 	return signer.Sign(typ, payload)
 }
@@ -224,7 +238,7 @@ func (j *JWTIssuer) typ(t TokenType) (string, error) {
 }
 
 // payload writes the claims of one token. It is written by hand so that a chain is passed on byte for byte (D12).
-func (j *JWTIssuer) payload(d *Decision, id, atHash string) ([]byte, error) {
+func (j *JWTIssuer) payload(d *Decision, id, atHash string, lineage *Lineage) ([]byte, error) {
 	o := objectWriter{dst: make([]byte, 0, 512)}
 	o.dst = append(o.dst, '{')
 	o.string("iss", d.Issuer)
@@ -246,9 +260,17 @@ func (j *JWTIssuer) payload(d *Decision, id, atHash string) ([]byte, error) {
 	default:
 		o.date("nbf", d.Issued)
 		o.string("azp", d.Client)
-		o.optionalString("scope", d.Scope.String())
+		o.string("scope", d.Scope.String()) // empty too: without it, the ceiling would be Subject.Scope
 	}
 	o.login(d)
+	if lineage != nil {
+		text, err := json.Marshal(lineage)
+		if err = errors.Join(err, lineage.check()); err != nil {
+			return nil, err
+		}
+		o.name("lineage")
+		o.dst = append(o.dst, text...)
+	}
 	if key := d.Confirmation; key != (Confirmation{}) {
 		o.name("cnf")
 		o.dst = append(o.dst, '{')
@@ -279,14 +301,14 @@ func (j *JWTIssuer) parties(o *objectWriter, d *Decision) (err error) {
 
 // login writes how the subject once logged in. It is never renewed, and never the actor's (D27, RFC 9068 §2.2.1).
 func (o *objectWriter) login(d *Decision) {
-	t := &d.Facts.Subject.Token
-	if !t.AuthTime.IsZero() {
-		o.date("auth_time", t.AuthTime)
+	at, acr, amr := d.login()
+	if !at.IsZero() {
+		o.date("auth_time", at)
 	}
-	o.optionalString("acr", t.ACR)
-	if len(t.AMR) > 0 {
+	o.optionalString("acr", acr)
+	if len(amr) > 0 {
 		o.name("amr")
-		o.dst = appendStrings(o.dst, t.AMR)
+		o.dst = appendStrings(o.dst, amr)
 	}
 }
 
@@ -317,21 +339,30 @@ func appendStrings(dst []byte, list []string) []byte {
 // another token.
 var reserved = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "cnf", "azp",
-	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash",
+	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage",
 }
 
-// addClaims lets the hook see all claims and keeps what it added.
+// addClaims lets the hook see all claims, and adds what it added and the may_act that is carried.
 func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) ([]byte, error) {
-	claims := map[string]any{}
-	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.UseNumber() // an act may hold numbers that no float64 can
-	if err := decoder.Decode(&claims); err != nil {
-		return nil, err
-	}
-	if err := j.Claims(ctx, *d, claims); err != nil {
-		return nil, fmt.Errorf("claims hook: %w", err)
-	}
 	o := objectWriter{dst: payload[:len(payload)-1], begun: true}
+	carried := d.MayAct()
+	claims := map[string]any{}
+	if j.Claims != nil {
+		decoder := json.NewDecoder(bytes.NewReader(payload))
+		decoder.UseNumber() // an act may hold numbers that no float64 can
+		if err := decoder.Decode(&claims); err != nil {
+			return nil, err
+		}
+		if carried != nil {
+			claims["may_act"] = carried
+		}
+		if err := j.Claims(ctx, *d, claims); err != nil {
+			return nil, fmt.Errorf("claims hook: %w", err)
+		}
+	}
+	if carried != nil && (!d.ReplaceMayAct || claims["may_act"] == nil) {
+		claims["may_act"] = carried
+	}
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
 		if slices.Contains(reserved, name) {
 			continue

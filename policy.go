@@ -55,8 +55,12 @@ type Subject struct {
 	Privileges []string  `json:"privileges,omitzero"` // rights over others, for authorizers; ordinary roles don't belong here; nil is unknown
 	Scope      Scope     `json:"scope"`               // the most it may hand on: subtracts from what its token says (nil: nothing to subtract); for a token without scope by nature it is the ceiling (nil: nothing)
 	Tenants    []string  `json:"tenants,omitempty"`   // organisations it belongs to, for a target that selects one (D24)
-	Until      time.Time `json:"until,omitzero"`      // end of its session or delegation: the latest an outliving token may reach (D25)
+	Until      time.Time `json:"until,omitzero"`      // end of its session or delegation: the latest an outliving token may reach, and the end of a grant with refresh tokens that begins with a login (D25)
 	Token      Token     `json:"token"`               // an Exchanger fills it in
+
+	// PresentedTenant is for an ActorAuthorizer: the organisation that the presented token is for.
+	// Tenant is then the one that the result will be for. A policy ignores PresentedTenant.
+	PresentedTenant string `json:"presented_tenant,omitempty"`
 }
 
 // Facts is all that a decision depends on. The tokens of Request are blank. It survives encoding/json, so that a host can
@@ -109,6 +113,8 @@ type Decision struct {
 	IDToken        bool         // add an ID token
 	RefreshToken   bool         // add a refresh token
 	RefreshExpires time.Time    // the latest it may expire; zero without RefreshToken
+	Ends           time.Time    // when the presented tokens end whatever is made from them; zero: they do not
+	ReplaceMayAct  bool         // an issuer's hook may replace what MayAct returns
 	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing; an Exchanger fills it in
 }
 
@@ -116,12 +122,12 @@ type Decision struct {
 // An own access token is TypeAccessToken, however it was asked for (R07), an ID token says no scope, and a scope that was
 // decided is known, if it is empty too.
 func (d Decision) Token(id string) Token {
-	in := d.Facts.Subject.Token
 	t := Token{
 		Type: d.Type, Kind: d.Subject.Kind, ID: id, Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
 		Audience: d.Audience, Scope: d.Scope, Actor: d.Actor, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
-		AuthTime: in.AuthTime, ACR: in.ACR, AMR: in.AMR,
+		MayAct: d.MayAct(), Lineage: d.Lineage(),
 	}
+	t.AuthTime, t.ACR, t.AMR = d.login()
 	switch {
 	case d.Type == TypeIDToken:
 		t.Scope = nil

@@ -31,7 +31,7 @@ func newResponse(d *Decision, t *IssuedToken) Response {
 		AccessToken:     t.Value,
 		IssuedTokenType: d.Type,
 		TokenType:       d.tokenType(),
-		ExpiresIn:       int64(t.Expires.Sub(d.Facts.Now).Seconds()),
+		ExpiresIn:       int64(t.Expires.Sub(d.Issued).Seconds()),
 		Scope:           d.Scope.String(),
 		RefreshToken:    t.RefreshToken,
 		IDToken:         t.IDToken,

@@ -52,6 +52,7 @@ type Rule struct {
 	Rebind         bool     `json:"rebind,omitempty"`          // D30: a bound subject token without its key, to the key that the client proved
 	IDToken        bool     `json:"id_token,omitempty"`        // an ID token with scope openid (D23)
 	RefreshToken   bool     `json:"refresh_token,omitempty"`   // a refresh token with scope offline_access (D23)
+	ReplaceMayAct  bool     `json:"replace_may_act,omitempty"` // D17: the issuer's hook may replace a may_act that the result carries
 }
 
 const (
@@ -161,10 +162,9 @@ func (r Rule) checkNarrow() error {
 	if r.Mode != Narrow {
 		return nil
 	}
-	own := func(t TokenType) bool { return t == TypeAccessToken || t == TypeRefreshToken }
-	foreign := func(t TokenType) bool { return !own(t) }
+	other := func(t TokenType) bool { return t != TypeAccessToken }
 	return errors.Join(
-		need(!slices.ContainsFunc(r.SubjectTypes, foreign), "only an own access token can be narrowed"),
+		need(!slices.ContainsFunc(r.SubjectTypes, other), "only an access token of this server can be narrowed"),
 		need(!slices.Contains(r.Types, TypeIDToken) && !r.IDToken && !r.RefreshToken,
 			"an ID token or a refresh token is more than a narrower token"),
 		need(len(r.Expand) == 0 && !r.OutliveSubject && !r.Rebind && !r.TenantTargets && !r.OtherTokens && len(r.Issuers) == 0 && !r.Carry,

@@ -122,7 +122,7 @@ func TestR07_IDTokenAndAccessTokenAreNotMistaken(t *testing.T) {
 	})
 	t.Run("a client assertion by a trusted client", func(t *testing.T) {
 		w.trusts = append(w.trusts, tx.Trust{Issuer: "shop", JWKS: keySet(t, w.key, "shop-1"), Foreign: true, Audience: []string{ownIss},
-			Types: map[tx.TokenType]string{typeAssertion: "JWT"}})
+			Types: map[tx.TokenType]string{typeAssertion: "JWT"}, Client: true})
 		w.people["shop shop"], w.people["shop alice"] = person("alice"), person("alice")
 		w.configure()
 		mint := func(sub string, aud any) string {
@@ -135,8 +135,10 @@ func TestR07_IDTokenAndAccessTokenAreNotMistaken(t *testing.T) {
 		places["alone"]().refused(t, tx.InvalidRequest)
 		places["as actor"]().refused(t, tx.InvalidRequest)
 
-		w.trusts[2].Actors = true // D06: a client is never believed for act or may_act, however it is configured
-		w.configure()
+		believed := w.trusts[2]
+		believed.Actors = true
+		_, err := tx.NewVerifier(believed)
+		require.Error(t, err, "D06: a client is never believed for act or may_act")
 		for _, claim := range []string{"act", "may_act"} {
 			token := sign(t, w.key, `{"alg":"ES256","kid":"shop-1","typ":"JWT"}`, payload(claims{"iss": "shop", "sub": "alice", "aud": ownIss, "exp": at.Unix() + 60, claim: claims{"sub": "admin"}}))
 			w.refusedEverywhere(t, token, tx.TypeJWT)

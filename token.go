@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
@@ -15,6 +16,8 @@ import (
 type Token struct {
 	Type         TokenType       `json:"type,omitempty"`      // what it was found to be; at least as narrow as what it was declared as
 	Kind         Kind            `json:"kind,omitempty"`      // what kind of party it is about, where a host's own record knows; empty: it does not say
+	Name         bool            `json:"name,omitempty"`      // a bare name, such as a user id, that no issuer made; set by the verifier that accepts names
+	ByClient     bool            `json:"by_client,omitempty"` // signed by the client named in Issuer with its own key (see Trust.Client)
 	ID           string          `json:"jti,omitempty"`       // the handle by which it is revoked, the parent of a family; of a JWT without jti a hash
 	Issuer       string          `json:"iss,omitempty"`       // whose token it is
 	Subject      string          `json:"sub,omitempty"`       // whom it is about, in either claim shape (D18)
@@ -29,6 +32,7 @@ type Token struct {
 	AuthTime     time.Time       `json:"auth_time,omitzero"`  // when its subject logged in; zero: it does not say
 	ACR          string          `json:"acr,omitempty"`       // how, as an authentication context class
 	AMR          []string        `json:"amr,omitempty"`       // how, by which methods
+	Lineage      *Lineage        `json:"lineage,omitempty"`   // limits of the tokens it was made from; nil: a login's, or another issuer's
 	Claims       json.RawMessage `json:"claims,omitempty"`    // the whole payload, for resolvers and hooks
 }
 
@@ -57,15 +61,21 @@ func ParseToken(claims []byte) (Token, error) {
 
 // ClaimsSet is the inverse of ParseToken: what the token says, by the names of its claims (RFC 7519 §4, RFC 8693 §4), as
 // values that encode as JSON. It is for a host that writes claims or answers introspection by itself. What is zero is left
-// out, and so is a scope that is known to be none. Type and Kind are no claims, and what is only in Claims is not in it.
-// The map is the caller's.
+// out. An empty scope is left out where its absence means the same, in access tokens and ID tokens; elsewhere it is the
+// empty string. Type and Kind are not claims, and what is only in Claims is not in it. The map is the caller's.
 func (t Token) ClaimsSet() map[string]any {
 	set := map[string]any{}
 	for name, value := range map[string]string{"iss": t.Issuer, "sub": t.Subject, "client_id": t.ClientID, "jti": t.ID,
-		"scope": t.Scope.String(), "acr": t.ACR} {
+		"acr": t.ACR} {
 		if value != "" {
 			set[name] = value
 		}
+	}
+	if len(t.Scope) > 0 || t.Scope != nil && t.Type.isEvidence() {
+		set["scope"] = t.Scope.String()
+	}
+	if t.Lineage != nil {
+		set["lineage"] = t.Lineage
 	}
 	for name, date := range map[string]time.Time{"iat": t.Issued, "exp": t.Expires, "auth_time": t.AuthTime} {
 		if !date.IsZero() {
@@ -111,11 +121,27 @@ type claims struct {
 	named     string    // the sub claim as it stands, in whatever claim shape
 	notBefore time.Time // zero: no nbf
 	isEvent   bool      // it is a security event (RFC 8417), no token
-	hasSCP    bool      // it has scp, which is how some servers say scope
+	hasScope  bool      // it has scope, or scp as some servers call it, readable or not
+	hasAZP    bool      // it has azp
+	kind      kindMarks // what it says about its own kind
 }
 
-// readClaims reads a payload that checkObject has returned. Of a token that is not own, client_id, azp and a malformed
-// scope mean nothing (D06).
+// kindMarks are claims that tell ID tokens from other tokens where the header typ does not: those
+// that only an ID token has, and the names that some servers give their kinds.
+type kindMarks struct {
+	idOnly bool   // nonce, at_hash, c_hash or s_hash (OpenID Connect Core §2, §3.3.2.11, FAPI)
+	named  string // typ (Keycloak) or token_use (Cognito) in the payload; empty: absent
+}
+
+func (k kindMarks) isID() bool { return (k.idOnly && k.named == "") || k.namesID() }
+
+// isOther reports whether the token calls itself something else than an ID token.
+func (k kindMarks) isOther() bool { return k.named != "" && !k.namesID() }
+
+func (k kindMarks) namesID() bool { return k.named == "ID" || k.named == "id" }
+
+// readClaims reads a payload that checkObject has returned. Of a token that is not own, client_id, azp and lineage mean
+// nothing, and a scope that cannot be read is empty (D06).
 func readClaims(payload strictjson.Member, own bool) (claims, error) {
 	r := claimsReader{own: own}
 	r.c.Claims = payload.Value
@@ -128,11 +154,13 @@ func readClaims(payload strictjson.Member, own bool) (claims, error) {
 }
 
 type claimsReader struct {
-	own      bool
-	c        claims
-	azp      string
-	clientID string
-	actAs    *actAs
+	own       bool
+	c         claims
+	azp       string
+	saysScope bool
+	scp       Scope // nil: absent, or not readable
+	clientID  string
+	actAs     *actAs
 }
 
 var (
@@ -161,10 +189,12 @@ func (r *claimsReader) read(m strictjson.Member) (err error) {
 			r.clientID, err = parseString(m)
 		}
 	case "azp":
+		r.c.hasAZP = true
 		if r.own {
 			r.azp, err = parseString(m)
 		}
 	case "scope":
+		r.c.hasScope, r.saysScope = true, true
 		if t.Scope, err = parseScopeClaim(m); !r.own {
 			err = nil
 		}
@@ -188,10 +218,21 @@ func (r *claimsReader) read(m strictjson.Member) (err error) {
 		t.ACR, err = parseString(m)
 	case "amr":
 		t.AMR, err = parseStrings(m)
+	case "lineage":
+		if r.own {
+			t.Lineage, err = parseLineage(m)
+		}
 	case "events":
 		r.c.isEvent = true
 	case "scp":
-		r.c.hasSCP = true
+		r.c.hasScope = true
+		r.scp, _ = parseSCP(m)
+	case "nonce", "at_hash", "c_hash", "s_hash":
+		r.c.kind.idOnly = true
+	case "typ", "token_use":
+		if named, _ := m.String(); !strings.EqualFold(named, "JWT") {
+			r.c.kind.named = named
+		}
 	}
 	return err
 }
@@ -205,6 +246,12 @@ func (r *claimsReader) finish() (claims, error) {
 		return claims{}, errors.New("claims: client_id and azp are different (D04)")
 	}
 	r.c.named = t.Subject
+	if !r.own && !r.saysScope {
+		t.Scope = r.scp
+	}
+	if t.Scope == nil && r.c.hasScope {
+		t.Scope = Scope{} // what cannot be read grants nothing
+	}
 	if r.actAs == nil {
 		return r.c, nil
 	}
@@ -240,6 +287,20 @@ func parseAudience(m strictjson.Member) ([]string, error) {
 		return []string{s}, nil
 	}
 	return parseStrings(m)
+}
+
+// parseSCP reads scp, which some servers write in place of scope: as one string, or as an array.
+func parseSCP(m strictjson.Member) (Scope, error) {
+	list, ok := m.Strings()
+	if !ok {
+		return parseScopeClaim(m)
+	}
+	for _, token := range list {
+		if !isScopeToken(token) {
+			return nil, errScope
+		}
+	}
+	return distinct(list), nil
 }
 
 func parseScopeClaim(m strictjson.Member) (Scope, error) {

@@ -35,6 +35,9 @@ func TestToken_ClaimsSet(t *testing.T) {
 		`{"iss":"https://as.example","sub":"alice","aud":["a","b"],"jti":"1","client_id":"shop","scope":"read write","act":{"sub":"bob","act":{"sub":"eve","x":1}},
 		"may_act":{"sub":"carol"},"iat":1800000000,"exp":1800003600,"cnf":{"jkt":"j","x5t#S256":"x"},"auth_time":1799999999,"acr":"gold","amr":["pwd"]}`,
 		`{"sub":"alice","aud":"a","cnf":{"jkt":"j"}}`,
+		`{"sub":"alice","scope":""}`,
+		`{"lineage":{"scope":"","ends":1800000000,"tenant":"globex","lent":true,"begun":1700000000,"from":["a","b"]}}`,
+		`{"lineage":{}}`,
 	} {
 		tok, err := tx.ParseToken([]byte(text))
 		require.NoError(t, err)

@@ -64,6 +64,24 @@ type Trust struct {
 	Audience []string         // one must be in aud; required if Foreign
 	Actors   bool             // its act, act_as and may_act are believed; else a token that has one of them is refused
 	Scopes   map[string]Scope // what a foreign scope means here; one that is not in it counts for nothing (D06, D22)
+
+	// Client says that the issuer is a client of this server, under its client id, with the keys
+	// registered for it. Token.ByClient is then set, and the policy accepts the token from that
+	// client only (D04). The token names its subject and no more: scope, auth_time, acr and amr in
+	// it are dropped. Client needs Foreign, and excludes Actors, Scopes and Login.
+	Client bool
+
+	// Login maps what a foreign issuer says about the login of the subject. Nil drops it: the
+	// claims auth_time, acr and amr of another issuer mean nothing here by themselves.
+	Login *LoginTrust
+}
+
+// LoginTrust says which of a foreign issuer's claims about a login are believed, and what they
+// mean here. The zero LoginTrust believes none.
+type LoginTrust struct {
+	AuthTime bool              // auth_time is believed
+	ACR      map[string]string // acr here, by the issuer's acr; one that is not in it is dropped
+	AMR      map[string]string // amr here, by the issuer's amr; those that are not in it are dropped
 }
 
 // Verifier verifies JWTs (RFC 7519, RFC 9068, OpenID Connect ID tokens). The zero Verifier, and nil, refuse all. It keeps
@@ -121,8 +139,10 @@ func newTrusted(t Trust) (*trusted, error) {
 		return nil, errors.New("nobody can say whether a foreign token is Live")
 	case !t.Foreign && t.Live == nil:
 		return nil, errors.New("our own tokens need a Live answer")
-	case !t.Foreign && (t.Audience != nil || t.Scopes != nil):
-		return nil, errors.New("only a foreign issuer has Audience and Scopes")
+	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || t.Login != nil):
+		return nil, errors.New("only a foreign issuer has Audience, Scopes, Client and Login")
+	case t.Client && (t.Actors || t.Scopes != nil || t.Login != nil):
+		return nil, errors.New("a client is not believed for what Actors, Scopes and Login cover")
 	case len(t.JWKS) > 0 == (t.JWKSURL != ""):
 		return nil, errors.New("one of JWKS and JWKSURL is needed")
 	}
@@ -264,11 +284,11 @@ func (s *trusted) read(m *jose.Message, payload strictjson.Member, c Credential)
 		return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
 	}
 	p.Type = found
-	if reason := s.check(&p, c); reason != "" {
+	if reason := s.check(m, &p, c); reason != "" {
 		return Token{}, refuse(InvalidRequest, reason)
 	}
 	if s.Foreign {
-		p.Scope = s.mapScope(p.Scope)
+		s.translate(&p)
 	}
 	if p.ID == "" {
 		p.ID = "sha256:" + m.Digest() // a name for its family all the same
@@ -277,7 +297,7 @@ func (s *trusted) read(m *jose.Message, payload strictjson.Member, c Credential)
 }
 
 // check returns why a token is not good, or nothing.
-func (s *trusted) check(p *claims, c Credential) (reason string) {
+func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string) {
 	t := &p.Token
 	ticket := !s.Foreign && t.Type.isEvidence() && !c.Actor
 	switch {
@@ -291,8 +311,12 @@ func (s *trusted) check(p *claims, c Credential) (reason string) {
 		return "R08: no aud"
 	case p.isEvent:
 		return "R08: a security event or logout token"
-	case t.Type == TypeIDToken && (t.Scope != nil || p.hasSCP):
-		return "R07: an ID token with scope is a token of another kind"
+	case t.Type == TypeIDToken && (p.hasScope || p.kind.isOther()):
+		return "R07: an ID token with scope, or one that calls itself another kind"
+	case t.Type == TypeIDToken && !s.provesIDToken(m) && !p.kind.isID() && (s.Foreign || !p.hasAZP):
+		return "R07: none of nonce, at_hash, c_hash and s_hash, which would show that this is an ID token"
+	case t.Type != TypeIDToken && !s.provesIDToken(m) && p.kind.isID():
+		return "R07: an ID token, which is declared as a token of another type"
 	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" && !slices.Contains(t.Audience, t.ClientID):
 		return "R07: an ID token that is not for its client is a token of another kind"
 	case t.Issuer == p.named && t.Issuer == c.Client.ID:
@@ -319,6 +343,37 @@ func (s *trusted) check(p *claims, c Credential) (reason string) {
 		return "D06: an assertion for others too"
 	}
 	return ""
+}
+
+// provesIDToken reports whether the header typ by itself tells ID tokens from all other tokens of the issuer. "JWT" does
+// not: many issuers write it into every token.
+func (s *trusted) provesIDToken(m *jose.Message) bool {
+	typ := typKey(m.Type)
+	return s.types[typ] == TypeIDToken && typ != typJWT && typ != ""
+}
+
+// translate replaces what a foreign token says by what it means here. A scope that cannot be read grants nothing, just
+// as one without a mapping does; a client's own word about scope and login is dropped.
+func (s *trusted) translate(p *claims) {
+	t := &p.Token
+	said := *t
+	t.Scope, t.AuthTime, t.ACR, t.AMR = nil, time.Time{}, "", nil
+	if t.ByClient = s.Client; t.ByClient {
+		return
+	}
+	t.Scope = s.mapScope(said.Scope)
+	if s.Login == nil {
+		return
+	}
+	if s.Login.AuthTime {
+		t.AuthTime = said.AuthTime
+	}
+	t.ACR = s.Login.ACR[said.ACR]
+	for _, method := range said.AMR {
+		if mapped := s.Login.AMR[method]; mapped != "" {
+			t.AMR = append(t.AMR, mapped)
+		}
+	}
 }
 
 // mapScope says what a foreign scope means here: nil stays nil, unknown counts for nothing (D22).

@@ -21,7 +21,7 @@ import (
 type Assertions struct {
 	// Verify verifies an assertion; (*tokenexchange.Verifier).Verify fits, of a Verifier for this door: its Trusts are
 	// Foreign and have Type alone in Types, with what the issuer writes as typ, "JWT" mostly. Clients are issuers too,
-	// under their ids. Claims must be filled in.
+	// under their ids and with Trust.Client. Claims must be filled in.
 	Verify func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error)
 
 	// Type is what an assertion is found to be.
@@ -115,7 +115,7 @@ func (a *Assertions) verify(ctx context.Context, c tokenexchange.Credential) (to
 	if reason := a.bad(tok, c); reason != "" {
 		return tok, refuse(tokenexchange.InvalidRequest, reason)
 	}
-	if tok.Issuer == c.Client.ID {
+	if tok.ByClient {
 		tok.Scope = nil // a client says who, not what may be done
 	}
 	return tok, nil

@@ -3,7 +3,9 @@ package doors
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -95,7 +97,11 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	if _, taken := claims[e.Claim]; taken || slices.Contains(reserved, e.Claim) {
 		return errors.New("doors: the claim for the embedded token is somebody else's")
 	}
-	inner, err := e.mint(ctx, s, d, id, req)
+	mayAct, err := mayActOf(claims)
+	if err != nil {
+		return err
+	}
+	inner, err := e.mint(ctx, s, d, id, req, mayAct)
 	if err != nil {
 		return err
 	}
@@ -103,21 +109,37 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	return nil
 }
 
+// mayActOf returns the may_act of the outer token, carried or set by a hook before this one; nil if there is none.
+func mayActOf(claims map[string]any) (*tokenexchange.Actor, error) {
+	value := claims["may_act"]
+	if value == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("doors: may_act of the outer token: %w", err)
+	}
+	tok, err := tokenexchange.ParseToken(slices.Concat([]byte(`{"may_act":`), text, []byte(`}`)))
+	return tok.MayAct, err
+}
+
 // reserved are the claims that an issuer may or may not write, and in whose place a hook's word is dropped without a sound:
 // the inner token would be made, and nobody would have it.
 var reserved = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "may_act", "cnf", "azp",
-	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash"}
+	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage"}
 
-// mint is the second decision. The outer token, which has a jti by now and nothing else, is its subject token.
-func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string, req tokenexchange.Request) (tokenexchange.Response, error) {
+// mint is the second decision. The outer token, which has a jti by now and nothing else, is its subject token. Its may_act
+// is not asked, since no client presents the outer token here; the inner token carries it.
+func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string, req tokenexchange.Request,
+	mayAct *tokenexchange.Actor) (tokenexchange.Response, error) {
 	outer := d.Token("embedded in " + id)
-	outer.Type = e.Type
+	outer.Type, outer.MayAct = e.Type, nil
 	if err := e.link(ctx, s, d, id, outer); err != nil {
 		return tokenexchange.Response{}, err
 	}
 	with := *e.Exchanger
 	with.Issuer, with.Now = d.Issuer, func() time.Time { return d.Facts.Now }
-	with.Decide, with.Tokens = within(d, with.Decide), innerIssuer{s, with.Tokens}
+	with.Decide, with.Tokens = within(d, with.Decide), innerIssuer{s, with.Tokens, mayAct}
 	return with.Run(ctx, GrantEmbedded, d.Facts.Client, func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return req, outer, nil, nil
@@ -151,13 +173,18 @@ func within(outer tokenexchange.Decision, decide decider) decider {
 	})
 }
 
-// innerIssuer stands before the issuer of the inner token, and keeps what undoes it.
+// innerIssuer stands before the issuer of the inner token, has it carry the outer token's may_act, and keeps what undoes
+// the inner token.
 type innerIssuer struct {
 	*slot
-	next tokenexchange.TokenIssuer
+	next   tokenexchange.TokenIssuer
+	mayAct *tokenexchange.Actor // of the outer token
 }
 
 func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+	if i.mayAct != nil {
+		d.Facts.Subject.Token.MayAct, d.ReplaceMayAct = i.mayAct, false
+	}
 	issued, err := i.next.IssueToken(ctx, d)
 	if err == nil && issued.Discard != nil {
 		i.undo = append(i.undo, issued.Discard)

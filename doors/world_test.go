@@ -148,6 +148,7 @@ func (w *world) verifier(trust ...tokenexchange.Trust) *tokenexchange.Verifier {
 func (w *world) assertionTrust(m *tokenexchangetest.Minter) tokenexchange.Trust {
 	trust := m.ForeignTrust(issuer, issuer+"/token", "https://elsewhere.example")
 	trust.Types = map[tokenexchange.TokenType]string{typeAssertion: "JWT"}
+	trust.Client = m == w.robot
 	return trust
 }
 

@@ -61,13 +61,13 @@ func (m *Minter) AccessToken(c Claims) string {
 	return m.Sign("at+jwt", c.finish(claims))
 }
 
-// IDToken mints an OpenID Connect ID token: typ JWT, with iss, sub, aud, exp, iat, auth_time and azp.
+// IDToken mints an OpenID Connect ID token: typ JWT, with iss, sub, aud, exp, iat, auth_time, nonce and azp.
 func (m *Minter) IDToken(c Claims) string {
 	if c.Audience == nil && c.Client != "" {
 		c.Audience = []string{c.Client}
 	}
 	claims := m.claims(c)
-	claims["auth_time"] = claims["iat"]
+	claims["auth_time"], claims["nonce"] = claims["iat"], "n-0S6_WzA2Mj"
 	if c.Client != "" {
 		claims["azp"] = c.Client
 	}

@@ -3,6 +3,7 @@ package tokenstore
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ const (
 	fieldAuthTime = 'T'
 	fieldACR      = 'C'
 	fieldAMR      = 'R' // one for each
+	fieldLineage  = 'L' // JSON
 	fieldGrant    = 'G' // JSON, of a refresh token
 )
 
@@ -100,6 +102,11 @@ func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
 		w.field(fieldScope, " "+t.Scope.String()) // so that one that is known to be none is a field too
 	}
 	err := errors.Join(w.actor(fieldActor, t.Actor), w.actor(fieldMayAct, t.MayAct))
+	if t.Lineage != nil {
+		text, failed := json.Marshal(t.Lineage)
+		w.field(fieldLineage, string(text))
+		err = errors.Join(err, failed)
+	}
 	w.time(fieldIssued, t.Issued)
 	w.field(fieldJKT, t.Confirmation.JKT)
 	w.field(fieldX5T, t.Confirmation.X5T)
@@ -169,6 +176,9 @@ func decodeField(t *tokenexchange.Token, name byte, value []byte) (err error) {
 	case fieldMayAct:
 		t.MayAct = &tokenexchange.Actor{}
 		err = t.MayAct.UnmarshalJSON(value)
+	case fieldLineage:
+		t.Lineage = &tokenexchange.Lineage{}
+		err = t.Lineage.UnmarshalJSON(value)
 	case fieldIssued:
 		t.Issued, err = decodeTime(value)
 	case fieldJKT:

@@ -48,6 +48,7 @@ func decodeGrant(text []byte) (*grant, error) {
 func newGrant(d tokenexchange.Decision, key Key, keep []string) (*grant, error) {
 	g := &grant{Key: key, Request: d.Facts.Request, Subject: d.Facts.Subject.Token, About: d.Subject, Since: d.Issued}
 	g.Request.RequestedTokenType = d.Type
+	g.Subject.Lineage = grantLineage(d)
 	var err error
 	if g.Subject.Claims, err = only(keep, g.Subject.Claims); err != nil {
 		return nil, err
@@ -60,6 +61,28 @@ func newGrant(d tokenexchange.Decision, key Key, keep []string) (*grant, error) 
 		g.Actor = &actor
 	}
 	return g, nil
+}
+
+// grantLineage is the lineage of the recorded subject token. A login or an assertion, whose own expiry does not limit the
+// grant, gets the end of the grant, so that no rotation moves that end: Subject.Until, else the first token's.
+func grantLineage(d tokenexchange.Decision) *tokenexchange.Lineage {
+	subject := d.Facts.Subject.Token
+	switch subject.Type {
+	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT, tokenexchange.TypeIDToken:
+		return subject.Lineage
+	}
+	lineage := tokenexchange.Lineage{Begun: subject.Begun()}
+	if subject.Lineage != nil {
+		lineage = *subject.Lineage
+	}
+	ends := d.Facts.Subject.Until
+	if ends.IsZero() {
+		ends = d.RefreshExpires
+	}
+	if lineage.Ends.IsZero() || ends.Before(lineage.Ends) {
+		lineage.Ends = ends
+	}
+	return &lineage
 }
 
 // only returns the claims that are named; nil if none is left.

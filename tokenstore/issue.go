@@ -2,11 +2,10 @@ package tokenstore
 
 import (
 	"context"
-	"encoding/base64"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
@@ -48,7 +47,7 @@ type issue struct {
 	refresh *rotation // nil: not a refresh
 	parents []Key
 	value   string               // of the refresh token to be
-	mayAct  *tokenexchange.Actor // what the hook has said last
+	mayAct  *tokenexchange.Actor // who may act with the access token; nil: no party is named
 	batch   Batch
 	issued  tokenexchange.IssuedToken
 }
@@ -118,47 +117,56 @@ func isTicket(t tokenexchange.Token, issuer string) bool {
 
 // main makes the token that was asked for.
 func (i *issue) main(ctx context.Context) (err error) {
+	if i.mayAct, err = i.mayActFor(ctx, i.d); err != nil {
+		return err
+	}
 	tok := i.d.Token("")
+	tok.MayAct = i.mayAct
 	if prefix, opaque := i.prefix(i.d.Type); opaque {
 		i.issued.Value = newValue(prefix)
 		tok.ID = handle(i.issued.Value)
-		if i.MayAct != nil {
-			if tok.MayAct, err = i.MayAct(ctx, i.d); err != nil {
-				return fmt.Errorf("may_act: %w", err)
-			}
-		}
 	} else {
-		signer, err := i.signer()
+		signer, err := i.signer(i.mayAct)
 		if err != nil {
 			return err
 		}
 		alone := i.d
 		alone.IDToken, alone.RefreshToken, alone.RefreshExpires = false, false, time.Time{}
-		if i.issued, err = signer.IssueToken(ctx, alone); err != nil {
+		tok.ID = rand.Text()
+		if i.issued, err = signer.IssueTokenWithID(ctx, alone, tok.ID); err != nil {
 			return err
 		}
-		tok.ID, tok.MayAct = i.issued.ID, i.mayAct
 	}
 	i.issued.ID, i.issued.Expires = tok.ID, tok.Expires
 	return i.put(tok, nil)
 }
 
-// signer is the JWTIssuer with the hook of these Tokens before its own.
-func (i *issue) signer() (*tokenexchange.JWTIssuer, error) {
+// mayActFor returns who may act with a token of the decision: the party that the subject token names, where that is
+// carried, else the one that the hook names; nil if there is none.
+func (i *issue) mayActFor(ctx context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
+	carried := d.MayAct()
+	if i.MayAct == nil || carried != nil && !d.ReplaceMayAct {
+		return carried, nil
+	}
+	party, err := i.MayAct(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("may_act: %w", err)
+	}
+	if party == nil {
+		return carried, nil
+	}
+	return party, nil
+}
+
+// signer is the JWTIssuer with a hook that names who may act, before its own hook.
+func (i *issue) signer(mayAct *tokenexchange.Actor) (*tokenexchange.JWTIssuer, error) {
 	if i.JWT == nil {
 		return nil, fmt.Errorf("tokenstore: no issuer of JWTs for type %q", i.d.Type)
 	}
-	if i.MayAct == nil {
-		return i.JWT, nil
-	}
 	signer := *i.JWT
 	signer.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
-		party, err := i.MayAct(ctx, d)
-		if err != nil {
-			return fmt.Errorf("may_act: %w", err)
-		}
-		if i.mayAct = party; party != nil {
-			claims["may_act"] = party
+		if mayAct != nil {
+			claims["may_act"] = mayAct
 		}
 		if i.JWT.Claims == nil {
 			return nil
@@ -168,39 +176,37 @@ func (i *issue) signer() (*tokenexchange.JWTIssuer, error) {
 	return &signer, nil
 }
 
-// idToken signs the ID token beside the main token. Its jti is read back, since it is live only while it has a record.
+// idToken signs the ID token beside the main token.
 func (i *issue) idToken(ctx context.Context) error {
 	if !i.d.IDToken {
 		return nil
 	}
-	signer, err := i.signer()
+	d := i.d
+	d.Type, d.Audience = tokenexchange.TypeIDToken, []string{d.Client}
+	tok := d.Token(rand.Text())
+	var err error
+	if tok.MayAct, err = i.mayActFor(ctx, d); err != nil {
+		return err
+	}
+	signer, err := i.signer(tok.MayAct)
 	if err != nil {
 		return err
 	}
-	if i.issued.IDToken, err = signer.IssueIDToken(ctx, i.d, i.issued.Value); err != nil {
-		return err
-	}
-	parts := strings.Split(i.issued.IDToken, ".")
-	payload, err := base64.RawURLEncoding.DecodeString(parts[min(1, len(parts)-1)])
+	i.issued.IDToken, err = signer.IssueIDTokenWithID(ctx, i.d, i.issued.Value, tok.ID)
 	if err != nil {
 		return err
 	}
-	claims, err := tokenexchange.ParseToken(payload)
-	if err != nil {
-		return err
-	}
-	tok := i.d.Token("")
-	tok.ID, tok.Type, tok.Audience, tok.Scope = claims.ID, tokenexchange.TypeIDToken, []string{i.d.Client}, nil
 	return i.put(tok, nil)
 }
 
-// refreshToken makes the refresh token: of a new grant, or the next one of an old.
+// refreshToken makes the refresh token: of a new grant, or the next one of an old. It names who may act as the access
+// token does, since it may be exchanged like one.
 func (i *issue) refreshToken(context.Context) (err error) {
 	if !i.d.RefreshToken {
 		return nil
 	}
 	tok := i.d.Token("")
-	tok.Type = tokenexchange.TypeRefreshToken
+	tok.Type, tok.MayAct = tokenexchange.TypeRefreshToken, i.mayAct
 	var g *grant
 	if i.refresh != nil {
 		tok, g = i.refresh.token, i.refresh.grant // its scope is not narrowed with that of the access token (RFC 6749 §6)

@@ -89,7 +89,8 @@ func (s *server) assertionTrust(w *world) (list []tokenexchange.Trust) {
 	}
 	for _, c := range w.Clients {
 		if len(c.JWKS) > 0 {
-			list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Audience: []string{s.issuer}, Types: types})
+			list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Client: true,
+				Audience: []string{s.issuer}, Types: types})
 		}
 	}
 	return list
@@ -113,7 +114,7 @@ func (s *server) speaksFor(f tokenexchange.Facts) bool {
 	c, _ := s.directory.client(f.Client.ID)
 	tok := f.Subject.Token
 	itself := f.ActingParty() == tokenexchange.Identity{Issuer: f.Issuer, Kind: tokenexchange.KindClient, ID: c.ID}
-	return itself && (tok.Type == typeActAs || tok.Type == typeUserAssertion && tok.Issuer == c.ID) &&
+	return itself && (tok.Type == typeActAs || tok.Type == typeUserAssertion && tok.ByClient) &&
 		f.Subject.Kind == tokenexchange.KindUser && slices.Contains(c.ActsFor, f.Subject.ID)
 }
 

@@ -87,8 +87,8 @@ func (s *server) trust(w *world) []tokenexchange.Trust {
 		if len(c.JWKS) == 0 {
 			continue
 		}
-		list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Audience: []string{s.issuer},
-			Types: map[tokenexchange.TokenType]string{typeAssertion: "JWT", typeAuthJWT: "client-authentication+jwt"}})
+		list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Client: true,
+			Audience: []string{s.issuer}, Types: map[tokenexchange.TokenType]string{typeAssertion: "JWT", typeAuthJWT: "client-authentication+jwt"}})
 	}
 	return list
 }
@@ -100,13 +100,13 @@ func (s *server) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tok
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
-	if _, isClient := s.directory.client(tok.Issuer); !isClient {
+	if !tok.ByClient {
 		return tok, nil
 	}
 	if c.Type != tokenexchange.TypeJWT || tok.Type != typeAssertion || tok.Issuer != c.Client.ID {
 		return tokenexchange.Token{}, fmt.Errorf("%w: a client's word, where it is none", tokenexchange.InvalidRequest)
 	}
-	tok.Kind, tok.Scope = tokenexchange.KindUser, nil // a client says who, not what may be done
+	tok.Kind = tokenexchange.KindUser
 	return tok, nil
 }
 
@@ -117,7 +117,7 @@ func (s *server) verifyUserID(_ context.Context, c tokenexchange.Credential) (to
 	if _, known := s.directory.user(c.Token); !known {
 		return tokenexchange.Token{}, fmt.Errorf("%w: no user of that id", tokenexchange.InvalidRequest)
 	}
-	return tokenexchange.Token{Type: c.Type, Kind: tokenexchange.KindUser, Issuer: c.Issuer, Subject: c.Token,
+	return tokenexchange.Token{Type: c.Type, Kind: tokenexchange.KindUser, Name: true, Issuer: c.Issuer, Subject: c.Token,
 		Expires: c.Now.Add(time.Minute)}, nil
 }
 

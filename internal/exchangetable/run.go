@@ -256,12 +256,12 @@ func (r *run) checkToken(s step, a answer, form url.Values) {
 	}
 }
 
-// checkParties: whom the token is about, who acts, and nobody else who may (D17).
+// checkParties: the subject, the chain, and the party that may act, where one is carried (D17).
 func (r *run) checkParties(e expectation, got map[string]any) {
 	assert.Equal(r, r.Issuer, got["iss"], r.step("iss"))
 	assert.Equal(r, e.Subject, got["sub"], r.step("sub"))
 	r.checkClaim("act", e.Actor, got)
-	r.checkClaim("may_act", nil, got)
+	r.checkClaim("may_act", e.Claims["may_act"], got)
 }
 
 func (r *run) checkClaim(name string, want json.RawMessage, claims map[string]any) {
