@@ -64,31 +64,62 @@ func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) 
 	return list, nil
 }
 
-// EndDelegation makes every token of a delegation inactive at once, and lets what it was made from live: the logins of the
-// user and of the actor. Neither can those very tokens be exchanged by the client once more; where the user was only named,
-// that is the actor's token. What is being exchanged at that time is either ended with the rest or refused. ErrUnknown: the
-// user has no such delegation, or it has ended.
+// EndDelegation makes every token of a delegation inactive at once, and of every other delegation of the same party through
+// the same client. What it was made from lives: the logins of the user and of the actor. From then on that party gets no
+// token for the user through that client, whatever token of the user is presented, until the user allows it
+// (AllowDelegation) or has logged in anew: a subject token that descends from a login after that moment is accepted, while a
+// user id never is. What is being exchanged at that time is either ended with the rest or refused. ErrUnknown: the user has
+// no such delegation, or it has ended.
 func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
 	if err != nil || len(raw) != len(Key{}) {
 		return ErrUnknown
 	}
-	found, err := t.listed(ctx, about)
+	families, err := t.families(ctx, about)
 	if err != nil {
 		return err
 	}
-	key := Key(raw)
-	until := usableUntil(key)
-	ended := false
-	for _, f := range found {
-		if slices.Contains(f.delegations(ownerKey(about)), key) {
-			until, ended = later(until, f.Expires), true
-		}
-	}
-	if !ended {
+	family, known := families[Key(raw)]
+	if !known {
 		return ErrUnknown
 	}
-	return t.Store.Revoke(ctx, t.now(), key, until)
+	ends := newDelegation(Key(raw), ownerKey(about), family)
+	relation := relationIn(Key(raw))
+	records, err := t.ended(ctx, about)
+	if err != nil {
+		return err
+	}
+	var lastEnd time.Time
+	for _, r := range records {
+		if r.ID == relation.String() {
+			lastEnd = r.Ended
+		}
+	}
+	// An exchange that is under way either reads this record or belongs to the generation that is revoked next.
+	now := t.now()
+	err = t.remember(ctx, about, endedRecord{EndedDelegation: EndedDelegation{
+		ID: relation.String(), Actor: ends.Actor, Client: ends.Client, Ended: now}})
+	if err != nil {
+		return err
+	}
+	until := later(usableUntil(Key(raw)), now.Add(Linger))
+	return t.Store.Revoke(ctx, now, generationKey(about.Issuer, relation, lastEnd), until)
+}
+
+// families returns the live tokens of every delegation of a user, by the key of the delegation. A token that was given on
+// within a delegation is in several.
+func (t *Tokens) families(ctx context.Context, about tokenexchange.Identity) (map[Key][]finding, error) {
+	found, err := t.listed(ctx, about)
+	if err != nil {
+		return nil, err
+	}
+	families := map[Key][]finding{}
+	for _, f := range found {
+		for _, key := range f.delegations(ownerKey(about)) {
+			families[key] = append(families[key], f)
+		}
+	}
+	return families, nil
 }
 
 // newDelegation says what a family has in common. Its first tokens are those that were given on least often.
@@ -131,11 +162,13 @@ func (f finding) delegations(owner Key) []Key {
 }
 
 // The key of a delegation has no record: it is one more ancestor of every token of it, so one tombstone ends them all. It
-// can be told from other ancestors, which are hashes, without asking the store. The first half is a hash too, of what the
-// tokens were made from, by which client and how. Then comes how long that can be exchanged, and last a mark of the owner.
+// can be told from other ancestors, which are hashes, without asking the store. It begins with a hash of what the tokens
+// were made from, by which client and how. Then come the relation, how long the tokens can be exchanged, and a mark of the
+// owner.
 const (
-	untilAt = 16
-	markAt  = 24
+	relationAt = 8
+	untilAt    = 16
+	markAt     = 24
 )
 
 // delegationKey names the delegation that a decision begins, zero if it gives nothing to anybody but the user.
@@ -161,6 +194,8 @@ func delegationKey(d tokenexchange.Decision) Key {
 			until = tok.Expires
 		}
 	}
+	relation := relationOf(d)
+	copy(key[relationAt:], relation[:])
 	binary.BigEndian.PutUint64(key[untilAt:], uint64(max(until.Unix(), 0)))
 	copy(key[markAt:], delegationMark(owner))
 	return key

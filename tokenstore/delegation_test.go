@@ -127,11 +127,18 @@ func TestC07_EndDelegation(t *testing.T) {
 	}
 	require.Equal(t, []tokenstore.Delegation{second}, w.delegations())
 
-	t.Run("the same tokens are not exchanged again, others are", func(t *testing.T) {
-		w.refused(w.actFor(login, helper), tokenexchange.InvalidRequest, "revoked")
-		w.after(61 * time.Minute) // when all that was ended has expired
-		w.refused(w.actFor(login, helper), tokenexchange.InvalidRequest, "revoked")
-		w.granted(w.actFor(login, w.opaque("bob")))
+	t.Run("it stays ended until a login of the user after it", func(t *testing.T) {
+		narrowed := w.granted(w.exchange("gateway", login, access, "scope", "read")).text("access_token")
+		for range 2 {
+			for name, token := range map[string]string{"the same token": login, "narrowed": narrowed} {
+				a := w.actFor(token, helper)
+				w.refused(a, tokenexchange.InvalidRequest, "ended this delegation")
+				require.NotContains(t, a.body, "ended", name)
+				w.refused(w.actFor(token, w.opaque("bob")), tokenexchange.InvalidRequest, "ended this delegation")
+			}
+			w.after(20 * time.Minute)
+		}
+		w.granted(w.actFor(w.opaque("alice"), w.opaque("bob")))
 	})
 	t.Run("only one's own, and only once", func(t *testing.T) {
 		require.ErrorIs(t, w.end(first.ID), tokenstore.ErrUnknown)
@@ -150,15 +157,63 @@ func TestC07_TheSameTokensAreTheSameDelegation(t *testing.T) {
 	w.after(time.Minute)
 	again := w.granted(w.actFor(login, helper, "audience", down))
 	w.after(time.Second)
-	elsewhere := w.granted(w.actFor(login, w.opaque("bob"))) // another login of bob
+	elsewhere := w.granted(w.actFor(login, w.opaque("bob"))) // another login of bob: listed by itself
+	others := w.granted(w.exchange("gateway", login, access, "scope", "read"))
 	list := w.delegations()
-	require.Len(t, list, 2)
+	require.Len(t, list, 3)
 	require.Equal(t, []string{api, down}, list[0].Audience)
 	require.Equal(t, w.clock().Add(-61*time.Second), list[0].Since)
 	require.NoError(t, w.end(list[0].ID))
 	require.False(t, w.active(first.text("access_token")))
 	require.False(t, w.introspect("helpdesk", again.text("access_token"))["active"] == true)
-	require.True(t, w.active(elsewhere.text("access_token")))
+	require.False(t, w.active(elsewhere.text("access_token")), "bob is out, through this client")
+	require.True(t, w.active(others.text("access_token")), "another party is not")
+}
+
+// TestC07_AllowDelegation: what the user has ended is listed, and allowed again by its name.
+func TestC07_AllowDelegation(t *testing.T) {
+	w := newWorld(t)
+	login := w.opaque("alice")
+	w.granted(w.actFor(login, w.opaque("bob"), "scope", "read"))
+	w.granted(w.exchange("gateway", login, access, "scope", "read"))
+	for _, d := range w.delegations() {
+		require.NoError(t, w.end(d.ID))
+		w.after(time.Second)
+	}
+	ended, err := w.tokens.EndedDelegations(t.Context(), alice)
+	require.NoError(t, err)
+	require.Len(t, ended, 2)
+	require.Nil(t, ended[0].Actor)
+	require.Equal(t, "gateway", ended[0].Client)
+	require.Equal(t, "bob", ended[1].Actor.Subject)
+	require.Equal(t, "helpdesk", ended[1].Client)
+	for _, who := range []tokenexchange.Identity{bob, {}} {
+		require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), who, ended[1].ID), tokenstore.ErrUnknown)
+	}
+	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ""), tokenstore.ErrUnknown)
+
+	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
+	require.NoError(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID))
+	w.granted(w.actFor(login, w.opaque("bob"), "scope", "read"))
+	w.refused(w.exchange("gateway", login, access, "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
+	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID), tokenstore.ErrUnknown)
+	ended, err = w.tokens.EndedDelegations(t.Context(), alice)
+	require.NoError(t, err)
+	require.Len(t, ended, 1)
+}
+
+// TestC07_RefusedAsEndedLeavesNothing: a ticket is good still, and a record of the refused token is not live.
+func TestC07_RefusedAsEndedLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	login := w.opaque("alice")
+	a := w.granted(w.actFor(login, w.opaque("bob"), "scope", "read openid offline_access"))
+	require.NoError(t, w.end(w.delegations()[0].ID))
+	w.refused(w.refresh("helpdesk", a.text("refresh_token")), tokenexchange.InvalidGrant, "")
+	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
+	require.Empty(t, w.delegations())
+	tokens, err := w.tokens.List(t.Context(), alice)
+	require.NoError(t, err)
+	require.Empty(t, tokens)
 }
 
 // C07: the end of a parent by time ends nothing, and what is left of a delegation can still be ended by its old name.
@@ -202,12 +257,12 @@ func TestC07_TheNameStays(t *testing.T) {
 		require.Len(t, list[0].Tokens, 1, "the first token has expired")
 		require.Equal(t, id, list[0].ID)
 		require.NoError(t, w.end(list[0].ID))
-		w.refused(w.actFor(login, helper, "scope", "read"), tokenexchange.InvalidRequest, "revoked")
+		w.refused(w.actFor(login, helper, "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
+		w.after(2 * time.Minute) // the next login is after that
 	}
 }
 
-// C07: a door that brings names instead of tokens begins a delegation each time, so that one that has ended does not keep
-// the next from being.
+// C07: a name is no login, so the user must allow an ended delegation by its name before a door that brings names goes on.
 func TestC07_NamesAreNoTokens(t *testing.T) {
 	w := newWorld(t)
 	w.lets(func(r *tokenexchange.Rule) {
@@ -215,28 +270,35 @@ func TestC07_NamesAreNoTokens(t *testing.T) {
 			r.SubjectTypes, r.ActorTypes = append(r.SubjectTypes, ticket), append(r.ActorTypes, ticket)
 		}
 	})
-	act := func() string {
+	act := func() (string, error) {
 		answer, err := w.x.Run(t.Context(), "act_as", w.client["helpdesk"], func(_ context.Context, now time.Time) (
 			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 			named := func(who string) tokenexchange.Token {
-				return tokenexchange.Token{Type: ticket, Kind: tokenexchange.KindUser, Issuer: issuer, Subject: who, Scope: tokenexchange.Scope{"read"}, Expires: now.Add(time.Hour)}
+				return tokenexchange.Token{Type: ticket, Kind: tokenexchange.KindUser, Name: true, Issuer: issuer, Subject: who, Scope: tokenexchange.Scope{"read"}, Expires: now.Add(time.Hour)}
 			}
 			bob := named("bob")
 			return tokenexchange.Request{RequestedTokenType: access}, named("alice"), &bob, nil
 		})
-		require.NoError(t, err)
-		return answer.AccessToken
+		return answer.AccessToken, err
 	}
-	first := act()
+	first, err := act()
+	require.NoError(t, err)
 	w.after(time.Second)
-	second := act()
+	second, err := act()
+	require.NoError(t, err)
 	list := w.delegations()
 	require.Len(t, list, 2)
 	require.NoError(t, w.end(list[0].ID))
 	require.False(t, w.active(first))
-	require.True(t, w.active(second))
-	w.after(time.Second)
-	require.True(t, w.active(act()))
+	require.False(t, w.active(second))
+	w.after(time.Hour)
+	_, err = act()
+	require.ErrorIs(t, err, tokenexchange.InvalidRequest)
+	ended, err := w.tokens.EndedDelegations(t.Context(), alice)
+	require.NoError(t, err)
+	require.NoError(t, w.tokens.AllowDelegation(t.Context(), alice, ended[0].ID))
+	_, err = act()
+	require.NoError(t, err)
 }
 
 // C07: what is being exchanged while a delegation ends is refused, or has ended with it.

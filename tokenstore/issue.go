@@ -61,6 +61,13 @@ func (i *issue) trace(ctx context.Context) error {
 		return i.traceRefresh(ctx)
 	}
 	i.parents = Parents(i.d)
+	if delegationKey(i.d) != (Key{}) {
+		generation, err := i.generation(ctx)
+		if err != nil {
+			return err
+		}
+		i.parents = append(i.parents, generation)
+	}
 	if i.d.RefreshToken {
 		i.parents = append(i.parents, grantKey(i.d.Issuer, i.value))
 	}
@@ -74,8 +81,8 @@ func (i *issue) trace(ctx context.Context) error {
 }
 
 // Parents is what IssueToken makes the tokens of a decision from: subject token, actor token, and the delegation that the
-// decision begins or adds to. A user id, which is no token, is none. What a host records beside such a token, and what
-// must end with it, has the same ones.
+// decision begins or adds to. A user id, which is no token, is none. It lacks what only the store knows; what a host
+// records beside such a token, and what must end with it, has the parents that ParentsIn returns.
 func Parents(d tokenexchange.Decision) []Key {
 	var list []Key
 	add := func(key Key) {
@@ -94,7 +101,8 @@ func Parents(d tokenexchange.Decision) []Key {
 type parentsKey struct{}
 
 // ParentsIn is Parents for a hook that IssueToken calls, JWT.Claims or MayAct, with the context that it is called with: the
-// grant of a refresh token is then among them, and of a refresh what the refresh token was made from. Elsewhere it is Parents.
+// grant of a refresh token is then among them, of a refresh what the refresh token was made from, and what ends with the
+// delegation (EndDelegation). Elsewhere it is Parents.
 func ParentsIn(ctx context.Context, d tokenexchange.Decision) []Key {
 	if i, ok := ctx.Value(parentsKey{}).(*issue); ok {
 		return slices.Clone(i.parents)

@@ -48,6 +48,10 @@ type Tokens struct {
 	// audited besides. Nil: nobody is told.
 	Report func(context.Context, error)
 
+	// RememberEnded is how long EndDelegation is remembered. It should be longer than any login, grant or user id can be
+	// exchanged. Zero: ten years.
+	RememberEnded time.Duration
+
 	Now func() time.Time // for what is not told the time: Live, Record, Mint, Revoke, List, delegations and the handlers; nil is time.Now
 }
 
