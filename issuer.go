@@ -131,7 +131,7 @@ func (j JWTIssuer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%q %s}", j.Key
 
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
-	return j.issue(ctx, d, rand.Text(), d.lineageWithOrigins())
+	return j.issue(ctx, d, rand.Text(), d.LineageWithOrigins())
 }
 
 // IssueTokenWithID is IssueToken for a host that has a record of the token already, and so has chosen its jti. The record
@@ -171,7 +171,7 @@ func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *L
 // an issuer of other access tokens, opaque ones, calls it with the value that at_hash is to be about. A decision that does
 // not ask for an ID token is an error.
 func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (string, error) {
-	return j.issueIDToken(ctx, d, accessToken, rand.Text(), Decision.lineageWithOrigins)
+	return j.issueIDToken(ctx, d, accessToken, rand.Text(), Decision.LineageWithOrigins)
 }
 
 // IssueIDTokenWithID is IssueIDToken for a host that keeps a record of the ID token, and so has chosen its jti. The

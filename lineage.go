@@ -159,8 +159,10 @@ func (d Decision) Lineage() *Lineage {
 	return &l // empty, it says that the lineage did not begin with a login
 }
 
-// lineageWithOrigins is Lineage for an issuer without records: it lists the presented tokens too.
-func (d Decision) lineageWithOrigins() *Lineage {
+// LineageWithOrigins is Lineage for an issuer whose records do not link a token to those it was
+// made from: it lists the presented tokens in From too, so that whoever knows that one of them was
+// revoked can refuse what was made from it.
+func (d Decision) LineageWithOrigins() *Lineage {
 	l := d.Lineage()
 	origins := d.Facts.inheritedOrigins()
 	add := func(t Token) {
