@@ -236,6 +236,8 @@ func parseActAs(v strictjson.Member) (*actAs, error) {
 			s.subject, err = parseString(m)
 		case "act":
 			s.prior, err = parseChain(m)
+		case "act_as":
+			err = errActAs // the chain is in act
 		case "actor_client_id":
 			id, ok := m.String()
 			if s.actorClient = &id; !ok {

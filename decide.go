@@ -481,6 +481,8 @@ func (q *question) mayAct(r *compiledRule) string {
 		return ""
 	case m.ClientID != q.Client.ID:
 		return "D09: may_act does not name this client"
+	case m.Issuer != "" && m.Subject == "":
+		return "D08: may_act has iss without sub, which names no actor"
 	case !r.MayActClient:
 		return "D09: the rule does not let the client named by may_act do without an actor token"
 	case r.acts && !q.refresh && !q.mayActNamesClient():

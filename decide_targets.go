@@ -40,11 +40,9 @@ func (q *question) selectsTenant(r *compiledRule, target string) bool {
 	return r.TenantTargets && slices.Contains(q.Subject.Tenants, target)
 }
 
-// targets: does the rule allow every target that was asked for, and is one left (D24)?
+// targets: does the rule allow every target that was asked for, and is one left (D24)? The audience of an ID token is the
+// client, and nothing else may be asked for but an organisation (D27).
 func (q *question) targets(r *compiledRule) string {
-	if q.idToken {
-		return q.onlyClient()
-	}
 	var at targetCursors
 	tenant, asked := "", false
 	for i := range q.Request.targetCount() {
@@ -55,24 +53,19 @@ func (q *question) targets(r *compiledRule) string {
 				return "D24: two organisations"
 			}
 			tenant = target
-		case !q.allowsTarget(r, &at, target):
+		case q.idToken && target != q.Client.ID:
+			return "D27: the audience of an ID token is the client"
+		case !q.idToken && !q.allowsTarget(r, &at, target):
 			return "D24: a target beyond the ceiling of the rule"
 		default:
 			asked = true
 		}
 	}
-	if !asked && !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, &at, t) }) {
-		return "D24: no target is left"
+	if asked || q.idToken {
+		return ""
 	}
-	return ""
-}
-
-// onlyClient: is the client all that is asked for?
-func (q *question) onlyClient() string {
-	for i := range q.Request.targetCount() {
-		if q.Request.asked(i) != q.Client.ID {
-			return "D27: the audience of an ID token is the client"
-		}
+	if !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, &at, t) }) {
+		return "D24: no target is left"
 	}
 	return ""
 }
@@ -101,9 +94,6 @@ func (q *question) mostTargets(r *compiledRule) int {
 
 // grantedTargets returns the audience, in room, and the tenant of the result. The rule has allowed all that was asked for.
 func (q *question) grantedTargets(r *compiledRule, room []string) (audience []string, tenant string) {
-	if q.idToken {
-		return append(room, q.Client.ID), q.Subject.tenant()
-	}
 	audience, tenant = room, q.Subject.tenant()
 	for i := range q.Request.targetCount() {
 		target := q.Request.asked(i)
@@ -112,6 +102,9 @@ func (q *question) grantedTargets(r *compiledRule, room []string) (audience []st
 		} else {
 			audience = append(audience, target)
 		}
+	}
+	if q.idToken {
+		return append(room, q.Client.ID), tenant
 	}
 	if len(audience) == 0 {
 		var at targetCursors

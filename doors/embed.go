@@ -134,6 +134,12 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	mayAct *tokenexchange.Actor) (tokenexchange.Response, error) {
 	outer := d.Token("embedded in " + id)
 	outer.Type, outer.MayAct = e.Type, nil
+	lineage := tokenexchange.Lineage{Begun: outer.Begun()}
+	if outer.Lineage != nil {
+		lineage = *outer.Lineage
+	}
+	lineage.Ends = d.Expires // the type of the outer token does not state that here
+	outer.Lineage = &lineage
 	if err := e.link(ctx, s, d, id, outer); err != nil {
 		return tokenexchange.Response{}, err
 	}

@@ -58,6 +58,47 @@ func TestEmbedded(t *testing.T) {
 	require.Len(t, w.actors.Asked(), 2, "D11")
 }
 
+// D17: the inner token carries who may act with the outer one, whether that was carried or the hook has said it, and the
+// policy of the inner token is not asked about it.
+func TestEmbedded_MayAct(t *testing.T) {
+	bob := map[string]any{"iss": issuer, "sub": "bob"}
+	t.Run("carried", func(t *testing.T) {
+		w := newWorld(t)
+		list := rules()
+		for i := range list {
+			if list[i].Name == "gateway" {
+				list[i].Mode, list[i].MayActClient = tokenexchange.Impersonate, true
+			}
+		}
+		w.setRules(list...)
+		login, err := w.tokens.Mint(t.Context(), tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Issuer: issuer, Subject: "alice",
+			ClientID: "portal", Audience: []string{api}, Scope: tokenexchange.Scope{"read"}, Expires: w.now.Add(time.Hour),
+			MayAct: &tokenexchange.Actor{Subject: "bob", ClientID: "gateway"}})
+		require.NoError(t, err)
+		got, err := w.atGateway(login.Value)
+		require.NoError(t, err)
+		outer := payload(t, got.AccessToken)
+		want := map[string]any{"iss": issuer, "sub": "bob", "client_id": "gateway"}
+		require.Equal(t, want, outer["may_act"])
+		require.Equal(t, want, payload(t, outer["downstream"].(string))["may_act"])
+	})
+	t.Run("said by the hook", func(t *testing.T) {
+		w := newWorld(t)
+		hook := w.tokens.JWT.Claims
+		w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, c map[string]any) error {
+			if d.Rule == "gateway" {
+				c["may_act"] = bob
+			}
+			return hook(ctx, d, c)
+		}
+		got, err := w.atGateway(w.accessToken("alice", "portal", "read", "write"))
+		require.NoError(t, err)
+		outer := payload(t, got.AccessToken)
+		require.Equal(t, bob, outer["may_act"])
+		require.Equal(t, bob, payload(t, outer["downstream"].(string))["may_act"])
+	})
+}
+
 // C05: where there is none, and why.
 func TestEmbedded_None(t *testing.T) {
 	for name, row := range map[string]struct {
