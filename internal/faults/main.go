@@ -3,10 +3,11 @@
 //
 // Run it from the top of the module, for all faults or for those whose title contains a word:
 //
-//	go run ./internal/faults [-fit] [word]
+//	go run ./internal/faults [-fit] [-by package] [word]
 //
 // It prints a line for each fault and exits with 1 if one survived or no longer fits the sources. With -fit no test is run:
-// it only looks whether every fault still fits the sources and builds, which takes seconds.
+// it only looks whether every fault still fits the sources and builds. With -by, the tests of that package alone must
+// notice every fault.
 package main
 
 import (
@@ -29,6 +30,7 @@ type fault struct{ title, file, old, new string }
 
 func main() {
 	fit := flag.Bool("fit", false, "run no tests")
+	by := flag.String("by", "", "run the tests of this package only")
 	flag.Parse()
 	word := flag.Arg(0)
 	survived, n := 0, 0
@@ -43,7 +45,7 @@ func main() {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			verdict := f.run(*fit)
+			verdict := f.run(*fit, *by)
 			mu.Lock()
 			defer mu.Unlock()
 			fmt.Printf("%-9s %s\n", verdict, f.title)
@@ -80,7 +82,7 @@ func parse(text string) (faults []fault) {
 
 // run says what became of the fault: noticed, SURVIVED, STALE (the text is not there once) or BROKEN (it does not build);
 // fits, if no tests are wanted and it is neither of the last two.
-func (f fault) run(fit bool) string {
+func (f fault) run(fit bool, by string) string {
 	source, err := os.ReadFile(f.file)
 	if err != nil || strings.Count(string(source), f.old) != 1 {
 		return "STALE"
@@ -103,17 +105,50 @@ func (f fault) run(fit bool) string {
 	if os.WriteFile(changed, []byte(faulty), 0o600) != nil || os.WriteFile(overlay, replace, 0o600) != nil {
 		return "cannot write to " + dir
 	}
-	if exec.Command("go", "build", "-overlay", overlay, ".").Run() != nil {
+	module, pkg := f.place()
+	run := func(command string, args ...string) error {
+		c := exec.Command("go", append([]string{command, "-overlay", overlay}, args...)...)
+		c.Dir = module
+		return c.Run()
+	}
+	if run("build", pkg) != nil {
 		return "BROKEN"
 	}
 	if fit {
 		return "fits"
 	}
-	for _, tests := range [][]string{{"-run", "Decisions|Requests|Policy", "."}, {".", "./internal/jose", "./internal/strictjson", "./actors"}} { // the quick ones first
-		command := append([]string{"test", "-count=1", "-failfast", "-overlay", overlay}, tests...)
-		if exec.Command("go", command...).Run() != nil {
+	for _, tests := range f.tests(pkg, by) {
+		if run("test", append([]string{"-count=1", "-failfast"}, tests...)...) != nil {
 			return "noticed"
 		}
 	}
 	return "SURVIVED"
+}
+
+// tests are the tests that must notice the fault, the quick ones first.
+func (f fault) tests(pkg, by string) [][]string {
+	switch {
+	case by != "":
+		return [][]string{{by}}
+	case pkg == ".":
+		return [][]string{
+			{"-run", "Decisions|Requests|Policy", "."}, {".", "./internal/jose", "./internal/strictjson", "./actors"}, {"./tokenstore", "./doors"},
+		}
+	}
+	return [][]string{{pkg}}
+}
+
+// place returns the folder of the module that the file is in, and the package in it.
+func (f fault) place() (module, pkg string) {
+	dir := filepath.Dir(f.file)
+	for module = dir; module != "."; module = filepath.Dir(module) {
+		if _, err := os.Stat(filepath.Join(module, "go.mod")); err == nil {
+			break
+		}
+	}
+	rest, err := filepath.Rel(module, dir)
+	if err != nil || rest == "." {
+		return module, "."
+	}
+	return module, "./" + filepath.ToSlash(rest)
 }
