@@ -82,6 +82,61 @@ func TestAssertions_OwnKey(t *testing.T) {
 	w.refused(err, tokenexchange.InvalidGrant, "D04")
 }
 
+// D06, D22: an assertion that states a scope never counts as one without: Subject.Scope does not
+// take the place of a scope that means nothing here or cannot be read.
+func TestAssertions_StatedScope(t *testing.T) {
+	for name, row := range map[string]struct {
+		claims map[string]any
+		scope  tokenexchange.Scope // granted of "read write"; nil: nothing
+	}{
+		"no scope":               {nil, tokenexchange.Scope{"read", "write"}},
+		"mapped":                 {map[string]any{"scope": "orders.read"}, tokenexchange.Scope{"read"}},
+		"mapped and not mapped":  {map[string]any{"scope": "orders.read write"}, tokenexchange.Scope{"read"}},
+		"not mapped":             {map[string]any{"scope": "read write"}, nil},
+		"empty":                  {map[string]any{"scope": ""}, nil},
+		"array":                  {map[string]any{"scope": []string{"orders.read"}}, nil},
+		"number":                 {map[string]any{"scope": 7}, nil},
+		"null":                   {map[string]any{"scope": json.RawMessage("null")}, nil},
+		"trailing blank":         {map[string]any{"scope": "orders.read "}, nil},
+		"scp, a string":          {map[string]any{"scp": "orders.read"}, tokenexchange.Scope{"read"}},
+		"scp, an array":          {map[string]any{"scp": []string{"orders.read", "write"}}, tokenexchange.Scope{"read"}},
+		"scp, not mapped":        {map[string]any{"scp": []string{"read", "write"}}, nil},
+		"scp, an empty array":    {map[string]any{"scp": []string{}}, nil},
+		"scp, a trailing blank":  {map[string]any{"scp": "orders.read "}, nil},
+		"scp, not only strings":  {map[string]any{"scp": []any{"orders.read", 7}}, nil},
+		"scp, a number":          {map[string]any{"scp": 7}, nil},
+		"scope before scp":       {map[string]any{"scope": "x", "scp": "orders.read"}, nil},
+		"a bad scope before scp": {map[string]any{"scope": 7, "scp": "orders.read"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			trust := w.assertionTrust(w.partner)
+			trust.Scopes = map[string]tokenexchange.Scope{"orders.read": {"read"}}
+			w.assertions.Verify = w.verifier(trust, w.assertionTrust(w.robot)).Verify
+			granted := tokenexchange.Scope{}
+			for i, wanted := range []string{"read", "write"} {
+				claims := maps.Clone(row.claims)
+				if claims == nil {
+					claims = map[string]any{}
+				}
+				claims["jti"] = fmt.Sprint("s-", i)
+				got, err := w.redeem("portal", bearer(w.assert(w.partner, partner, "p-1", claims), "scope", wanted))
+				if err != nil {
+					w.refused(err, tokenexchange.InvalidScope, "D21")
+					continue
+				}
+				granted = append(granted, w.tokenOf(got).Scope...)
+			}
+			require.Equal(t, append(tokenexchange.Scope{}, row.scope...), granted)
+
+			// A client's own word about scope is dropped, whatever it is.
+			got, err := w.redeem("robot", bearer(w.assert(w.robot, "robot", "alice", row.claims), "scope", "read"))
+			require.NoError(t, err)
+			require.Equal(t, tokenexchange.Scope{"read"}, w.tokenOf(got).Scope)
+		})
+	}
+}
+
 // RFC 7523 §3, R13: an assertion that is not good is invalid_grant, with a reason inside and without the assertion.
 func TestAssertions_NotGood(t *testing.T) {
 	minute := func(w *world, n int) int64 { return w.now.Add(time.Duration(n) * time.Minute).Unix() }

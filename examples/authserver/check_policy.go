@@ -21,6 +21,9 @@ func (w *world) checkPolicy() error {
 		if problem := w.unknownIn(r); problem != "" {
 			return fmt.Errorf("policy.rules[%d] (%s).%s", i, r.Name, problem)
 		}
+		if _, named := w.MayAct[r.Name]; r.ReplaceMayAct && !named {
+			return fmt.Errorf("policy.rules[%d] (%s).replace_may_act: may_act does not name this rule", i, r.Name)
+		}
 	}
 	for rule, p := range w.MayAct {
 		if !slices.ContainsFunc(policy.Rules, func(r tokenexchange.Rule) bool { return r.Name == rule }) {

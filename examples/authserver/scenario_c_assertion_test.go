@@ -65,6 +65,21 @@ func scenarioC03(t *testing.T) {
 		said := func() string { return partner(object{"scope": "orders.read orders.write"}) }
 		assert.Equal(t, "read", sc.bearer(t, portal, said()).opaque(t).text("scope"))
 		sc.bearer(t, portal, said(), "scope", "write").refused(t, tokenexchange.InvalidScope)
+		for _, scp := range []any{"orders.read orders.write", []any{"orders.write", "orders.read"}} {
+			assert.Equal(t, "read", sc.bearer(t, portal, partner(object{"scp": scp})).opaque(t).text("scope"), "%v", scp)
+			sc.bearer(t, portal, partner(object{"scp": scp}), "scope", "write").refused(t, tokenexchange.InvalidScope)
+		}
+		// Bob may hand on read and write, but what cannot be read is not an assertion without a scope.
+		for _, unreadable := range []any{[]any{"orders.read"}, 7, "orders.read ", "", json.RawMessage("null")} {
+			for _, name := range []string{"scope", "scp"} {
+				if name == "scp" && fmt.Sprint(unreadable) == "[orders.read]" {
+					continue // an array is how some issuers write it
+				}
+				a := sc.bearer(t, portal, partner(object{name: unreadable})).opaque(t)
+				assert.NotContains(t, a.body, "scope", "%s: %v", name, unreadable)
+				sc.bearer(t, portal, partner(object{name: unreadable}), "scope", "read").refused(t, tokenexchange.InvalidScope)
+			}
+		}
 	})
 	t.Run("by the client itself", func(t *testing.T) {
 		a := sc.bearer(t, robot, own("alice", object{"scope": "read write"}), "scope", "read").opaque(t)

@@ -220,9 +220,10 @@ func scenarioF11(t *testing.T) {
 				}
 				plain := sc.exchange(t, sc.service, about(sc.alice.AccessToken, urnAccess), requested(want), asking("read"))
 				m := sc.active(t, sc.bank, plain.token())
-				for _, member := range []string{"act", "act_as", "may_act"} {
+				for _, member := range []string{"act", "act_as"} {
 					assert.NotContains(t, m, member)
 				}
+				assert.Equal(t, with(names, object{"iss": sc.iss()}), m["may_act"], "no actor has acted, so it stays")
 				for _, stranger := range []string{"portal", "aggregates-api", "settings-api"} {
 					sc.inactive(t, sc.basic(stranger), first.token())
 				}
