@@ -1,4 +1,4 @@
-// Command quickstart starts an authorization server with token exchange on loopback, walks through eight exchanges as its
+// Command quickstart starts an authorization server with token exchange on loopback, walks through nine steps as its
 // clients would, over HTTP, and prints what was asked, what came back and what the audit trail says. It exits with 0
 // only if every answer, every issued token and every audit event is the expected one.
 //
@@ -47,7 +47,7 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps [
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
-		k.tokens[l.name] = issued{t.Value, t.Expires}
+		k.tokens[l.name] = issuedAs(t)
 	}
 	return k.take(ctx, out, steps)
 }
