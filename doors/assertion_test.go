@@ -85,28 +85,31 @@ func TestAssertions_OwnKey(t *testing.T) {
 // D06, D22: an assertion that states a scope never counts as one without: Subject.Scope does not
 // take the place of a scope that means nothing here or cannot be read.
 func TestAssertions_StatedScope(t *testing.T) {
+	type claims = map[string]any
+	read, all := tokenexchange.Scope{"read"}, tokenexchange.Scope{"read", "write"}
+	none := tokenexchange.Scope{}
 	for name, row := range map[string]struct {
-		claims map[string]any
-		scope  tokenexchange.Scope // granted of "read write"; nil: nothing
+		claims  claims
+		granted tokenexchange.Scope // of read and write
 	}{
-		"no scope":               {nil, tokenexchange.Scope{"read", "write"}},
-		"mapped":                 {map[string]any{"scope": "orders.read"}, tokenexchange.Scope{"read"}},
-		"mapped and not mapped":  {map[string]any{"scope": "orders.read write"}, tokenexchange.Scope{"read"}},
-		"not mapped":             {map[string]any{"scope": "read write"}, nil},
-		"empty":                  {map[string]any{"scope": ""}, nil},
-		"array":                  {map[string]any{"scope": []string{"orders.read"}}, nil},
-		"number":                 {map[string]any{"scope": 7}, nil},
-		"null":                   {map[string]any{"scope": json.RawMessage("null")}, nil},
-		"trailing blank":         {map[string]any{"scope": "orders.read "}, nil},
-		"scp, a string":          {map[string]any{"scp": "orders.read"}, tokenexchange.Scope{"read"}},
-		"scp, an array":          {map[string]any{"scp": []string{"orders.read", "write"}}, tokenexchange.Scope{"read"}},
-		"scp, not mapped":        {map[string]any{"scp": []string{"read", "write"}}, nil},
-		"scp, an empty array":    {map[string]any{"scp": []string{}}, nil},
-		"scp, a trailing blank":  {map[string]any{"scp": "orders.read "}, nil},
-		"scp, not only strings":  {map[string]any{"scp": []any{"orders.read", 7}}, nil},
-		"scp, a number":          {map[string]any{"scp": 7}, nil},
-		"scope before scp":       {map[string]any{"scope": "x", "scp": "orders.read"}, nil},
-		"a bad scope before scp": {map[string]any{"scope": 7, "scp": "orders.read"}, nil},
+		"no scope":               {claims{}, all},
+		"mapped":                 {claims{"scope": "orders.read"}, read},
+		"mapped and not mapped":  {claims{"scope": "orders.read write"}, read},
+		"not mapped":             {claims{"scope": "read write"}, none},
+		"empty":                  {claims{"scope": ""}, none},
+		"array":                  {claims{"scope": []string{"orders.read"}}, none},
+		"number":                 {claims{"scope": 7}, none},
+		"null":                   {claims{"scope": json.RawMessage("null")}, none},
+		"trailing blank":         {claims{"scope": "orders.read "}, none},
+		"scp, a string":          {claims{"scp": "orders.read"}, read},
+		"scp, an array":          {claims{"scp": []string{"orders.read", "write"}}, read},
+		"scp, not mapped":        {claims{"scp": []string{"read", "write"}}, none},
+		"scp, an empty array":    {claims{"scp": []string{}}, none},
+		"scp, a trailing blank":  {claims{"scp": "orders.read "}, none},
+		"scp, not only strings":  {claims{"scp": []any{"orders.read", 7}}, none},
+		"scp, a number":          {claims{"scp": 7}, none},
+		"scope before scp":       {claims{"scope": "x", "scp": "orders.read"}, none},
+		"a bad scope before scp": {claims{"scope": 7, "scp": "orders.read"}, none},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -114,25 +117,24 @@ func TestAssertions_StatedScope(t *testing.T) {
 			trust.Scopes = map[string]tokenexchange.Scope{"orders.read": {"read"}}
 			w.assertions.Verify = w.verifier(trust, w.assertionTrust(w.robot)).Verify
 			granted := tokenexchange.Scope{}
-			for i, wanted := range []string{"read", "write"} {
-				claims := maps.Clone(row.claims)
-				if claims == nil {
-					claims = map[string]any{}
-				}
-				claims["jti"] = fmt.Sprint("s-", i)
-				got, err := w.redeem("portal", bearer(w.assert(w.partner, partner, "p-1", claims), "scope", wanted))
+			for _, wanted := range all {
+				said := maps.Clone(row.claims)
+				said["jti"] = wanted
+				form := bearer(w.assert(w.partner, partner, "p-1", said), "scope", wanted)
+				got, err := w.redeem("portal", form)
 				if err != nil {
 					w.refused(err, tokenexchange.InvalidScope, "D21")
 					continue
 				}
 				granted = append(granted, w.tokenOf(got).Scope...)
 			}
-			require.Equal(t, append(tokenexchange.Scope{}, row.scope...), granted)
+			require.Equal(t, row.granted, granted)
 
 			// A client's own word about scope is dropped, whatever it is.
-			got, err := w.redeem("robot", bearer(w.assert(w.robot, "robot", "alice", row.claims), "scope", "read"))
+			form := bearer(w.assert(w.robot, "robot", "alice", row.claims), "scope", "read")
+			got, err := w.redeem("robot", form)
 			require.NoError(t, err)
-			require.Equal(t, tokenexchange.Scope{"read"}, w.tokenOf(got).Scope)
+			require.Equal(t, read, w.tokenOf(got).Scope)
 		})
 	}
 }

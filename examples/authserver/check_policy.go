@@ -22,7 +22,8 @@ func (w *world) checkPolicy() error {
 			return fmt.Errorf("policy.rules[%d] (%s).%s", i, r.Name, problem)
 		}
 		if _, named := w.MayAct[r.Name]; r.ReplaceMayAct && !named {
-			return fmt.Errorf("policy.rules[%d] (%s).replace_may_act: may_act does not name this rule", i, r.Name)
+			const problem = "replace_may_act: may_act does not name this rule"
+			return fmt.Errorf("policy.rules[%d] (%s).%s", i, r.Name, problem)
 		}
 	}
 	for rule, p := range w.MayAct {

@@ -223,7 +223,8 @@ func scenarioF11(t *testing.T) {
 				for _, member := range []string{"act", "act_as"} {
 					assert.NotContains(t, m, member)
 				}
-				assert.Equal(t, with(names, object{"iss": sc.iss()}), m["may_act"], "no actor has acted, so it stays")
+				stays := with(names, object{"iss": sc.iss()})
+				assert.Equal(t, stays, m["may_act"], "no actor has acted")
 				for _, stranger := range []string{"portal", "aggregates-api", "settings-api"} {
 					sc.inactive(t, sc.basic(stranger), first.token())
 				}

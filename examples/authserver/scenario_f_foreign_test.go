@@ -147,40 +147,46 @@ func rowU02(t *testing.T, p *partner, pinned bool) {
 	t.Run("an ID token under the name of a JWT", func(t *testing.T) {
 		p.exchange(t, portal, about(p.says(urnID, nil), urnJWT), asking("read")).opaque(t)
 	})
+	idMarks := []object{
+		{"nonce": "n"}, {"at_hash": "h"}, {"c_hash": "h"}, {"s_hash": "h"},
+		{"typ": "ID"}, {"token_use": "id"}, // as Keycloak and Cognito name it
+	}
 	t.Run("an ID token shows that it is one", func(t *testing.T) {
 		for _, declared := range []string{urnID, urnJWT} {
-			for _, mark := range []object{
-				{"nonce": "n"}, {"at_hash": "h"}, {"c_hash": "h"}, {"s_hash": "h"},
-				{"typ": "ID"}, {"token_use": "id"}, // as Keycloak and Cognito name it
-			} {
+			for _, mark := range idMarks {
 				token := p.says(urnID, with(object{"nonce": nil}, mark))
 				p.exchange(t, portal, about(token, declared), asking("read")).opaque(t)
 			}
 			for _, other := range []object{
-				{"nonce": nil}, {"nonce": nil, "azp": "portal"}, {"nonce": nil, "auth_time": p.clock.Now().Unix(), "acr": "1"},
+				{"nonce": nil}, {"nonce": nil, "azp": "portal"}, {"nonce": nil, "acr": "1"},
 				{"typ": "Bearer"}, {"typ": "Refresh"}, {"typ": "Logout"}, {"token_use": "access"},
-				{"scope": "orders.read"}, {"scope": ""}, {"scope": []any{"orders.read"}}, {"scope": 7},
+				{"scope": "orders.read"}, {"scope": ""}, {"scope": []any{}}, {"scope": 7},
 				{"scp": "orders.read"}, {"scp": []any{"orders.read"}}, {"scp": []any{}},
 			} {
-				p.exchange(t, portal, about(p.says(urnID, other), declared)).refused(t, tokenexchange.InvalidRequest, "R07")
+				a := p.exchange(t, portal, about(p.says(urnID, other), declared))
+				a.refused(t, tokenexchange.InvalidRequest, "R07")
 			}
 		}
 	})
 	t.Run("an issuer all of whose tokens have typ JWT", func(t *testing.T) {
-		plain := playPartner(t, pinned, changing("foreign_issuers", partnerIss, object{"types": object{urnJWT: "JWT"}}))
+		types := object{"types": object{urnJWT: "JWT"}}
+		plain := playPartner(t, pinned, changing("foreign_issuers", partnerIss, types))
 		portal := plain.basic("portal")
 		now := plain.clock.Now()
 		says := func(mark object) string {
-			return plain.keys.Sign("JWT", with(object{"iss": partnerIss, "sub": "ext-1", "aud": expected, "jti": "1",
+			return plain.keys.Sign("JWT", with(object{
+				"iss": partnerIss, "sub": "ext-1", "aud": expected, "jti": "1",
 				"scope": "orders.read", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}, mark))
 		}
-		plain.exchange(t, portal, about(says(nil), urnJWT), asking("read")).opaque(t)
-		plain.exchange(t, portal, about(says(object{"typ": "Bearer", "nonce": "n"}), urnJWT), asking("read")).opaque(t)
-		for _, mark := range []object{{"nonce": "n"}, {"at_hash": "h"}, {"c_hash": "h"}, {"s_hash": "h"}, {"typ": "ID"}, {"token_use": "id"}} {
-			for _, declared := range []string{urnJWT, urnID} {
-				plain.exchange(t, portal, about(says(mark), declared)).refused(t, tokenexchange.InvalidRequest, "R07")
-				withoutScope := says(with(mark, object{"scope": nil}))
-				plain.exchange(t, portal, about(withoutScope, declared)).refused(t, tokenexchange.InvalidRequest, "R07")
+		for _, access := range []object{nil, {"typ": "Bearer", "nonce": "n"}} {
+			plain.exchange(t, portal, about(says(access), urnJWT), asking("read")).opaque(t)
+		}
+		for _, mark := range idMarks {
+			for _, token := range []string{says(mark), says(with(mark, object{"scope": nil}))} {
+				for _, declared := range []string{urnJWT, urnID} {
+					a := plain.exchange(t, portal, about(token, declared))
+					a.refused(t, tokenexchange.InvalidRequest, "R07")
+				}
 			}
 		}
 	})
@@ -190,24 +196,38 @@ func rowU02(t *testing.T, p *partner, pinned bool) {
 		}
 		assert.Equal(t, []string{"read"}, omitted(nil).scope(), "orders.delete and profile mean nothing here")
 		assert.Equal(t, []string{"read", "write"}, omitted(object{"scope": "orders.all"}).scope())
-		for _, scp := range []any{"orders.read", []any{"orders.read"}, "orders.read orders.delete", []any{"profile", "orders.read"}} {
-			assert.Equal(t, []string{"read"}, omitted(object{"scope": nil, "scp": scp}).scope(), "%v", scp)
+		for _, scp := range []any{
+			"orders.read", []any{"orders.read"},
+			"orders.read orders.delete", []any{"x", "orders.read"},
+		} {
+			a := omitted(object{"scope": nil, "scp": scp})
+			assert.Equal(t, []string{"read"}, a.scope(), "%v", scp)
 		}
-		assert.Equal(t, []string{"read", "write"}, omitted(object{"scope": nil, "scp": []any{"orders.all"}}).scope())
+		both := omitted(object{"scope": nil, "scp": []any{"orders.all"}})
+		assert.Equal(t, []string{"read", "write"}, both.scope())
 		nothing := []object{ // unknown here, or not to be read as a scope
-			{"scope": "read write"}, {"scope": "read"}, {"scope": "orders.delete"}, {"scope": "ORDERS.READ"}, {"scope": nil},
-			{"scope": []any{"orders.read"}}, {"scope": []any{}}, {"scope": 7}, {"scope": true}, {"scope": object{"orders.read": true}},
-			{"scope": "orders.read "}, {"scope": " orders.read"}, {"scope": "orders.read  orders.all"}, {"scope": ""},
-			{"scope": json.RawMessage("null")},
-			{"scope": nil, "scp": "read"}, {"scope": nil, "scp": []any{"orders.delete"}}, {"scope": nil, "scp": "orders.read "},
-			{"scope": nil, "scp": []any{"orders.read", 7}}, {"scope": nil, "scp": []any{"orders.read "}}, {"scope": nil, "scp": 7},
-			{"scope": "orders.delete", "scp": "orders.all"}, {"scope": 7, "scp": "orders.all"}, // scp stands in for an absent scope only
+			{"scope": "read write"}, {"scope": "read"}, {"scope": "orders.delete"},
+			{"scope": "ORDERS.READ"}, {"scope": nil}, {"scope": ""},
+			{"scope": json.RawMessage("null")}, {"scope": 7}, {"scope": true},
+			{"scope": []any{"orders.read"}}, {"scope": []any{}},
+			{"scope": object{"orders.read": true}}, {"scope": "orders.read "},
+			{"scope": " orders.read"}, {"scope": "orders.read  orders.all"},
+			// scp stands in for an absent scope only.
+			{"scope": "orders.delete", "scp": "orders.all"}, {"scope": 7, "scp": "orders.all"},
+		}
+		for _, scp := range []any{
+			"read", []any{"orders.delete"}, "orders.read ", []any{"orders.read "},
+			[]any{"orders.read", 7}, 7,
+		} {
+			nothing = append(nothing, object{"scope": nil, "scp": scp})
 		}
 		for _, said := range nothing {
-			a := p.exchange(t, portal, about(p.says(urnJWT, said), urnJWT)).opaque(t)
+			token := p.says(urnJWT, said)
+			a := p.exchange(t, portal, about(token, urnJWT)).opaque(t)
 			assert.NotContains(t, a.body, "scope", "%v", said)
 			assert.NotContains(t, p.active(t, portal, a.token()), "scope")
-			p.exchange(t, portal, about(p.says(urnJWT, said), urnJWT), asking("read")).refused(t, tokenexchange.InvalidScope)
+			a = p.exchange(t, portal, about(token, urnJWT), asking("read"))
+			a.refused(t, tokenexchange.InvalidScope)
 		}
 		p.exchange(t, portal, about(p.says(urnJWT, nil), urnJWT), asking("write")).refused(t, tokenexchange.InvalidScope)
 		p.exchange(t, portal, about(p.says(urnJWT, nil), urnJWT), asking("orders.read")).refused(t, tokenexchange.InvalidScope)

@@ -401,8 +401,9 @@ func scenarioF07(t *testing.T) {
 		assert.NotContains(t, sc.active(t, sc.basic("portal"), tokens.AccessToken), "may_act")
 		assert.NotContains(t, sc.claims(t, tokens.JWT), "may_act")
 		assert.NotContains(t, sc.idClaims(t, tokens.IDToken, "portal"), "may_act")
-		a := sc.exchange(t, sc.basic("portal"), about(tokens.AccessToken, urnAccess), requested(urnJWT), asking("read")).jwt(t)
-		assert.NotContains(t, sc.claims(t, a.token()), "may_act", "a rule that the world does not name")
+		subject := about(tokens.AccessToken, urnAccess)
+		a := sc.exchange(t, sc.basic("portal"), subject, requested(urnJWT), asking("read")).jwt(t)
+		assert.NotContains(t, sc.claims(t, a.token()), "may_act", "by a rule without one")
 	})
 	t.Run("results of a rule", func(t *testing.T) {
 		sc := playBank(t)
@@ -410,23 +411,30 @@ func scenarioF07(t *testing.T) {
 			a := sc.exchange(t, sc.service, about(sc.alice.AccessToken, urnAccess), acting(sc.sam.AccessToken, urnAccess), requested(want), asking("read"))
 			assert.Equal(t, names, sc.seen(t, a)["may_act"], "the rule service-delegate")
 			a = sc.exchange(t, sc.service, about(sc.alice.AccessToken, urnAccess), requested(want), asking("read"))
-			assert.Equal(t, with(names, object{"iss": sc.iss()}), sc.seen(t, a)["may_act"], "that of the login, by no rule")
+			stays := with(names, object{"iss": sc.iss()})
+			assert.Equal(t, stays, sc.seen(t, a)["may_act"], "that of the login, by no rule")
 		}
 	})
 	other := object{"client_id": "portal", "sub": "ines"}
 	t.Run("the same one as before, whatever the world says of the rule", func(t *testing.T) {
 		sc := playBank(t, setting("may_act", object{"service-impersonate": other}))
 		stays := with(names, object{"iss": sc.iss()})
-		for kind, subject := range map[string]string{urnAccess: sc.alice.JWT, urnID: sc.alice.IDToken} {
+		ines := sc.logIn(t, "ines", "customer")
+		subjects := map[string]string{urnAccess: sc.alice.JWT, urnID: sc.alice.IDToken}
+		for kind, subject := range subjects {
 			for _, want := range all {
-				a := sc.exchange(t, sc.service, about(subject, kind), requested(want), asking("read"))
+				by := func(token, kind string, more ...[]string) reply {
+					more = append(more, about(token, kind), asking("read"))
+					return sc.exchange(t, sc.service, more...)
+				}
+				a := by(subject, kind, requested(want))
 				assert.Equal(t, stays, sc.seen(t, a)["may_act"])
-				a = sc.exchange(t, sc.service, about(a.token(), want), requested(want), asking("read"))
+				a = by(a.token(), want, requested(want))
 				assert.Equal(t, stays, sc.seen(t, a)["may_act"], "after two exchanges")
-				bySam := sc.exchange(t, sc.service, about(a.token(), want), acting(sc.sam.JWT, urnAccess), asking("read"))
-				assert.Equal(t, sc.bySam(), sc.seen(t, bySam.opaque(t))["act"], "it names sam still")
-				ines := sc.logIn(t, "ines", "customer").AccessToken
-				sc.exchange(t, sc.service, about(a.token(), want), acting(ines, urnAccess), asking("read")).refused(t, tokenexchange.InvalidRequest, "D08")
+				bySam := by(a.token(), want, acting(sc.sam.JWT, urnAccess)).opaque(t)
+				assert.Equal(t, sc.bySam(), sc.seen(t, bySam)["act"], "it names sam still")
+				byInes := by(a.token(), want, acting(ines.AccessToken, urnAccess))
+				byInes.refused(t, tokenexchange.InvalidRequest, "D08")
 			}
 		}
 	})
@@ -454,26 +462,31 @@ func scenarioF07(t *testing.T) {
 		alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
 		require.Contains(t, sc.active(t, portal, alice.AccessToken), "may_act")
 		stays := with(other, object{"iss": sc.iss()})
-
-		for mode, a := range map[string]reply{
-			"narrow":      sc.exchange(t, portal, about(alice.AccessToken, urnAccess), requested(urnJWT), asking("read")),
-			"impersonate": sc.exchange(t, portal, about(alice.AccessToken, urnAccess), requested(urnJWT), asking("openid offline_access read")),
+		for mode, scope := range map[string]string{
+			"narrow": "read", "impersonate": "openid offline_access read",
 		} {
+			subject := about(alice.AccessToken, urnAccess)
+			a := sc.exchange(t, portal, subject, requested(urnJWT), asking(scope))
 			assert.Equal(t, mode, a.jwt(t).event(t)["mode"])
 			assert.Equal(t, stays, sc.claims(t, a.token())["may_act"])
 			assert.Equal(t, stays, sc.active(t, portal, a.token())["may_act"])
 			if mode == "impersonate" {
-				assert.Equal(t, stays, sc.idClaims(t, a.text("id_token"), "portal")["may_act"], "the ID token beside it")
+				id := sc.idClaims(t, a.text("id_token"), "portal")
+				assert.Equal(t, stays, id["may_act"], "the ID token beside it")
 				again := sc.refresh(t, portal, a.text("refresh_token"))
-				assert.Equal(t, stays, sc.active(t, portal, again.token())["may_act"], "and what is refreshed")
+				assert.Equal(t, stays, sc.active(t, portal, again.token())["may_act"], "refreshed")
 			}
 			// greta has a role that reaches alice, but the token names ines alone.
-			greta := sc.logIn(t, "greta", "portal").AccessToken
-			sc.exchange(t, portal, about(a.token(), urnAccess), acting(greta, urnAccess), asking("read")).refused(t, tokenexchange.InvalidRequest, "D08")
-			sc.exchange(t, sc.basic("aggregates-api"), about(a.token(), urnAccess)).refused(t, tokenexchange.InvalidRequest, "D09")
-			sc.exchange(t, portal, about(a.token(), urnAccess), acting(ines.AccessToken, urnAccess), asking("read")).opaque(t)
+			made, read := about(a.token(), urnAccess), asking("read")
+			greta := acting(sc.logIn(t, "greta", "portal").AccessToken, urnAccess)
+			a = sc.exchange(t, portal, made, greta, read)
+			a.refused(t, tokenexchange.InvalidRequest, "D08")
+			a = sc.exchange(t, sc.basic("aggregates-api"), made)
+			a.refused(t, tokenexchange.InvalidRequest, "D09")
+			sc.exchange(t, portal, made, acting(ines.AccessToken, urnAccess), read).opaque(t)
 		}
-		a := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(ines.AccessToken, urnAccess), requested(urnJWT), asking("read"))
+		a := sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+			acting(ines.AccessToken, urnAccess), requested(urnJWT), asking("read"))
 		assert.Equal(t, "delegate", a.jwt(t).event(t)["mode"])
 		assert.NotContains(t, sc.claims(t, a.token()), "may_act", "ines acts now")
 		assert.NotContains(t, sc.active(t, portal, a.token()), "may_act")
@@ -482,7 +495,8 @@ func scenarioF07(t *testing.T) {
 		acts := play(t, silent, changing("clients", "portal", object{"may_act": object{"client_id": "aggregates-api"}}),
 			changing("rules", "aggregates-downstream", object{"may_act_client": true}))
 		alice = acts.logIn(t, "alice", "portal")
-		a = acts.exchange(t, acts.basic("aggregates-api"), about(alice.AccessToken, urnAccess), requested(urnJWT)).jwt(t)
+		a = acts.exchange(t, acts.basic("aggregates-api"), about(alice.AccessToken, urnAccess),
+			requested(urnJWT)).jwt(t)
 		assert.Equal(t, "client-as-actor", a.event(t)["mode"])
 		assert.Equal(t, object{"iss": acts.iss(), "sub": "aggregates-api", "client_id": "aggregates-api"}, acts.claims(t, a.token())["act"])
 		assert.NotContains(t, acts.claims(t, a.token()), "may_act")
@@ -493,7 +507,8 @@ func scenarioF07(t *testing.T) {
 			changing("clients", "customer", object{"may_act": object{"sub": 1}}),
 			setting("may_act", object{"service-delegate": object{}}),
 			setting("may_act", object{"no-such-rule": object{"sub": "sam"}}),
-			changing("rules", "service-impersonate", object{"replace_may_act": true}), // by what, the world does not say
+			// The world does not say by what.
+			changing("rules", "service-impersonate", object{"replace_may_act": true}),
 		} {
 			world := object{}
 			require.NoError(t, json.Unmarshal(demoWorld, &world))

@@ -34,7 +34,7 @@ type world struct {
 	Clients       []client         `json:"clients"`
 	Issuers       []foreignIssuer  `json:"foreign_issuers"`
 	Policy        json.RawMessage  `json:"policy"`   // {"rules": [...]}, read by tokenexchange.ParsePolicy
-	MayAct        map[string]party `json:"may_act"`  // by the name of a rule: who may act with what it grants, see sayMayAct
+	MayAct        map[string]party `json:"may_act"`  // by the name of a rule: who may act with what it grants
 	Logins        map[string]login `json:"logins"`   // what -demo logs in, by the name under which it prints the tokens
 	Embedded      embeddedTokens   `json:"embedded"` // tokens that JWT access tokens carry for a service behind the API, see doors.go
 }

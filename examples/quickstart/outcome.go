@@ -108,7 +108,8 @@ func readLineage(raw []byte, issued time.Time, names map[string]string) (string,
 		return "", fmt.Errorf("token: lineage: %w", err)
 	}
 	if age := issued.Sub(l.Begun); age < 0 || age > time.Minute {
-		return "", fmt.Errorf("token: expected a lineage that began with a login just now, got one that began at %s", l.Begun)
+		return "", fmt.Errorf(
+			"token: expected a lineage that began with a login just now, got one of %s", l.Begun)
 	}
 	l.Begun = time.Time{}
 	for i, origin := range l.From {

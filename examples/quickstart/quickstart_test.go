@@ -71,7 +71,7 @@ func TestEveryExpectationCounts(t *testing.T) {
 		"token":  func(s *step) *fields { return &s.token },
 		"audit":  func(s *step) *fields { return &s.audit },
 	}
-	n, title := make([]int, len(steps)), make([]string, len(steps)) // of the step that each exchange belongs to
+	n, title := make([]int, len(steps)), make([]string, len(steps)) // of the step of each exchange
 	for i, s := range steps {
 		n[i], title[i] = 1, s.title
 		if i > 0 {
@@ -87,7 +87,8 @@ func TestEveryExpectationCounts(t *testing.T) {
 		list := parts[part](&altered[i])
 		*list = alter(slices.Clone(*list))
 		err := run(t.Context(), io.Discard, rules, altered)
-		require.ErrorContains(t, err, fmt.Sprintf("step %d, %s: %s: expected ", n[i], title[i], part))
+		want := fmt.Sprintf("step %d, %s: %s: expected ", n[i], title[i], part)
+		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, ", got ")
 	}
 	for i := range steps {
@@ -161,7 +162,8 @@ func TestOutcomeChecks(t *testing.T) {
 		"future": {ID: "a", Issued: now.Add(time.Hour), Claims: []byte("{}")},
 		"no jti": {Issued: now, Claims: []byte("{}")},
 	} {
-		require.ErrorContains(t, o.readToken(tok, nil), "token: expected a jti and a new token", name)
+		err := o.readToken(tok, nil)
+		require.ErrorContains(t, err, "token: expected a jti and a new token", name)
 	}
 	for claim, want := range map[string]string{
 		`{"begun":1}`:    "token: expected a lineage that began with a login just now",
@@ -169,7 +171,8 @@ func TestOutcomeChecks(t *testing.T) {
 		`{"limit":true}`: "token: lineage: ",
 		`[]`:             "token: lineage: ",
 	} {
-		tok := tokenexchange.Token{ID: "a", Issued: now, Claims: []byte(`{"lineage":` + claim + `}`)}
+		claims := []byte(`{"lineage":` + claim + `}`)
+		tok := tokenexchange.Token{ID: "a", Issued: now, Claims: claims}
 		require.ErrorContains(t, o.readToken(tok, nil), want, claim)
 	}
 	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}

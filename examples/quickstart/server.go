@@ -156,7 +156,8 @@ func (s *server) isLive(_ context.Context, tok tokenexchange.Token) error {
 	}
 	for _, origin := range origins {
 		if !s.live[origin] {
-			return fmt.Errorf("%w: revoked, never issued, or made from such a token", tokenexchange.InvalidRequest)
+			return fmt.Errorf("%w: revoked, never issued, or made from such a token",
+				tokenexchange.InvalidRequest)
 		}
 	}
 	return nil

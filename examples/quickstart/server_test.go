@@ -70,7 +70,8 @@ func TestRevoked(t *testing.T) {
 
 	made := steps[0]
 	made.form = append(fields{{"subject_token", "<token 1>"}}, made.form[1:]...)
-	require.ErrorContains(t, k.take(t.Context(), io.Discard, []step{made}), "answer: expected status=200, got status=400")
+	err = k.take(t.Context(), io.Discard, []step{made})
+	require.ErrorContains(t, err, "answer: expected status=200, got status=400")
 	require.ErrorContains(t, events.since(2)[0].Err, "made from such a token")
 }
 

@@ -31,7 +31,8 @@ var steps = []step{
 		answer: granted("<token 1>", "300", "orders:read"),
 		token: fields{
 			{"sub", "alice"}, {"client_id", "webapp"}, {"aud", `"https://orders.example"`},
-			{"scope", "orders:read"}, {"exp", "iat+5m"}, {"act", "none"}, {"lineage", `{"from":[<alice's token>]}`},
+			{"scope", "orders:read"}, {"exp", "iat+5m"}, {"act", "none"},
+			{"lineage", `{"from":[<alice's token>]}`},
 		},
 		audit: audited("granted", "narrow", "webapp", "alice", "-", "-"),
 	},
@@ -63,7 +64,8 @@ var steps = []step{
 		token: fields{
 			{"sub", "alice"}, {"client_id", "ai-agent"}, {"aud", `"https://tickets.example"`},
 			{"scope", "tickets"}, {"exp", "iat+2m"}, {"act", byAgent},
-			{"lineage", `{"lent":true,"from":[<alice's token for bob>,<bob's token>,<token 2>,<ai-agent's token>]}`},
+			{"lineage", `{"lent":true,"from":[<alice's token for bob>,<bob's token>,<token 2>,` +
+				`<ai-agent's token>]}`},
 		},
 		audit: audited("granted", "tool", "ai-agent", "alice", "ai-agent", "act: ai-agent, before bob"),
 	},
@@ -125,7 +127,8 @@ var steps = []step{
 		audit:  audited("refused", "-", "webapp", "-", "-", "The parameter scope is repeated."),
 	},
 	{
-		title:  "REFUSED: bob with a narrowed copy of the token for carol; its may_act stays until an actor acts",
+		title: "REFUSED: bob with a narrowed copy of the token for carol; " +
+			"its may_act stays until an actor acts",
 		client: "webapp",
 		form: fields{
 			{"subject_token", "<alice's token for carol>"}, {"subject_token_type", accessToken},
@@ -133,8 +136,9 @@ var steps = []step{
 		},
 		answer: granted("<token 9>", "300", "orders:read"),
 		token: fields{
-			{"sub", "alice"}, {"client_id", "webapp"}, {"aud", `"helpdesk"`}, {"scope", "orders:read"},
-			{"exp", "iat+5m"}, {"act", "none"}, {"may_act", `{"iss":"https://as.example","sub":"carol"}`},
+			{"sub", "alice"}, {"client_id", "webapp"}, {"aud", `"helpdesk"`},
+			{"scope", "orders:read"}, {"exp", "iat+5m"}, {"act", "none"},
+			{"may_act", `{"iss":"https://as.example","sub":"carol"}`},
 			{"lineage", `{"from":[<alice's token for carol>]}`},
 		},
 		audit: audited("granted", "narrow", "webapp", "alice", "-", "-"),
@@ -146,8 +150,10 @@ var steps = []step{
 			{"actor_token", "<bob's token>"}, {"actor_token_type", accessToken},
 			{"audience", "https://orders.example"},
 		},
-		answer: refused("invalid_request", "The request is malformed, or a token in it is not acceptable."),
-		audit:  audited("refused", "-", "helpdesk", "alice", "bob", "D08: may_act does not name this actor and client"),
+		answer: refused("invalid_request",
+			"The request is malformed, or a token in it is not acceptable."),
+		audit: audited("refused", "-", "helpdesk", "alice", "bob",
+			"D08: may_act does not name this actor and client"),
 	},
 }
 
