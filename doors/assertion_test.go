@@ -82,6 +82,63 @@ func TestAssertions_OwnKey(t *testing.T) {
 	w.refused(err, tokenexchange.InvalidGrant, "D04")
 }
 
+// D06, D22: an assertion that states a scope never counts as one without: Subject.Scope does not
+// take the place of a scope that means nothing here or cannot be read.
+func TestAssertions_StatedScope(t *testing.T) {
+	type claims = map[string]any
+	read, all := tokenexchange.Scope{"read"}, tokenexchange.Scope{"read", "write"}
+	none := tokenexchange.Scope{}
+	for name, row := range map[string]struct {
+		claims  claims
+		granted tokenexchange.Scope // of read and write
+	}{
+		"no scope":               {claims{}, all},
+		"mapped":                 {claims{"scope": "orders.read"}, read},
+		"mapped and not mapped":  {claims{"scope": "orders.read write"}, read},
+		"not mapped":             {claims{"scope": "read write"}, none},
+		"empty":                  {claims{"scope": ""}, none},
+		"array":                  {claims{"scope": []string{"orders.read"}}, none},
+		"number":                 {claims{"scope": 7}, none},
+		"null":                   {claims{"scope": json.RawMessage("null")}, none},
+		"trailing blank":         {claims{"scope": "orders.read "}, none},
+		"scp, a string":          {claims{"scp": "orders.read"}, read},
+		"scp, an array":          {claims{"scp": []string{"orders.read", "write"}}, read},
+		"scp, not mapped":        {claims{"scp": []string{"read", "write"}}, none},
+		"scp, an empty array":    {claims{"scp": []string{}}, none},
+		"scp, a trailing blank":  {claims{"scp": "orders.read "}, none},
+		"scp, not only strings":  {claims{"scp": []any{"orders.read", 7}}, none},
+		"scp, a number":          {claims{"scp": 7}, none},
+		"scope before scp":       {claims{"scope": "x", "scp": "orders.read"}, none},
+		"a bad scope before scp": {claims{"scope": 7, "scp": "orders.read"}, none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			trust := w.assertionTrust(w.partner)
+			trust.Scopes = map[string]tokenexchange.Scope{"orders.read": {"read"}}
+			w.assertions.Verify = w.verifier(trust, w.assertionTrust(w.robot)).Verify
+			granted := tokenexchange.Scope{}
+			for _, wanted := range all {
+				said := maps.Clone(row.claims)
+				said["jti"] = wanted
+				form := bearer(w.assert(w.partner, partner, "p-1", said), "scope", wanted)
+				got, err := w.redeem("portal", form)
+				if err != nil {
+					w.refused(err, tokenexchange.InvalidScope, "D21")
+					continue
+				}
+				granted = append(granted, w.tokenOf(got).Scope...)
+			}
+			require.Equal(t, row.granted, granted)
+
+			// A client's own word about scope is dropped, whatever it is.
+			form := bearer(w.assert(w.robot, "robot", "alice", row.claims), "scope", "read")
+			got, err := w.redeem("robot", form)
+			require.NoError(t, err)
+			require.Equal(t, read, w.tokenOf(got).Scope)
+		})
+	}
+}
+
 // RFC 7523 §3, R13: an assertion that is not good is invalid_grant, with a reason inside and without the assertion.
 func TestAssertions_NotGood(t *testing.T) {
 	minute := func(w *world, n int) int64 { return w.now.Add(time.Duration(n) * time.Minute).Unix() }

@@ -142,7 +142,8 @@ func (s *server) addClaims(_ context.Context, d tokenexchange.Decision, claims m
 }
 
 // sayMayAct says who may act with a token that is about to be issued: what the world says for the client at a login, and
-// for the rule after an exchange. What the subject token said is never copied.
+// for the rule after an exchange. A may_act of the subject token stays with the new token until
+// an actor acts; sayMayAct is asked where none stays, or where the rule has replace_may_act.
 func (s *server) sayMayAct(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
 	named, there := s.mayAct[d.Rule]
 	if isOwnDoor(d.Facts.Subject.Token) {

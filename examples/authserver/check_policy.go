@@ -21,6 +21,10 @@ func (w *world) checkPolicy() error {
 		if problem := w.unknownIn(r); problem != "" {
 			return fmt.Errorf("policy.rules[%d] (%s).%s", i, r.Name, problem)
 		}
+		if _, named := w.MayAct[r.Name]; r.ReplaceMayAct && !named {
+			const problem = "replace_may_act: may_act does not name this rule"
+			return fmt.Errorf("policy.rules[%d] (%s).%s", i, r.Name, problem)
+		}
 	}
 	for rule, p := range w.MayAct {
 		if !slices.ContainsFunc(policy.Rules, func(r tokenexchange.Rule) bool { return r.Name == rule }) {

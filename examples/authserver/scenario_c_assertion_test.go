@@ -65,6 +65,27 @@ func scenarioC03(t *testing.T) {
 		said := func() string { return partner(object{"scope": "orders.read orders.write"}) }
 		assert.Equal(t, "read", sc.bearer(t, portal, said()).opaque(t).text("scope"))
 		sc.bearer(t, portal, said(), "scope", "write").refused(t, tokenexchange.InvalidScope)
+		for _, scp := range []any{
+			"orders.read orders.write", []any{"orders.write", "orders.read"},
+		} {
+			said := object{"scp": scp}
+			a := sc.bearer(t, portal, partner(said)).opaque(t)
+			assert.Equal(t, "read", a.text("scope"), "%v", scp)
+			a = sc.bearer(t, portal, partner(said), "scope", "write")
+			a.refused(t, tokenexchange.InvalidScope)
+		}
+		// Bob may hand on read and write, but an assertion whose scope cannot be read has a scope.
+		null := json.RawMessage("null")
+		for _, said := range []object{
+			{"scope": []any{"orders.read"}}, {"scope": 7}, {"scope": "orders.read "}, {"scope": ""},
+			{"scope": null}, {"scp": 7}, {"scp": "orders.read "}, {"scp": ""}, {"scp": []any{7}},
+			{"scp": null},
+		} {
+			a := sc.bearer(t, portal, partner(said)).opaque(t)
+			assert.NotContains(t, a.body, "scope", "%v", said)
+			a = sc.bearer(t, portal, partner(said), "scope", "read")
+			a.refused(t, tokenexchange.InvalidScope)
+		}
 	})
 	t.Run("by the client itself", func(t *testing.T) {
 		a := sc.bearer(t, robot, own("alice", object{"scope": "read write"}), "scope", "read").opaque(t)

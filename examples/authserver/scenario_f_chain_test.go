@@ -220,9 +220,11 @@ func scenarioF11(t *testing.T) {
 				}
 				plain := sc.exchange(t, sc.service, about(sc.alice.AccessToken, urnAccess), requested(want), asking("read"))
 				m := sc.active(t, sc.bank, plain.token())
-				for _, member := range []string{"act", "act_as", "may_act"} {
+				for _, member := range []string{"act", "act_as"} {
 					assert.NotContains(t, m, member)
 				}
+				stays := with(names, object{"iss": sc.iss()})
+				assert.Equal(t, stays, m["may_act"], "no actor has acted")
 				for _, stranger := range []string{"portal", "aggregates-api", "settings-api"} {
 					sc.inactive(t, sc.basic(stranger), first.token())
 				}

@@ -69,6 +69,8 @@ func (p *partner) says(kind string, changes object) string {
 	if kind == urnJWT {
 		typ = "at+jwt"
 		claims["jti"], claims["client_id"], claims["scope"] = "1", "their-app", "orders.read orders.delete profile"
+	} else {
+		claims["nonce"] = "n-1" // as their-app had asked for
 	}
 	return p.keys.Sign(typ, with(claims, changes))
 }
@@ -145,17 +147,87 @@ func rowU02(t *testing.T, p *partner, pinned bool) {
 	t.Run("an ID token under the name of a JWT", func(t *testing.T) {
 		p.exchange(t, portal, about(p.says(urnID, nil), urnJWT), asking("read")).opaque(t)
 	})
+	idMarks := []object{
+		{"nonce": "n"}, {"at_hash": "h"}, {"c_hash": "h"}, {"s_hash": "h"},
+		{"typ": "ID"}, {"token_use": "id"}, // as Keycloak and Cognito name it
+	}
+	t.Run("an ID token shows that it is one", func(t *testing.T) {
+		for _, declared := range []string{urnID, urnJWT} {
+			for _, mark := range idMarks {
+				token := p.says(urnID, with(object{"nonce": nil}, mark))
+				p.exchange(t, portal, about(token, declared), asking("read")).opaque(t)
+			}
+			for _, other := range []object{
+				{"nonce": nil}, {"nonce": nil, "azp": "portal"}, {"nonce": nil, "acr": "1"},
+				{"typ": "Bearer"}, {"typ": "Refresh"}, {"typ": "Logout"}, {"token_use": "access"},
+				{"scope": "orders.read"}, {"scope": ""}, {"scope": []any{}}, {"scope": 7},
+				{"scp": "orders.read"}, {"scp": []any{"orders.read"}}, {"scp": []any{}},
+			} {
+				a := p.exchange(t, portal, about(p.says(urnID, other), declared))
+				a.refused(t, tokenexchange.InvalidRequest, "R07")
+			}
+		}
+	})
+	t.Run("an issuer all of whose tokens have typ JWT", func(t *testing.T) {
+		types := object{"types": object{urnJWT: "JWT"}}
+		plain := playPartner(t, pinned, changing("foreign_issuers", partnerIss, types))
+		portal := plain.basic("portal")
+		now := plain.clock.Now()
+		says := func(mark object) string {
+			return plain.keys.Sign("JWT", with(object{
+				"iss": partnerIss, "sub": "ext-1", "aud": expected, "jti": "1",
+				"scope": "orders.read", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}, mark))
+		}
+		for _, access := range []object{nil, {"typ": "Bearer", "nonce": "n"}} {
+			plain.exchange(t, portal, about(says(access), urnJWT), asking("read")).opaque(t)
+		}
+		for _, mark := range idMarks {
+			for _, token := range []string{says(mark), says(with(mark, object{"scope": nil}))} {
+				for _, declared := range []string{urnJWT, urnID} {
+					a := plain.exchange(t, portal, about(token, declared))
+					a.refused(t, tokenexchange.InvalidRequest, "R07")
+				}
+			}
+		}
+	})
 	t.Run("scope counts through the mapping only", func(t *testing.T) {
 		omitted := func(change object) reply {
 			return p.exchange(t, portal, about(p.says(urnJWT, change), urnJWT)).opaque(t)
 		}
 		assert.Equal(t, []string{"read"}, omitted(nil).scope(), "orders.delete and profile mean nothing here")
 		assert.Equal(t, []string{"read", "write"}, omitted(object{"scope": "orders.all"}).scope())
-		for _, nothing := range []any{"read write", "read", "orders.delete", "ORDERS.READ", nil, []any{"orders.read"}, 7} {
-			a := p.exchange(t, portal, about(p.says(urnJWT, object{"scope": nothing}), urnJWT)).opaque(t)
-			assert.NotContains(t, a.body, "scope", "%v", nothing)
+		for _, scp := range []any{
+			"orders.read", []any{"orders.read"},
+			"orders.read orders.delete", []any{"x", "orders.read"},
+		} {
+			a := omitted(object{"scope": nil, "scp": scp})
+			assert.Equal(t, []string{"read"}, a.scope(), "%v", scp)
+		}
+		both := omitted(object{"scope": nil, "scp": []any{"orders.all"}})
+		assert.Equal(t, []string{"read", "write"}, both.scope())
+		nothing := []object{ // unknown here, or not to be read as a scope
+			{"scope": "read write"}, {"scope": "read"}, {"scope": "orders.delete"},
+			{"scope": "ORDERS.READ"}, {"scope": nil}, {"scope": ""},
+			{"scope": json.RawMessage("null")}, {"scope": 7}, {"scope": true},
+			{"scope": []any{"orders.read"}}, {"scope": []any{}},
+			{"scope": object{"orders.read": true}}, {"scope": "orders.read "},
+			{"scope": " orders.read"}, {"scope": "orders.read  orders.all"},
+			// scp stands in for an absent scope only.
+			{"scope": "orders.delete", "scp": "orders.all"}, {"scope": 7, "scp": "orders.all"},
+		}
+		for _, scp := range []any{
+			"read", []any{"orders.delete"}, "orders.read ", []any{"orders.read "},
+			[]any{"orders.read", 7}, 7,
+		} {
+			nothing = append(nothing, object{"scope": nil, "scp": scp})
+		}
+		for _, said := range nothing {
+			token := p.says(urnJWT, said)
+			a := p.exchange(t, portal, about(token, urnJWT)).opaque(t)
+			assert.NotContains(t, a.body, "scope", "%v", said)
 			assert.NotContains(t, p.active(t, portal, a.token()), "scope")
-			p.exchange(t, portal, about(p.says(urnJWT, object{"scope": nothing}), urnJWT), asking("read")).refused(t, tokenexchange.InvalidScope)
+			a = p.exchange(t, portal, about(token, urnJWT), asking("read"))
+			a.refused(t, tokenexchange.InvalidScope)
 		}
 		p.exchange(t, portal, about(p.says(urnJWT, nil), urnJWT), asking("write")).refused(t, tokenexchange.InvalidScope)
 		p.exchange(t, portal, about(p.says(urnJWT, nil), urnJWT), asking("orders.read")).refused(t, tokenexchange.InvalidScope)

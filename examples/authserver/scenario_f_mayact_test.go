@@ -272,12 +272,26 @@ func (sc *bankScene) decides(t *testing.T, mayAct string, granted bool, a reply)
 	m := sc.seen(t, a.opaque(t))
 	assert.Equal(t, "alice", m["sub"])
 	assert.Equal(t, "read", m["scope"])
-	assert.NotContains(t, m, "may_act", "never copied")
 	if a.sent.Has("actor_token") {
 		assert.Contains(t, m, "act", mayAct)
+		assert.NotContains(t, m, "may_act", "used up by the new actor: %s", mayAct)
 	} else {
 		assert.NotContains(t, m, "act", mayAct)
+		assert.Equal(t, sc.carried(t, mayAct), m["may_act"], mayAct)
 	}
+}
+
+// carried is what a may_act must read like in a token that is made without a new actor. The issuer
+// that it means is written where it names a sub; nothing else in it changes.
+func (sc *scene) carried(t *testing.T, mayAct string) object {
+	t.Helper()
+	m := object{}
+	require.NoError(t, json.Unmarshal([]byte(mayAct), &m))
+	_, namesSub := m["sub"]
+	if _, namesIss := m["iss"]; namesSub && !namesIss {
+		m["iss"] = sc.iss()
+	}
+	return m
 }
 
 // scenarioF02: without an actor token it is impersonation, with one it is delegation.
@@ -361,9 +375,11 @@ func scenarioF02(t *testing.T) {
 	})
 }
 
-// scenarioF07: the world says which may_act new tokens carry; an exchange never copies one.
+// scenarioF07: may_act stays with the token until an actor acts. The world says which may_act a
+// login gets, and which one the results of a rule get where none stays.
 func scenarioF07(t *testing.T) {
 	names := object{"client_id": "service", "sub": "sam"}
+	all := []string{urnAccess, urnJWT, urnID}
 
 	t.Run("tokens of a client", func(t *testing.T) {
 		sc := playBank(t)
@@ -385,21 +401,48 @@ func scenarioF07(t *testing.T) {
 		assert.NotContains(t, sc.active(t, sc.basic("portal"), tokens.AccessToken), "may_act")
 		assert.NotContains(t, sc.claims(t, tokens.JWT), "may_act")
 		assert.NotContains(t, sc.idClaims(t, tokens.IDToken, "portal"), "may_act")
+		subject := about(tokens.AccessToken, urnAccess)
+		a := sc.exchange(t, sc.basic("portal"), subject, requested(urnJWT), asking("read")).jwt(t)
+		assert.NotContains(t, sc.claims(t, a.token()), "may_act", "by a rule without one")
 	})
 	t.Run("results of a rule", func(t *testing.T) {
 		sc := playBank(t)
-		for _, want := range []string{urnAccess, urnJWT, urnID} {
+		for _, want := range all {
 			a := sc.exchange(t, sc.service, about(sc.alice.AccessToken, urnAccess), acting(sc.sam.AccessToken, urnAccess), requested(want), asking("read"))
 			assert.Equal(t, names, sc.seen(t, a)["may_act"], "the rule service-delegate")
 			a = sc.exchange(t, sc.service, about(sc.alice.AccessToken, urnAccess), requested(want), asking("read"))
-			assert.NotContains(t, sc.seen(t, a), "may_act", "no other rule")
+			stays := with(names, object{"iss": sc.iss()})
+			assert.Equal(t, stays, sc.seen(t, a)["may_act"], "that of the login, by no rule")
+		}
+	})
+	other := object{"client_id": "portal", "sub": "ines"}
+	t.Run("the same one as before, whatever the world says of the rule", func(t *testing.T) {
+		sc := playBank(t, setting("may_act", object{"service-impersonate": other}))
+		stays := with(names, object{"iss": sc.iss()})
+		ines := sc.logIn(t, "ines", "customer")
+		subjects := map[string]string{urnAccess: sc.alice.JWT, urnID: sc.alice.IDToken}
+		for kind, subject := range subjects {
+			for _, want := range all {
+				by := func(token, kind string, more ...[]string) reply {
+					more = append(more, about(token, kind), asking("read"))
+					return sc.exchange(t, sc.service, more...)
+				}
+				a := by(subject, kind, requested(want))
+				assert.Equal(t, stays, sc.seen(t, a)["may_act"])
+				a = by(a.token(), want, requested(want))
+				assert.Equal(t, stays, sc.seen(t, a)["may_act"], "after two exchanges")
+				bySam := by(a.token(), want, acting(sc.sam.JWT, urnAccess)).opaque(t)
+				assert.Equal(t, sc.bySam(), sc.seen(t, bySam)["act"], "it names sam still")
+				byInes := by(a.token(), want, acting(ines.AccessToken, urnAccess))
+				byInes.refused(t, tokenexchange.InvalidRequest, "D08")
+			}
 		}
 	})
 	t.Run("another one than before", func(t *testing.T) {
-		other := object{"client_id": "portal", "sub": "ines"}
-		sc := playBank(t, setting("may_act", object{"service-impersonate": other}))
+		sc := playBank(t, setting("may_act", object{"service-impersonate": other}),
+			changing("rules", "service-impersonate", object{"replace_may_act": true}))
 		for kind, subject := range map[string]string{urnAccess: sc.alice.JWT, urnID: sc.alice.IDToken} {
-			for _, want := range []string{urnAccess, urnJWT, urnID} {
+			for _, want := range all {
 				a := sc.exchange(t, sc.service, about(subject, kind), requested(want), asking("read"))
 				assert.Equal(t, other, sc.seen(t, a)["may_act"])
 				a = sc.exchange(t, sc.service, about(subject, kind), acting(sc.sam.JWT, urnAccess), requested(want), asking("read"))
@@ -411,29 +454,49 @@ func scenarioF07(t *testing.T) {
 		sc.exchange(t, sc.service, about(a.token(), urnAccess), asking("read")).refused(t, tokenexchange.InvalidRequest)
 		sc.exchange(t, sc.service, about(a.token(), urnAccess), acting(sc.sam.JWT, urnAccess), asking("read")).refused(t, tokenexchange.InvalidRequest)
 	})
-	t.Run("never copied, whatever the mode", func(t *testing.T) {
+	t.Run("until an actor acts, whatever the mode", func(t *testing.T) {
 		sc := play(t, silent, changing("clients", "portal", object{"may_act": object{"client_id": "portal", "sub": "ines"}}),
 			changing("rules", "aggregates-downstream", object{"may_act_client": true}),
 			changing("rules", "portal-own", object{"may_act_client": true}))
 		portal := sc.basic("portal")
 		alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
 		require.Contains(t, sc.active(t, portal, alice.AccessToken), "may_act")
-
-		for mode, a := range map[string]reply{
-			"narrow":      sc.exchange(t, portal, about(alice.AccessToken, urnAccess), requested(urnJWT), asking("read")),
-			"impersonate": sc.exchange(t, portal, about(alice.AccessToken, urnAccess), requested(urnJWT), asking("openid read")),
-			"delegate":    sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(ines.AccessToken, urnAccess), requested(urnJWT), asking("read")),
+		stays := with(other, object{"iss": sc.iss()})
+		for mode, scope := range map[string]string{
+			"narrow": "read", "impersonate": "openid offline_access read",
 		} {
+			subject := about(alice.AccessToken, urnAccess)
+			a := sc.exchange(t, portal, subject, requested(urnJWT), asking(scope))
 			assert.Equal(t, mode, a.jwt(t).event(t)["mode"])
-			assert.NotContains(t, sc.claims(t, a.token()), "may_act")
-			assert.NotContains(t, sc.active(t, portal, a.token()), "may_act")
+			assert.Equal(t, stays, sc.claims(t, a.token())["may_act"])
+			assert.Equal(t, stays, sc.active(t, portal, a.token())["may_act"])
+			if mode == "impersonate" {
+				id := sc.idClaims(t, a.text("id_token"), "portal")
+				assert.Equal(t, stays, id["may_act"], "the ID token beside it")
+				again := sc.refresh(t, portal, a.text("refresh_token"))
+				assert.Equal(t, stays, sc.active(t, portal, again.token())["may_act"], "refreshed")
+			}
+			// greta has a role that reaches alice, but the token names ines alone.
+			made, read := about(a.token(), urnAccess), asking("read")
+			greta := acting(sc.logIn(t, "greta", "portal").AccessToken, urnAccess)
+			a = sc.exchange(t, portal, made, greta, read)
+			a.refused(t, tokenexchange.InvalidRequest, "D08")
+			a = sc.exchange(t, sc.basic("aggregates-api"), made)
+			a.refused(t, tokenexchange.InvalidRequest, "D09")
+			sc.exchange(t, portal, made, acting(ines.AccessToken, urnAccess), read).opaque(t)
 		}
+		a := sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+			acting(ines.AccessToken, urnAccess), requested(urnJWT), asking("read"))
+		assert.Equal(t, "delegate", a.jwt(t).event(t)["mode"])
+		assert.NotContains(t, sc.claims(t, a.token()), "may_act", "ines acts now")
+		assert.NotContains(t, sc.active(t, portal, a.token()), "may_act")
 		sc.exchange(t, sc.basic("aggregates-api"), about(alice.AccessToken, urnAccess)).refused(t, tokenexchange.InvalidRequest, "D09")
 
 		acts := play(t, silent, changing("clients", "portal", object{"may_act": object{"client_id": "aggregates-api"}}),
 			changing("rules", "aggregates-downstream", object{"may_act_client": true}))
 		alice = acts.logIn(t, "alice", "portal")
-		a := acts.exchange(t, acts.basic("aggregates-api"), about(alice.AccessToken, urnAccess), requested(urnJWT)).jwt(t)
+		a = acts.exchange(t, acts.basic("aggregates-api"), about(alice.AccessToken, urnAccess),
+			requested(urnJWT)).jwt(t)
 		assert.Equal(t, "client-as-actor", a.event(t)["mode"])
 		assert.Equal(t, object{"iss": acts.iss(), "sub": "aggregates-api", "client_id": "aggregates-api"}, acts.claims(t, a.token())["act"])
 		assert.NotContains(t, acts.claims(t, a.token()), "may_act")
@@ -444,6 +507,8 @@ func scenarioF07(t *testing.T) {
 			changing("clients", "customer", object{"may_act": object{"sub": 1}}),
 			setting("may_act", object{"service-delegate": object{}}),
 			setting("may_act", object{"no-such-rule": object{"sub": "sam"}}),
+			// The world does not say by what.
+			changing("rules", "service-impersonate", object{"replace_may_act": true}),
 		} {
 			world := object{}
 			require.NoError(t, json.Unmarshal(demoWorld, &world))

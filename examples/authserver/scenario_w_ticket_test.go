@@ -41,6 +41,7 @@ func scenarioW01(t *testing.T) {
 			"iss": sc.iss(), "sub": "alice", "aud": "helpdesk", "azp": "helpdesk", "client_id": "helpdesk", "scope": "read write",
 			"may_act": object{"iss": sc.iss(), "sub": "ines", "client_id": "helpdesk"},
 			"iat":     date(0), "nbf": date(0), "exp": date(3 * time.Minute),
+			"lineage": object{}, // it began with a name, not with a login
 		}, claims)
 	})
 	t.Run("on record", func(t *testing.T) {

@@ -1,6 +1,7 @@
-// Command quickstart starts an authorization server with token exchange on loopback, walks through eight exchanges as its
-// clients would, over HTTP, and prints what was asked, what came back and what the audit trail says. It exits with 0
-// only if every answer, every issued token and every audit event is the expected one.
+// Command quickstart starts an authorization server with token exchange on loopback, walks through
+// nine steps as its clients would, over HTTP, and prints what was asked, what came back and what
+// the audit trail says. It exits with 0 only if every answer, every issued token and every audit
+// event is the expected one.
 //
 // What a host writes is in server.go and policy.go. What a host has already is in world.go. The rest is the other side:
 // the clients and the APIs.
@@ -47,7 +48,7 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps [
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
-		k.tokens[l.name] = issued{t.Value, t.Expires}
+		k.tokens[l.name] = issuedAs(t)
 	}
 	return k.take(ctx, out, steps)
 }

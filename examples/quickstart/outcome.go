@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ func (o *outcome) readAnswer(resp *http.Response, body []byte, name string) erro
 
 // readToken reads what a verified token says. What is new in every token is checked, but is not among the fields: jti,
 // and the dates apart from the time between them. iss needs no more checking: it is by iss that the keys were chosen.
-func (o *outcome) readToken(tok tokenexchange.Token) error {
+// names are those of the tokens that it may have been made from, by origin.
+func (o *outcome) readToken(tok tokenexchange.Token, names map[string]string) error {
 	claims := map[string]json.RawMessage{}
 	if err := json.Unmarshal(tok.Claims, &claims); err != nil {
 		return err
@@ -78,6 +80,13 @@ func (o *outcome) readToken(tok tokenexchange.Token) error {
 		}
 		members[name] = text
 	}
+	if raw, there := claims["lineage"]; there {
+		text, err := readLineage(raw, tok.Issued, names)
+		if err != nil {
+			return err
+		}
+		members["lineage"] = text
+	}
 	lifetime := tok.Expires.Sub(tok.Issued).String()
 	if strings.HasSuffix(lifetime, "m0s") {
 		lifetime = strings.TrimSuffix(lifetime, "0s")
@@ -86,9 +95,28 @@ func (o *outcome) readToken(tok tokenexchange.Token) error {
 	for _, name := range []string{"iss", "iat", "jti"} {
 		delete(members, name)
 	}
-	o.token = inOrder(members, "sub", "client_id", "aud", "scope", "exp", "act")
-	o.issued.expires, o.jti = tok.Expires, tok.ID
+	o.token = inOrder(members, "sub", "client_id", "aud", "scope", "exp", "act", "may_act")
+	o.issued.expires, o.issued.origin, o.jti = tok.Expires, tok.Origin(), tok.ID
 	return nil
+}
+
+// readLineage shows the claim lineage with the tokens that it lists by name. The time at which it
+// began is checked, but is not shown. A token without a name stays as it is, which no step expects.
+func readLineage(raw []byte, issued time.Time, names map[string]string) (string, error) {
+	var l tokenexchange.Lineage
+	if err := json.Unmarshal(raw, &l); err != nil {
+		return "", fmt.Errorf("token: lineage: %w", err)
+	}
+	if age := issued.Sub(l.Begun); age < 0 || age > time.Minute {
+		return "", fmt.Errorf(
+			"token: expected a lineage that began with a login just now, got one of %s", l.Begun)
+	}
+	l.Begun = time.Time{}
+	for i, origin := range l.From {
+		l.From[i] = cmp.Or(names[origin], origin)
+	}
+	text, err := json.Marshal(l)
+	return strings.NewReplacer(`"\u003c`, "<", `\u003e"`, ">").Replace(string(text)), err
 }
 
 // readAudit expects one event. Its detail is who acts, or why the exchange was refused, which no client is told.

@@ -17,18 +17,18 @@ func printHeader(w io.Writer) {
 	fmt.Fprintf(w, `%s listens on loopback. Each step shows what a client sends, the answer, and what the API that
 the new token is for has verified and reads in it. Tokens are shown by name, and dates as durations. Every form
 also has grant_type=urn:ietf:params:oauth:grant-type:token-exchange.
-
 `, issuer)
 }
 
 func printStep(w io.Writer, n int, s step, o outcome) {
-	fmt.Fprintf(w, "%d. %s\n", n, s.title)
+	if s.title != "" {
+		fmt.Fprintf(w, "\n%d. %s\n", n, s.title)
+	}
 	printFields(w, s.client, s.form, "actor_token", "audience")
 	printFields(w, o.answer[0].value, o.answer[1:])
 	if len(o.token) > 0 {
 		printFields(w, "token", o.token)
 	}
-	fmt.Fprintln(w)
 }
 
 // printFields prints name=value behind a label, as many on a line as fit. The first of each name in breaks begins a line.
@@ -60,7 +60,7 @@ func printFields(w io.Writer, label string, list fields, breaks ...string) {
 
 // printAudit prints one line for each event, in columns.
 func printAudit(w io.Writer, entries []fields) {
-	fmt.Fprintln(w, "The audit trail has one event for each step, and says why:")
+	fmt.Fprintln(w, "\nThe audit trail has one event for each exchange, and says why:")
 	var names fields
 	for _, f := range entries[0] {
 		names = append(names, field{f.name, strings.ToUpper(f.name)})

@@ -58,7 +58,7 @@ func TestTranscript(t *testing.T) {
 
 	require.NotContains(t, first.String(), "eyJ", "a token is printed")
 	lines := strings.Split(first.String(), "\n")
-	require.Less(t, len(lines), 75)
+	require.Less(t, len(lines), 95)
 	for _, line := range lines {
 		require.LessOrEqual(t, utf8.RuneCountInString(line), 112, line)
 	}
@@ -71,13 +71,24 @@ func TestEveryExpectationCounts(t *testing.T) {
 		"token":  func(s *step) *fields { return &s.token },
 		"audit":  func(s *step) *fields { return &s.audit },
 	}
+	n, title := make([]int, len(steps)), make([]string, len(steps)) // of the step of each exchange
+	for i, s := range steps {
+		n[i], title[i] = 1, s.title
+		if i > 0 {
+			n[i] = n[i-1] + 1
+		}
+		if s.title == "" {
+			n[i], title[i] = n[i-1], title[i-1]
+		}
+	}
 	stops := func(i int, part string, alter func(fields) fields) {
 		t.Helper()
 		altered := slices.Clone(steps)
 		list := parts[part](&altered[i])
 		*list = alter(slices.Clone(*list))
 		err := run(t.Context(), io.Discard, rules, altered)
-		require.ErrorContains(t, err, fmt.Sprintf("step %d, %s: %s: expected ", i+1, steps[i].title, part))
+		want := fmt.Sprintf("step %d, %s: %s: expected ", n[i], title[i], part)
+		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, ", got ")
 	}
 	for i := range steps {
@@ -151,7 +162,18 @@ func TestOutcomeChecks(t *testing.T) {
 		"future": {ID: "a", Issued: now.Add(time.Hour), Claims: []byte("{}")},
 		"no jti": {Issued: now, Claims: []byte("{}")},
 	} {
-		require.ErrorContains(t, o.readToken(tok), "token: expected a jti and a new token", name)
+		err := o.readToken(tok, nil)
+		require.ErrorContains(t, err, "token: expected a jti and a new token", name)
+	}
+	for claim, want := range map[string]string{
+		`{"begun":1}`:    "token: expected a lineage that began with a login just now",
+		`{"lent":true}`:  "token: expected a lineage that began with a login just now",
+		`{"limit":true}`: "token: lineage: ",
+		`[]`:             "token: lineage: ",
+	} {
+		claims := []byte(`{"lineage":` + claim + `}`)
+		tok := tokenexchange.Token{ID: "a", Issued: now, Claims: claims}
+		require.ErrorContains(t, o.readToken(tok, nil), want, claim)
 	}
 	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}
 	require.ErrorContains(t, o.readAnswer(resp, []byte("{}"), ""), "expected Cache-Control no-store")

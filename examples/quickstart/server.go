@@ -28,7 +28,7 @@ type server struct {
 	signer  tokenexchange.JWTIssuer
 
 	mu   sync.Mutex
-	live map[string]bool // by jti: the tokens that were issued and not revoked
+	live map[string]bool // by Token.Origin: the tokens that were issued and not revoked
 }
 
 // client is a registered client. Its secret is kept as a hash, which needs no salt since the secret is random.
@@ -136,18 +136,29 @@ func (s *server) setLive(jti string, good bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if good {
-		s.live[jti] = true
+		s.live[originOf(jti)] = true
 	} else {
-		delete(s.live, jti)
+		delete(s.live, originOf(jti))
 	}
 }
 
-// isLive is asked about every token of ours, once its signature and dates have been found good.
+// originOf is how the lineage of other tokens names a token of ours.
+func originOf(jti string) string { return tokenexchange.Token{Issuer: issuer, ID: jti}.Origin() }
+
+// isLive is asked about every token of ours, once its signature and dates have been found good. It
+// asks about all tokens that this one was made from too, so that revoking a token ends them all.
 func (s *server) isLive(_ context.Context, tok tokenexchange.Token) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.live[tok.ID] {
-		return fmt.Errorf("%w: revoked, or never issued", tokenexchange.InvalidRequest)
+	origins := []string{tok.Origin()}
+	if tok.Lineage != nil {
+		origins = append(origins, tok.Lineage.From...)
+	}
+	for _, origin := range origins {
+		if !s.live[origin] {
+			return fmt.Errorf("%w: revoked, never issued, or made from such a token",
+				tokenexchange.InvalidRequest)
+		}
 	}
 	return nil
 }

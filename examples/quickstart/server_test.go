@@ -22,7 +22,7 @@ func webapp(t *testing.T, s *server, secrets map[string]string, audit tokenexcha
 	t.Cleanup(func() { require.NoError(t, shutdown()) })
 	token, err := s.logIn(t.Context(), logins[0])
 	require.NoError(t, err)
-	tokens := map[string]issued{logins[0].name: {token.Value, token.Expires}}
+	tokens := map[string]issued{logins[0].name: issuedAs(token)}
 	return &walk{base: base, secrets: secrets, tokens: tokens, trail: events}, token
 }
 
@@ -66,7 +66,13 @@ func TestRevoked(t *testing.T) {
 	s.setLive(token.ID, false)
 	err := k.take(t.Context(), io.Discard, steps[:1])
 	require.ErrorContains(t, err, "answer: expected status=200, got status=400")
-	require.ErrorContains(t, events.since(1)[0].Err, "revoked, or never issued")
+	require.ErrorContains(t, events.since(1)[0].Err, "revoked, never issued")
+
+	made := steps[0]
+	made.form = append(fields{{"subject_token", "<token 1>"}}, made.form[1:]...)
+	err = k.take(t.Context(), io.Discard, []step{made})
+	require.ErrorContains(t, err, "answer: expected status=200, got status=400")
+	require.ErrorContains(t, events.since(2)[0].Err, "made from such a token")
 }
 
 func TestInactive(t *testing.T) {
@@ -104,7 +110,7 @@ func TestNoAuditNoToken(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
 	require.NotContains(t, string(body), "eyJ")
-	require.Equal(t, map[string]bool{token.ID: true}, s.live, "only the login is left")
+	require.Equal(t, map[string]bool{originOf(token.ID): true}, s.live, "only the login is left")
 }
 
 func TestClientAuthentication(t *testing.T) {

@@ -4,7 +4,7 @@ import "github.com/go-tokenexchange/tokenexchange"
 
 // step is one exchange: what a client asks, and everything that must come of it.
 type step struct {
-	title  string
+	title  string // empty: one exchange more of the step before
 	client string
 	form   fields // tokens by name; <token N> is what step N brought
 	answer fields
@@ -32,6 +32,7 @@ var steps = []step{
 		token: fields{
 			{"sub", "alice"}, {"client_id", "webapp"}, {"aud", `"https://orders.example"`},
 			{"scope", "orders:read"}, {"exp", "iat+5m"}, {"act", "none"},
+			{"lineage", `{"from":[<alice's token>]}`},
 		},
 		audit: audited("granted", "narrow", "webapp", "alice", "-", "-"),
 	},
@@ -47,6 +48,7 @@ var steps = []step{
 		token: fields{
 			{"sub", "alice"}, {"client_id", "helpdesk"}, {"aud", `["https://orders.example","https://ai-agent.example"]`},
 			{"scope", "orders:read tickets"}, {"exp", "iat+10m"}, {"act", byBob},
+			{"lineage", `{"lent":true,"from":[<alice's token for bob>,<bob's token>]}`},
 		},
 		audit: audited("granted", "support", "helpdesk", "alice", "bob", "act: bob"),
 	},
@@ -62,6 +64,8 @@ var steps = []step{
 		token: fields{
 			{"sub", "alice"}, {"client_id", "ai-agent"}, {"aud", `"https://tickets.example"`},
 			{"scope", "tickets"}, {"exp", "iat+2m"}, {"act", byAgent},
+			{"lineage", `{"lent":true,"from":[<alice's token for bob>,<bob's token>,<token 2>,` +
+				`<ai-agent's token>]}`},
 		},
 		audit: audited("granted", "tool", "ai-agent", "alice", "ai-agent", "act: ai-agent, before bob"),
 	},
@@ -76,6 +80,7 @@ var steps = []step{
 		token: fields{
 			{"sub", "alice"}, {"client_id", "gateway"}, {"aud", `"https://ledger.example"`},
 			{"scope", "orders:read"}, {"exp", "iat+1m"}, {"act", "none"},
+			{"lineage", `{"lent":true,"from":[<alice's token>]}`},
 		},
 		audit: audited("granted", "legacy", "gateway", "alice", "-", "-"),
 	},
@@ -120,6 +125,35 @@ var steps = []step{
 		},
 		answer: refused("invalid_request", "The parameter scope is repeated."),
 		audit:  audited("refused", "-", "webapp", "-", "-", "The parameter scope is repeated."),
+	},
+	{
+		title: "REFUSED: bob with a narrowed copy of the token for carol; " +
+			"its may_act stays until an actor acts",
+		client: "webapp",
+		form: fields{
+			{"subject_token", "<alice's token for carol>"}, {"subject_token_type", accessToken},
+			{"audience", "helpdesk"}, {"scope", "orders:read"},
+		},
+		answer: granted("<token 9>", "300", "orders:read"),
+		token: fields{
+			{"sub", "alice"}, {"client_id", "webapp"}, {"aud", `"helpdesk"`},
+			{"scope", "orders:read"}, {"exp", "iat+5m"}, {"act", "none"},
+			{"may_act", `{"iss":"https://as.example","sub":"carol"}`},
+			{"lineage", `{"from":[<alice's token for carol>]}`},
+		},
+		audit: audited("granted", "narrow", "webapp", "alice", "-", "-"),
+	},
+	{
+		client: "helpdesk",
+		form: fields{
+			{"subject_token", "<token 9>"}, {"subject_token_type", accessToken},
+			{"actor_token", "<bob's token>"}, {"actor_token_type", accessToken},
+			{"audience", "https://orders.example"},
+		},
+		answer: refused("invalid_request",
+			"The request is malformed, or a token in it is not acceptable."),
+		audit: audited("refused", "-", "helpdesk", "alice", "bob",
+			"D08: may_act does not name this actor and client"),
 	},
 }
 

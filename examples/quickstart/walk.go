@@ -27,6 +27,11 @@ type walk struct {
 type issued struct {
 	value   string
 	expires time.Time
+	origin  string // its name in the lineage of tokens that are made from it
+}
+
+func issuedAs(t tokenexchange.IssuedToken) issued {
+	return issued{t.Value, t.Expires, originOf(t.ID)}
 }
 
 // take takes all steps, prints each, and stops at the first that has another outcome than it should.
@@ -34,17 +39,23 @@ func (k *walk) take(ctx context.Context, out io.Writer, steps []step) error {
 	w := bufio.NewWriter(out)
 	printHeader(w)
 	var entries []fields
-	for i, s := range steps {
-		name := fmt.Sprintf("<token %d>", i+1)
+	n, title := 0, ""
+	for _, s := range steps {
+		if s.title != "" {
+			n, title = n+1, s.title
+		}
+		name := fmt.Sprintf("<token %d>", n)
 		o, err := k.exchange(ctx, s, name)
 		if err == nil {
-			printStep(w, i+1, s, o)
+			printStep(w, n, s, o)
 			err = errors.Join(w.Flush(), o.check(s))
 		}
 		if err != nil {
-			return fmt.Errorf("step %d, %s: %w", i+1, s.title, err)
+			return fmt.Errorf("step %d, %s: %w", n, title, err)
 		}
-		k.tokens[name] = o.issued
+		if o.issued.value != "" {
+			k.tokens[name] = o.issued
+		}
 		entries = append(entries, o.audit)
 	}
 	printAudit(w, entries)
@@ -81,11 +92,20 @@ func (k *walk) exchange(ctx context.Context, s step, name string) (o outcome, er
 		if err != nil {
 			return o, fmt.Errorf("%s refuses the token: %w", api, err)
 		}
-		if err := o.readToken(tok); err != nil {
+		if err := o.readToken(tok, k.names()); err != nil {
 			return o, err
 		}
 	}
 	return o, nil
+}
+
+// names are the names of tokens, by the origin that a lineage lists.
+func (k *walk) names() map[string]string {
+	names := map[string]string{}
+	for name, t := range k.tokens {
+		names[t.origin] = name
+	}
+	return names
 }
 
 // post is one client. It shares nothing with the others, not even a connection.
