@@ -1,14 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -92,11 +89,4 @@ func (s *server) loginEndpoint() http.Handler {
 func (s *server) knownUser(name string) string {
 	u, _ := s.directory.user(name)
 	return u.ID
-}
-
-// checkPassword reports whether the password is that of a user who may take part. A stranger costs as much time as anybody.
-func (d *directory) checkPassword(id, password string) bool {
-	u, known := d.user(id)
-	err := bcrypt.CompareHashAndPassword([]byte(cmp.Or(u.PasswordHash, d.stranger)), []byte(password))
-	return err == nil && known && u.PasswordHash != "" && u.Status.enabled() && len(password) <= longestSecret
 }
