@@ -306,3 +306,50 @@ func TestUnauthenticated_KeepsNothing(t *testing.T) {
 		}
 	}
 }
+
+// Headers and bodies beyond any use are refused before they have been read to their end.
+func TestUnauthenticated_Limits(t *testing.T) {
+	sc := play(t)
+	for _, name := range []string{"Cookie", "Authorization", "X-Other"} {
+		for size, status := range map[int]int{48 << 10: 200, 80 << 10: 431} {
+			req, err := http.NewRequest(http.MethodGet, sc.url+pathJWKS, nil)
+			require.NoError(t, err)
+			req.Header.Set(name, strings.Repeat("x", size))
+			resp, err := sc.http.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, status, resp.StatusCode, "%s of %d bytes", name, size)
+		}
+	}
+	for path, most := range map[string]int64{pathAuthorize: longestAuthorization,
+		pathLogin: longestForm, pathConsent: longestForm,
+		pathToken: maxForm, pathIntrospect: maxForm, pathRevoke: maxForm} {
+		body := &countedReader{}
+		req, err := http.NewRequest(http.MethodPost, sc.url+path, body)
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Origin", sc.url)
+		resp, err := sc.http.Do(req)
+		if err == nil { // an error: the server has closed the connection during the body
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, http.StatusBadRequest, resp.StatusCode, path)
+		}
+		sc.http.CloseIdleConnections()
+		buffers := int64(16 << 20) // of the connection
+		require.Less(t, body.sent.Load(), most+buffers, path)
+	}
+}
+
+// countedReader is a body of 64 megabytes that counts how much has been read of it.
+type countedReader struct{ sent atomic.Int64 }
+
+func (r *countedReader) Read(p []byte) (int, error) {
+	if r.sent.Load() >= 64<<20 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = 'x'
+	}
+	r.sent.Add(int64(len(p)))
+	return len(p), nil
+}
