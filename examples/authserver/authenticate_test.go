@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/doors"
 )
 
 // basic sends client_credentials with an Authorization header.
@@ -190,4 +192,47 @@ func TestAuthenticationFailure(t *testing.T) {
 	a := r.post(pathToken, form("grant_type", "client_credentials", "client_assertion_type", jwtBearer, "client_assertion", word))
 	require.Equal(t, http.StatusInternalServerError, a.status)
 	require.Equal(t, "server_error", a.code())
+}
+
+// Two Authorization headers in one request are invalid_request at every endpoint that reads one,
+// whatever their values: a proxy and the server could each read another of them.
+func TestTwoAuthorizationHeaders(t *testing.T) {
+	r := start(t, demo(t))
+	end := r.login("alice", "portal")
+	portal := credentials("portal", "portal-demo-secret")
+	service := credentials("service", "service-demo-secret")
+	bearer := "Bearer " + end.AccessToken
+	pairs := [][]string{{portal, portal}, {portal, service}, {portal, "Basic x"},
+		{"Basic x", portal}, {portal, ""}, {"", portal}, {portal, bearer}, {bearer, portal},
+		{bearer, bearer}, {"", ""}, {portal, portal, portal}}
+	for _, row := range []struct {
+		method, path string
+		fields       url.Values
+	}{
+		{"POST", pathToken, form("grant_type", grantCode, "code", "x")},
+		{"POST", pathToken, form("grant_type", grantRefresh, "refresh_token", end.RefreshToken)},
+		{"POST", pathToken, form("grant_type", grantClient)},
+		{"POST", pathToken, form("grant_type", doors.GrantJWTBearer, "assertion", "x")},
+		{"POST", pathToken, form("grant_type", "x")},
+		{"POST", pathToken, form("grant_type", tokenexchange.GrantType,
+			"subject_token", end.AccessToken, "subject_token_type", urnAccess)},
+		{"POST", pathIntrospect, form("token", end.AccessToken)},
+		{"POST", pathRevoke, form("token", end.AccessToken)},
+		{"GET", "/api/users", nil},
+		{"GET", "/api/delegations", nil},
+		{"DELETE", "/api/delegations/x", nil},
+	} {
+		for _, headers := range pairs {
+			body := strings.NewReader(row.fields.Encode())
+			req, err := http.NewRequest(row.method, r.url+row.path, body)
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			req.Header["Authorization"] = headers
+			a := r.do(req)
+			which := fmt.Sprintf("%s %v %q", row.path, row.fields, headers)
+			require.Equal(t, http.StatusBadRequest, a.status, which)
+			require.Equal(t, "invalid_request", a.code(), which)
+		}
+	}
+	require.Equal(t, true, r.introspect("portal", end.AccessToken)["active"], "nothing was revoked")
 }

@@ -37,11 +37,12 @@ const responseCode = "code"
 
 var allResponseTypes = []string{responseCode, responseTicket, responseIDTicket}
 
-// longestAuthorization is how long an authorization request may be. It is kept while somebody logs in.
+// longestAuthorization is how many bytes an authorization request may have, form-encoded. The forms
+// of login and consent carry it.
 const longestAuthorization = 16 << 10
 
 // authorization is a request to the authorization endpoint that has been read (RFC 6749 §4.1.1, OpenID Connect Core
-// §3.1.2.1). It survives encoding/json, so that it can wait in the store while somebody logs in.
+// §3.1.2.1). It survives encoding/json, as a part of the record of a code.
 type authorization struct {
 	Client       string
 	RedirectURI  string
@@ -58,6 +59,8 @@ type authorization struct {
 	RequestedSubject string // whom a ticket is asked for
 	ActFor           string // whom act_as names; empty: nobody
 	Reason           string // why, see reason.go
+
+	sent string // all of the request, form-encoded; not in the record of a code
 }
 
 // actsFor is whom the tokens would be about, if that is somebody else than who has logged in.
@@ -72,13 +75,8 @@ func (s *server) authorizationEndpoint() http.Handler {
 			s.showError(w, r, err)
 			return
 		}
-		a, err := s.readDestination(form)
-		if err != nil {
-			s.showError(w, r, err)
-			return
-		}
-		if err := s.readAuthorization(a, form); err != nil {
-			s.respondError(w, r, a, err)
+		a, ok := s.readRequest(w, r, form)
+		if !ok {
 			return
 		}
 		session, err := s.currentSession(r)
@@ -93,6 +91,21 @@ func (s *server) authorizationEndpoint() http.Handler {
 			s.authorize(w, r, a, session)
 		}
 	})
+}
+
+// readRequest reads an authorization request. On an error it writes the response, and ok is false.
+func (s *server) readRequest(w http.ResponseWriter, r *http.Request, form url.Values) (
+	a *authorization, ok bool) {
+	a, err := s.readDestination(form)
+	if err != nil {
+		s.showError(w, r, err)
+		return nil, false
+	}
+	if err := s.readAuthorization(a, form); err != nil {
+		s.respondError(w, r, a, err)
+		return nil, false
+	}
+	return a, true
 }
 
 // authorizationForm reads the parameters from where the method has them.
@@ -124,8 +137,14 @@ func (s *server) readDestination(form url.Values) (*authorization, error) {
 			return nil, refuse(name + " is missing or repeated")
 		}
 	}
+	sent := form.Encode()
+	if len(sent) > longestAuthorization {
+		return nil, refuse(fmt.Sprintf("the request has %d bytes, and may have %d",
+			len(sent), longestAuthorization))
+	}
 	c, known := s.directory.client(form.Get("client_id"))
-	a := &authorization{Client: c.ID, RedirectURI: form.Get("redirect_uri"), ResponseType: ordered(form.Get("response_type")), MaxAge: -1}
+	a := &authorization{Client: c.ID, RedirectURI: form.Get("redirect_uri"),
+		ResponseType: ordered(form.Get("response_type")), MaxAge: -1, sent: sent}
 	if !known || !c.Status.enabled() || !slices.ContainsFunc(c.RedirectURIs, a.goesTo) {
 		return nil, refuse("an unknown client, a disabled one, or a redirect URI of somebody else")
 	}

@@ -23,15 +23,11 @@ const (
 // showConsent asks. The form is bound to the session in which it is shown, so nobody agrees for somebody else. For whom tokens
 // would act is said by the name that the client has sent: whether such a user exists is not to be seen here.
 func (s *server) showConsent(w http.ResponseWriter, r *http.Request, a *authorization, session tokenexchange.Token) {
-	value, err := s.park(r.Context(), formConsent, session.ID, a)
-	if err != nil {
-		s.showError(w, r, err)
-		return
-	}
 	c, _ := s.directory.client(a.Client)
 	scope := slices.DeleteFunc(slices.Clone(a.Request.Scope), func(token string) bool { return token == "openid" })
 	s.show(w, r, "consent", http.StatusOK, formAction(a.RedirectURI), map[string]any{
-		"Action": pathConsent, "Transaction": value, "Client": c.title(), "User": session.Subject, "ActsFor": a.actsFor(), "Scope": scope,
+		"Action": pathConsent, "Transaction": s.seal(formConsent, session.ID, a),
+		"Client": c.title(), "User": session.Subject, "ActsFor": a.actsFor(), "Scope": scope,
 		"Offline": slices.Contains(scope, "offline_access"),
 	})
 }
@@ -39,18 +35,16 @@ func (s *server) showConsent(w http.ResponseWriter, r *http.Request, a *authoriz
 // consentEndpoint takes the answer. It is worth something once, in the session in which the question was asked.
 func (s *server) consentEndpoint() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, longestAuthorization)
-		if err := r.ParseForm(); err != nil {
-			s.showError(w, r, refuse("the form cannot be read"))
-			return
-		}
 		session, err := s.currentSession(r)
 		if err != nil {
 			s.showError(w, r, err)
 			return
 		}
-		a, err := s.resume(r.Context(), formConsent, session.ID, r.PostForm.Get("transaction"))
-		if err != nil {
+		f, a, ok := s.readForm(w, r, formConsent, session.ID)
+		if !ok {
+			return
+		}
+		if err := s.spend(r.Context(), formConsent, f); err != nil {
 			s.showError(w, r, err)
 			return
 		}

@@ -19,7 +19,7 @@ type directory struct {
 	clients map[string]client
 	order   []string // ids of users, as in the world
 
-	stranger string // a hash to compare with where there is no user
+	passwords, secrets hashes // of users, and of clients
 }
 
 // account is somebody at another issuer.
@@ -29,14 +29,12 @@ type account struct{ issuer, subject string }
 // anyway.
 func newDirectory(w *world) (*directory, error) {
 	d := &directory{users: map[string]user{}, clients: map[string]client{}}
-	dearest := bcrypt.MinCost
+	var passwords, secrets []string
 	for _, u := range w.Users {
 		if err := hashed(&u.Password, &u.PasswordHash); err != nil {
 			return nil, fmt.Errorf("password of %s: %w", u.ID, err)
 		}
-		if cost, err := bcrypt.Cost([]byte(u.PasswordHash)); err == nil {
-			dearest = max(dearest, cost)
-		}
+		passwords = append(passwords, u.PasswordHash)
 		d.users[u.ID] = u
 		d.order = append(d.order, u.ID)
 	}
@@ -44,10 +42,14 @@ func newDirectory(w *world) (*directory, error) {
 		if err := hashed(&c.Secret, &c.SecretHash); err != nil {
 			return nil, fmt.Errorf("secret of %s: %w", c.ID, err)
 		}
+		secrets = append(secrets, c.SecretHash)
 		d.clients[c.ID] = c
 	}
-	hash, err := bcrypt.GenerateFromPassword([]byte("nobody"), dearest)
-	d.stranger = string(hash)
+	var err error
+	if d.passwords, err = newHashes(passwords); err != nil {
+		return nil, err
+	}
+	d.secrets, err = newHashes(secrets)
 	return d, err
 }
 

@@ -120,6 +120,7 @@ func (s *server) serve(ctx context.Context, l net.Listener, ready func() error) 
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelError),
 	}
 	served := make(chan error, 1)

@@ -50,6 +50,8 @@ type server struct {
 	assertions *doors.Assertions
 	actAs      doors.ActAs
 	embedded   *doors.Embedded
+
+	forms sealer
 }
 
 // options are what a world does not say. The zero value of each is good, but for Issuer where the world names none.
@@ -89,6 +91,9 @@ func newServer(w *world, o options) (*server, error) {
 	}
 	var err error
 	if s.directory, err = newDirectory(w); err != nil {
+		return nil, err
+	}
+	if s.forms, err = newSealer(); err != nil {
 		return nil, err
 	}
 	if err := s.embed(w, o); err != nil {
