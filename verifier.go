@@ -313,9 +313,9 @@ func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string
 		return "R08: a security event or logout token"
 	case t.Type == TypeIDToken && (p.hasScope || p.kind.isOther()):
 		return "R07: an ID token with scope, or one that calls itself another kind"
-	case t.Type == TypeIDToken && !s.provesIDToken(m) && !p.kind.isID() && (s.Foreign || !p.hasAZP):
+	case t.Type == TypeIDToken && isGeneric(m.Type) && !p.kind.isID() && (s.Foreign || !p.hasAZP):
 		return "R07: none of nonce, at_hash, c_hash and s_hash, which would show that this is an ID token"
-	case t.Type != TypeIDToken && !s.provesIDToken(m) && p.kind.isID():
+	case t.Type != TypeIDToken && isGeneric(m.Type) && p.kind.isID():
 		return "R07: an ID token, which is declared as a token of another type"
 	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" && !slices.Contains(t.Audience, t.ClientID):
 		return "R07: an ID token that is not for its client is a token of another kind"
@@ -345,12 +345,8 @@ func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string
 	return ""
 }
 
-// provesIDToken reports whether the header typ by itself tells ID tokens from all other tokens of the issuer. "JWT" does
-// not: many issuers write it into every token.
-func (s *trusted) provesIDToken(m *jose.Message) bool {
-	typ := typKey(m.Type)
-	return s.types[typ] == TypeIDToken && typ != typJWT && typ != ""
-}
+// isGeneric reports whether a header typ tells no kinds of tokens apart: many issuers write "JWT" into every token.
+func isGeneric(typ string) bool { return typ == "" || typKey(typ) == typJWT }
 
 // translate replaces what a foreign token says by what it means here. A scope that cannot be read grants nothing, just
 // as one without a mapping does; a client's own word about scope and login is dropped.
