@@ -24,14 +24,22 @@ type delegation struct {
 	Tokens   int                 `json:"tokens"` // how many live ones there are
 }
 
+// endedDelegation is what a user has ended, until they allow it again or log in anew.
+type endedDelegation struct {
+	ID     string    `json:"id"`
+	Actor  *delegate `json:"actor,omitempty"`
+	Client delegate  `json:"client"`
+	Ended  time.Time `json:"ended"`
+}
+
 // delegate is somebody who may do something, by the name under which people know them.
 type delegate struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }
 
-// delegations are GET /api/delegations and DELETE /api/delegations/{id}: who acts for the user whose token it is, and the
-// end of that. It takes the user's own token: somebody who acts for them could otherwise end what others do, and see
+// delegations are GET /api/delegations, DELETE /api/delegations/{id} and DELETE /api/delegations/ended/{id}: who acts for
+// the user whose token it is, the end of that, and the end of the end. It takes the user's own token: somebody who acts for them could otherwise end what others do, and see
 // it, or go on unnoticed by hiding what they do themselves.
 func (s *server) delegations(w *world, next func(http.ResponseWriter, *http.Request, tokenexchange.Identity)) http.Handler {
 	api := resourceserver.API{Issuer: s.issuer, Audience: []string{w.Management.Audience}, Verify: s.verifyActive, RefuseActors: true,
@@ -60,15 +68,30 @@ func (s *server) listDelegations(w http.ResponseWriter, r *http.Request, user to
 	for _, d := range found {
 		shown := delegation{ID: d.ID, Client: s.delegate(d.Client), Audience: d.Audience, Scope: append(tokenexchange.Scope{}, d.Scope...),
 			Since: d.Since, Until: d.Until, Tokens: len(d.Tokens)}
-		if d.Actor != nil {
-			actor := s.delegate(d.Actor.Subject)
-			shown.Actor = &actor
-		}
+		shown.Actor = s.actor(d.Actor)
 		list = append(list, shown)
+	}
+	over, err := s.tokens.EndedDelegations(r.Context(), user)
+	if err != nil {
+		s.failed(w, r, err)
+		return
+	}
+	ended := []endedDelegation{}
+	for _, d := range over {
+		ended = append(ended, endedDelegation{d.ID, s.actor(d.Actor), s.delegate(d.Client), d.Ended})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]any{"delegations": list})
+	_ = json.NewEncoder(w).Encode(map[string]any{"delegations": list, "ended": ended})
+}
+
+// actor names the outermost actor of a chain; nil if there is none.
+func (s *server) actor(chain *tokenexchange.Actor) *delegate {
+	if chain == nil {
+		return nil
+	}
+	named := s.delegate(chain.Subject)
+	return &named
 }
 
 // endDelegation makes every token of it inactive, whoever has it by now.
@@ -81,6 +104,20 @@ func (s *server) endDelegation(w http.ResponseWriter, r *http.Request, user toke
 		s.failed(w, r, err)
 	default:
 		s.log.InfoContext(r.Context(), "delegation ended", slog.String("user", user.ID), slog.String("delegation", id))
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// allowDelegation lets a party that the user has shut out begin again. Tokens from before stay inactive.
+func (s *server) allowDelegation(w http.ResponseWriter, r *http.Request, user tokenexchange.Identity) {
+	id := r.PathValue("id")
+	switch err := s.tokens.AllowDelegation(r.Context(), user, id); {
+	case errors.Is(err, tokenstore.ErrUnknown):
+		http.Error(w, "There is no such ended delegation.", http.StatusNotFound)
+	case err != nil:
+		s.failed(w, r, err)
+	default:
+		s.log.InfoContext(r.Context(), "delegation allowed", slog.String("user", user.ID), slog.String("delegation", id))
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,6 +59,7 @@ func (sc *scene) delegations(t *testing.T, token string) []object {
 func scenarioC07(t *testing.T) {
 	t.Run("who, through which client, since when, what and where", c07Shown)
 	t.Run("ended, three hops deep", c07Ended)
+	t.Run("it stays ended, and is allowed again by its name", c07Allowed)
 	t.Run("ended while it is exchanged", c07AmongExchanges)
 	t.Run("any token that it was made from", c07Parents)
 	t.Run("only by the user themselves", c07Refused)
@@ -142,6 +144,9 @@ func c07Ended(t *testing.T) {
 	act().refused(t, tokenexchange.InvalidRequest, "revoked")
 	assert.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, "/api/delegations/"+list[0]["id"].(string), own).status, "only once")
 	ines = sc.logIn(t, "ines", "portal")
+	act().refused(t, tokenexchange.InvalidRequest, "the user ended this delegation")
+	sc.wait(time.Second)
+	alice = sc.logIn(t, "alice", "portal")
 	act().opaque(t)
 }
 
@@ -190,6 +195,53 @@ func c07AmongExchanges(t *testing.T) {
 		sc.inactive(t, sc.basic("aggregates-api"), token)
 	}
 	assert.Empty(t, sc.delegations(t, own))
+}
+
+// c07Allowed: what a user has ended is not begun again over a detour, before the user logs in anew or allows it.
+func c07Allowed(t *testing.T) {
+	sc := play(t)
+	portal := sc.basic("portal")
+	own := sc.logIn(t, "alice", "account").AccessToken
+	alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
+	ways := map[string][]string{
+		"the same token":            about(alice.AccessToken, urnAccess),
+		"a JWT of the same login":   about(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), requested(urnJWT)).jwt(t).token(), urnJWT),
+		"narrowed":                  about(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"scope", "read"}).opaque(t).token(), urnAccess),
+		"the ID token of the login": about(alice.IDToken, urnID),
+		"the name":                  about("alice", urnUserID),
+	}
+	all := func(t *testing.T, granted ...string) {
+		t.Helper()
+		for way, subject := range ways {
+			a := sc.exchange(t, portal, subject, acting(ines.AccessToken, urnAccess), []string{"scope", "read"})
+			if slices.Contains(granted, way) {
+				require.Equal(t, http.StatusOK, a.status, "%s: %v", way, a.logged)
+			} else {
+				a.refused(t, tokenexchange.InvalidRequest, "the user ended this delegation")
+			}
+		}
+	}
+	everything := slices.Collect(maps.Keys(ways))
+	all(t, everything...)
+	require.Equal(t, http.StatusNoContent, sc.ask(t, http.MethodDelete, "/api/delegations/"+sc.delegations(t, own)[0]["id"].(string), own).status)
+	require.Empty(t, sc.delegations(t, own), "of the same party through the same client, all have ended")
+	all(t)
+
+	sc.wait(time.Second)
+	anew := sc.logIn(t, "alice", "portal")
+	ways["a later login"] = about(anew.AccessToken, urnAccess)
+	all(t, "a later login")
+
+	ended := sc.ask(t, http.MethodGet, "/api/delegations", own).body["ended"].([]any)
+	require.Len(t, ended, 1)
+	shown := ended[0].(object)
+	assert.Equal(t, "ines", inside(shown, "actor", "id"))
+	assert.Equal(t, "portal", inside(shown, "client", "id"))
+	path := "/api/delegations/ended/" + shown["id"].(string)
+	require.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, path, sc.logIn(t, "bob", "account").AccessToken).status)
+	require.Equal(t, http.StatusNoContent, sc.ask(t, http.MethodDelete, path, own).status)
+	require.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, path, own).status)
+	all(t, append(everything, "a later login")...)
 }
 
 // c07Parents: revoking any token that others were made from ends those, and its own end by time does not.

@@ -129,6 +129,7 @@ func (s *server) routes(w *world) (http.Handler, error) {
 	if w.Management.Delegations != "" {
 		mux.Handle("GET /api/delegations", s.delegations(w, s.listDelegations))
 		mux.Handle("DELETE /api/delegations/{id}", s.delegations(w, s.endDelegation))
+		mux.Handle("DELETE /api/delegations/ended/{id}", s.delegations(w, s.allowDelegation))
 	}
 	return mux, nil
 }
