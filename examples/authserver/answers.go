@@ -20,13 +20,12 @@ func refuse(reason string) error { return fmt.Errorf("%w: %s", tokenexchange.Inv
 func (s *server) ResolveSubject(_ context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
 	id, kind := tok.Subject, tok.Kind
 	_, isClient := s.directory.client(tok.Subject)
-	_, byClient := s.directory.client(tok.Issuer)
 	switch {
 	case tok.Issuer == s.issuer && tok.Type == "" && isClient:
 		kind = tokenexchange.KindClient
 	case tok.Issuer == s.issuer && tok.Type == "":
 		kind = tokenexchange.KindUser
-	case tok.Issuer != s.issuer && !byClient:
+	case tok.Issuer != s.issuer && !tok.ByClient:
 		id, kind = s.links[account{tok.Issuer, tok.Subject}], tokenexchange.KindUser
 	}
 	switch kind {
@@ -114,7 +113,7 @@ func nobodyNew(_ context.Context, f tokenexchange.Facts) error {
 		return nil
 	case f.Actor == nil && tok.Issuer == f.Issuer && tok.ClientID == f.Client.ID:
 		return nil
-	case f.Actor == nil && tok.Issuer != f.Issuer && tok.Issuer != f.Client.ID && f.Subject.Issuer == f.Issuer:
+	case f.Actor == nil && tok.Issuer != f.Issuer && !tok.ByClient && f.Subject.Issuer == f.Issuer:
 		return nil // the user has linked the account, and a rule names client and issuer
 	case f.Actor != nil && f.Actor.Token.Type == "" && f.Actor.Kind == tokenexchange.KindClient:
 		return nil // no actor token: the current actor of a chain that the policy lets be carried on
