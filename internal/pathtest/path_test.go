@@ -1,0 +1,184 @@
+package pathtest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	tx "github.com/go-tokenexchange/tokenexchange"
+)
+
+// walkSeed walks the path of one seed.
+func walkSeed(seed uint64) (*walk, error) {
+	w := newWorld(seed)
+	wk := &walk{world: w, plan: w.plan(), counts: map[pair]int{}, attacked: map[string]int{}}
+	rules := w.policyFor(wk.plan)
+	if err := w.setRules(rules); err != nil {
+		return wk, err
+	}
+	for _, s := range wk.steps {
+		if s.rule.Name == "" { // a refresh: under the rule of its grant
+			continue
+		}
+		s.rule = w.rules[s.rule.Name]
+	}
+	err := wk.run()
+	if view := (viewError{}); errors.As(err, &view) && wk.broken == nil {
+		wk.broken, err = &violation{clause: "view", text: view.Error()}, nil
+	}
+	return wk, err
+}
+
+// tally is what all paths together have come to.
+type tally struct {
+	sync.Mutex
+	paths, granted int
+	counts         map[pair]int
+	attacked       map[string]int
+	broken         map[string]int
+	ways           map[string]int
+	shortest       map[string]*walk // by clause
+	seeds          map[string]uint64
+	failures       []string
+}
+
+func (t *tally) add(seed uint64, wk *walk, err error) {
+	t.Lock()
+	defer t.Unlock()
+	t.paths++
+	t.granted += wk.granted
+	for p, n := range wk.counts {
+		t.counts[p] += n
+	}
+	for a, n := range wk.attacked {
+		t.attacked[a] += n
+	}
+	if err != nil {
+		t.failures = append(t.failures, fmt.Sprintf("seed %d: %v", seed, err))
+	}
+	if v := wk.broken; v != nil {
+		t.broken[v.clause]++
+		t.ways[v.clause+": "+v.kinds]++
+		if old := t.shortest[v.clause]; old == nil || v.hops < old.broken.hops || v.hops == old.broken.hops && seed < t.seeds[v.clause] {
+			t.shortest[v.clause], t.seeds[v.clause] = wk, seed
+		}
+	}
+}
+
+const (
+	pathsInCI   = 60000
+	leastHops   = 100000
+	leastOfPair = 500
+)
+
+// TestPath is the path property (I13): whatever is granted on a path, no token gives more than any token before it
+// allowed. TOKENEXCHANGE_PATHS is how many paths to walk, TOKENEXCHANGE_PATH is the seed of one to show.
+func TestPath(t *testing.T) {
+	if seed, err := strconv.ParseUint(os.Getenv("TOKENEXCHANGE_PATH"), 10, 64); err == nil {
+		wk, err := walkSeed(seed)
+		t.Log(wk.show(seed))
+		require.NoError(t, err)
+		require.Nil(t, wk.broken)
+		return
+	}
+	paths := pathsInCI
+	if n, err := strconv.Atoi(os.Getenv("TOKENEXCHANGE_PATHS")); err == nil {
+		paths = n
+	}
+	all := &tally{counts: map[pair]int{}, attacked: map[string]int{}, broken: map[string]int{}, ways: map[string]int{},
+		shortest: map[string]*walk{}, seeds: map[string]uint64{}}
+	var next atomic.Uint64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for seed := next.Add(1); seed <= uint64(paths); seed = next.Add(1) {
+				wk, err := walkSeed(seed)
+				all.add(seed, wk, err)
+			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d paths, %d granted second or later hops\n%s", all.paths, all.granted, all.table())
+	for _, a := range slices.Sorted(maps.Keys(all.attacked)) {
+		t.Logf("%s: %d", a, all.attacked[a])
+	}
+	for _, clause := range slices.Sorted(maps.Keys(all.broken)) {
+		t.Errorf("the clause %q is broken on %d paths, first after %d hops:\n%s", clause, all.broken[clause],
+			all.shortest[clause].broken.hops, all.shortest[clause].show(all.seeds[clause]))
+	}
+	if t.Failed() {
+		t.Logf("the ways on which a limit was lost:\n%s", all.wayList())
+	}
+	for i, failure := range all.failures {
+		if i < 10 {
+			t.Error(failure)
+		}
+	}
+	if paths < pathsInCI {
+		return
+	}
+	require.GreaterOrEqual(t, all.granted, leastHops, "granted second or later hops")
+	for _, kind := range madeKinds {
+		for _, mode := range modesFor(kind) {
+			require.GreaterOrEqual(t, all.counts[pair{kind, mode}], leastOfPair, "%s, then %s", kind, mode)
+		}
+	}
+	require.Positive(t, all.attacked["login after the end, granted"], "a login after the end of a delegation")
+}
+
+// show is a path in words.
+func (wk *walk) show(seed uint64) string {
+	host := "JWTs alone"
+	if wk.stored {
+		host = "a store"
+	}
+	alice := wk.people["alice"]
+	return fmt.Sprintf("seed %d, a host with %s, alice of %q may hand on %q, organisations %q, until %v\npolicy %s\nhooks %v\n%s", seed, host,
+		alice.Tenant, alice.Scope, alice.Tenants, alice.Until, wk.policy, wk.hooked, strings.Join(wk.logs, "\n"))
+}
+
+var (
+	madeKinds = []made{opaque, signed, embedded, idToken, idBeside, refresh, ticket, session}
+	allModes  = []tx.Mode{tx.Narrow, tx.Impersonate, tx.Delegate, tx.ClientActs, modeRefresh}
+)
+
+// table is how often each mode has followed each kind of token.
+func (t *tally) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-22s", "made, then")
+	for _, mode := range allModes {
+		fmt.Fprintf(&b, "%17s", mode)
+	}
+	for _, kind := range madeKinds {
+		fmt.Fprintf(&b, "\n%-22s", kind)
+		for _, mode := range allModes {
+			n := strconv.Itoa(t.counts[pair{kind, mode}])
+			if n == "0" && !slices.Contains(modesFor(kind), mode) {
+				n = "impossible"
+			}
+			fmt.Fprintf(&b, "%17s", n)
+		}
+	}
+	return b.String()
+}
+
+// wayList is the most frequent ways on which limits were lost.
+func (t *tally) wayList() string {
+	ways := slices.SortedFunc(maps.Keys(t.ways), func(a, b string) int { return cmp.Or(t.ways[b]-t.ways[a], strings.Compare(a, b)) })
+	var b strings.Builder
+	for _, way := range ways[:min(len(ways), 60)] {
+		fmt.Fprintf(&b, "%6d  %s\n", t.ways[way], way)
+	}
+	return b.String()
+}
