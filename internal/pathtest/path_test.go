@@ -48,6 +48,7 @@ type tally struct {
 	attacked       map[string]int
 	broken         map[string]int
 	ways           map[string]int
+	stops          map[string]int
 	shortest       map[string]*walk // by clause
 	seeds          map[string]uint64
 	failures       []string
@@ -58,6 +59,9 @@ func (t *tally) add(seed uint64, wk *walk, err error) {
 	defer t.Unlock()
 	t.paths++
 	t.granted += wk.granted
+	if wk.stopped != "" {
+		t.stops[wk.stopped]++
+	}
 	for p, n := range wk.counts {
 		t.counts[p] += n
 	}
@@ -96,7 +100,7 @@ func TestPath(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("TOKENEXCHANGE_PATHS")); err == nil {
 		paths = n
 	}
-	all := &tally{counts: map[pair]int{}, attacked: map[string]int{}, broken: map[string]int{}, ways: map[string]int{},
+	all := &tally{counts: map[pair]int{}, attacked: map[string]int{}, broken: map[string]int{}, ways: map[string]int{}, stops: map[string]int{},
 		shortest: map[string]*walk{}, seeds: map[string]uint64{}}
 	var next atomic.Uint64
 	var workers sync.WaitGroup
@@ -118,7 +122,10 @@ func TestPath(t *testing.T) {
 			all.shortest[clause].broken.hops, all.shortest[clause].show(all.seeds[clause]))
 	}
 	if t.Failed() {
-		t.Logf("the ways on which a limit was lost:\n%s", all.wayList())
+		t.Logf("the ways on which a limit was lost:\n%s", list(all.ways))
+	}
+	if testing.Verbose() {
+		t.Logf("why paths have ended early:\n%s", list(all.stops))
 	}
 	for i, failure := range all.failures {
 		if i < 10 {
@@ -173,12 +180,12 @@ func (t *tally) table() string {
 	return b.String()
 }
 
-// wayList is the most frequent ways on which limits were lost.
-func (t *tally) wayList() string {
-	ways := slices.SortedFunc(maps.Keys(t.ways), func(a, b string) int { return cmp.Or(t.ways[b]-t.ways[a], strings.Compare(a, b)) })
+// list is the most frequent ones.
+func list(counts map[string]int) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(counts[b]-counts[a], strings.Compare(a, b)) })
 	var b strings.Builder
-	for _, way := range ways[:min(len(ways), 60)] {
-		fmt.Fprintf(&b, "%6d  %s\n", t.ways[way], way)
+	for _, name := range names[:min(len(names), 60)] {
+		fmt.Fprintf(&b, "%6d  %s\n", counts[name], name)
 	}
 	return b.String()
 }

@@ -156,7 +156,7 @@ func (w *world) drawTargets(from []string) []string {
 // planSteps draws the hops, each from what the one before has made.
 func (w *world) planSteps(p *plan, chain []string) {
 	kind, client, targets := p.kind, p.first.client, p.first.aud
-	count := pick(w.dice, 2, 3, 3, 4, 4, 4)
+	count := pick(w.dice, 2, 3, 4, 4, 4, 4)
 	for i := range count {
 		s := &planned{subject: kind, client: client}
 		modes := modesFor(kind)
@@ -296,7 +296,7 @@ func (w *world) planMayAct(steps []*planned, issuer string) string {
 			}
 			client = s.client
 		case tx.Delegate, tx.ClientActs:
-			if client != "" && client != s.client || s.subject == ticket && s.actor == s.client {
+			if client != "" && client != s.client {
 				return ""
 			}
 			return w.mayActFor(s, client, issuer)
@@ -313,7 +313,7 @@ func (w *world) mayActFor(s *planned, client, issuer string) string {
 	if isClient {
 		who = s.client
 	}
-	bare := isClient && w.oneIn(2)
+	bare := isClient && s.subject != ticket && w.oneIn(2) // with a ticket may_act needs a sub
 	switch {
 	case bare:
 	case who == "p-guest":

@@ -85,7 +85,8 @@ func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
 	if w.oneIn(3) {
 		r.Clients = append(r.Clients, without([]string{"webapp", "gateway"}, r.Clients)...)
 	}
-	if w.oneIn(4) && s.door == doorExchange {
+	optional := s.subject == refresh || s.subject == idBeside // the hop before may have made an access token alone
+	if w.oneIn(4) && s.door == doorExchange || optional {
 		r.SubjectTypes = append(r.SubjectTypes, tx.TypeAccessToken)
 	}
 	if w.oneIn(4) && r.Types[0] != tx.TypeIDToken {

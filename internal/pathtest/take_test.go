@@ -25,7 +25,7 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 		asked = at.ceiling // a refresh asks for what was granted
 	}
 	h.expanded = within(h.granted, asked, h.rule.Expand, h.client.Scope)
-	main, err := wk.product(a.main, answer.AccessToken, at, h)
+	main, err := wk.product(wk.kindOf(answer), answer.AccessToken, at, h)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,21 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 	return next, nil
 }
 
+// kindOf is what kind of token an answer says that it has.
+func (wk *walk) kindOf(answer tx.Response) made {
+	switch t := answer.IssuedTokenType; {
+	case t == tx.TypeIDToken:
+		return idToken
+	case t == typeTicket:
+		return ticket
+	case t == typeSession:
+		return session
+	case t == tx.TypeAccessToken && wk.stored:
+		return opaque
+	}
+	return signed
+}
+
 // selected is the organisation that a target has selected under the rule that decided.
 func (wk *walk) selected(a attempt, r tx.Rule) string {
 	if r.TenantTargets && a.tenant != "" && slices.Contains(wk.people["alice"].Tenants, a.tenant) {
@@ -93,8 +108,8 @@ func (wk *walk) product(kind made, value string, parent *node, h *hop) (*node, e
 	if n.declared == "" {
 		n.declared = pick(wk.dice, tx.TypeJWT, tx.TypeAccessToken)
 	}
-	if kind == opaque && strings.Contains(value, ".") || kind == signed && !strings.Contains(value, ".") {
-		return nil, fmt.Errorf("not the kind of token that was asked for: %s", kind)
+	if isJWT := strings.Contains(value, "."); isJWT == (kind == opaque || kind == refresh || kind == session) {
+		return nil, fmt.Errorf("%q is no %s", value, kind)
 	}
 	var err error
 	if n.seen, err = wk.look(value, n.declared, h.client, wk.oneIn(3)); err != nil {
@@ -132,11 +147,7 @@ func (wk *walk) embeddedIn(n *node) string {
 	if n.made != signed {
 		return ""
 	}
-	claims, err := plainJWT(n.value)
-	if err != nil {
-		return ""
-	}
-	inner, _ := claims["downstream"].(string)
+	inner, _ := unverified(n.value)["downstream"].(string)
 	return inner
 }
 

@@ -34,6 +34,7 @@ type walk struct {
 	granted  int // second and later hops
 	endings  []ended
 	attacked map[string]int
+	stopped  string // why the last attempt was refused
 }
 
 // pair is what was made at one hop, and the mode of the next.
@@ -82,6 +83,9 @@ func (wk *walk) run() error {
 	at := first
 	for _, s := range wk.steps {
 		wk.wait(at)
+		if !s.takes(at) {
+			continue // the hop before did not make what was planned
+		}
 		made, err := wk.step(s, at)
 		if err != nil || made == nil || wk.broken != nil {
 			return err
@@ -89,6 +93,19 @@ func (wk *walk) run() error {
 		at = made
 	}
 	return wk.probe(at)
+}
+
+// takes reports whether a hop can begin with a token.
+func (s *planned) takes(at *node) bool {
+	switch {
+	case s.door == doorRefresh:
+		return at.made == refresh
+	case s.door == doorLogin:
+		return at.made == session
+	case s.mode == tx.Narrow:
+		return at.made.isOwnAccess() || at.made == refresh
+	}
+	return true
 }
 
 // wait lets time pass, as long as the subject token lives.
@@ -105,21 +122,19 @@ func (wk *walk) wait(at *node) {
 
 // step tries a hop: what should be refused first, what should be granted last.
 func (wk *walk) step(s *planned, at *node) (*node, error) {
-	if s.door == doorRefresh && at.made != refresh || s.door == doorLogin && at.made != session ||
-		s.mode == tx.Narrow && !at.made.isOwnAccess() && at.made != refresh {
-		return nil, nil // the hop before did not make what was planned
-	}
 	for _, a := range wk.attempts(s, at) {
 		wk.asked, wk.events = nil, nil
 		undo := wk.disturb(a, at)
 		answer, err := wk.send(a, at)
 		wk.log("%s", a.describe(at, err))
 		if err == nil {
+			wk.stopped = ""
 			next, err := wk.take(a, at, answer)
 			undo()
 			return next, err
 		}
 		undo()
+		wk.stopped = string(s.subject) + " " + a.door + " " + string(a.mode) + ": " + err.Error()
 	}
 	return nil, nil
 }
@@ -162,7 +177,7 @@ func (wk *walk) attempts(s *planned, at *node) []attempt {
 	base.client.Confirmation = wk.proof(s, at)
 	if s.mode == tx.Delegate {
 		if s.door == doorExchange {
-			base.who = wk.draw(s.actor, s.client, base.client)
+			base.who = wk.draw(s.actor, s.client, s.pending)
 		}
 	}
 	if s.mode == tx.Narrow {
@@ -187,10 +202,12 @@ func (wk *walk) attempts(s *planned, at *node) []attempt {
 		list = append(list, switched)
 	}
 	list = append(list, base)
-	if base.scope != nil {
+	switch least := within([]string{"read"}, at.ceiling); {
+	case s.door == doorTicket:
+	case base.scope != nil:
 		base.scope = nil
 		list = append(list, base)
-	} else if least := within([]string{"read"}, at.ceiling); len(least) > 0 {
+	case len(least) > 0:
 		base.scope = least
 		list = append(list, base)
 	}
@@ -198,8 +215,8 @@ func (wk *walk) attempts(s *planned, at *node) []attempt {
 }
 
 // draw makes an actor token that the rule lets the client present.
-func (wk *walk) draw(who, client string, c tx.Client) *actorToken {
-	a, err := wk.actorFor(who, client)
+func (wk *walk) draw(who, client string, isJWT bool) *actorToken {
+	a, err := wk.actorFor(who, client, isJWT)
 	if err != nil {
 		panic(err)
 	}
@@ -276,7 +293,7 @@ func (wk *walk) attack(a attempt, at *node) (attempt, bool) {
 		if other == a.actor {
 			return a, false
 		}
-		a.attack, a.who = "who", wk.draw(other, a.planned.client, a.client)
+		a.attack, a.who = "who", wk.draw(other, a.planned.client, false)
 	case "key":
 		if at.cnf == none {
 			return a, false

@@ -279,7 +279,10 @@ func (w *world) populate() {
 	home := pick(w.dice, "", "acme", "acme")
 	alice := add("alice", tx.KindUser, home)
 	alice.Scope = pick(w.dice, tx.Scope{"read", "write", "admin", "openid", "offline_access"},
-		tx.Scope{"read", "write", "admin", "openid", "offline_access"}, tx.Scope{"read", "write", "openid", "offline_access"}, nil)
+		tx.Scope{"read", "write", "openid", "offline_access"})
+	if w.oneIn(10) {
+		alice.Scope = nil
+	}
 	if w.percent(70) {
 		alice.Tenants = []string{"acme", "globex", "initech"}
 	}
