@@ -49,11 +49,12 @@ func (m minted) claims(w *world) map[string]any {
 	return claims
 }
 
-// mint makes a token that no exchange has made, as a login would: of one of the kinds that a login or another issuer
-// gives.
+// mint makes a token that no exchange has made, as a login would: of one of the kinds that a login
+// or another issuer gives.
 func (w *world) mint(kind made, m minted) (*node, error) {
 	n := &node{made: kind, org: w.home(m.sub), ends: never, born: w.now}
-	c := tokenexchangetest.Claims{Subject: m.sub, Client: m.client, Audience: m.aud, Scope: m.scope, Now: w.now, Lifetime: m.lives,
+	c := tokenexchangetest.Claims{Subject: m.sub, Client: m.client, Audience: m.aud, Scope: m.scope,
+		Now: w.now, Lifetime: m.lives,
 		Extra: m.claims(w)}
 	var err error
 	switch kind {
@@ -77,8 +78,10 @@ func (w *world) mint(kind made, m minted) (*node, error) {
 	case clientWord:
 		n.value = robotKey.Sign("JWT", w.asserted("robot", m.sub, m))
 	case session:
-		n.login = tx.Token{Type: typeSession, Kind: m.kind, ID: w.newID(), Issuer: own, Subject: m.sub, ClientID: m.client,
-			Scope: m.scope, Issued: w.now, Expires: w.now.Add(m.lives), AuthTime: w.now, Confirmation: m.cnf}
+		n.login = tx.Token{Type: typeSession, Kind: m.kind, ID: w.newID(), Issuer: own,
+			Subject: m.sub, ClientID: m.client,
+			Scope: m.scope, Issued: w.now, Expires: w.now.Add(m.lives), AuthTime: w.now,
+			Confirmation: m.cnf}
 	}
 	if err != nil {
 		return nil, err
@@ -97,11 +100,13 @@ func (w *world) foreignKey(m minted) *tokenexchangetest.Minter {
 	return pick(w.dice, idpKey, shopKey)
 }
 
-// abroad is what another issuer says: it knows people by other names, and does not know our clients.
+// abroad is what another issuer says: it knows people by other names, and does not know our
+// clients.
 func (w *world) abroad(c tokenexchangetest.Claims) tokenexchangetest.Claims {
 	c.Subject, c.Client, c.Audience = "p-"+c.Subject, "their-client", []string{own}
 	if c.Scope != nil {
-		c.Scope = pick(w.dice, tx.Scope{"r", "w"}, tx.Scope{"r"}, tx.Scope{"profile"}, tx.Scope{"read", "write"})
+		c.Scope = pick(w.dice, tx.Scope{"r", "w"}, tx.Scope{"r"}, tx.Scope{"profile"},
+			tx.Scope{"read", "write"})
 	}
 	delete(c.Extra, "cnf")
 	return c
@@ -110,7 +115,8 @@ func (w *world) abroad(c tokenexchangetest.Claims) tokenexchangetest.Claims {
 const assertionLives = 4 * time.Minute
 
 func (w *world) asserted(issuer, sub string, m minted) map[string]any {
-	claims := map[string]any{"iss": issuer, "sub": sub, "aud": own, "jti": w.newID(), "iat": w.now.Unix(),
+	claims := map[string]any{"iss": issuer, "sub": sub, "aud": own, "jti": w.newID(),
+		"iat": w.now.Unix(),
 		"exp": w.now.Add(assertionLives).Unix()}
 	if m.scope != nil {
 		claims["scope"] = pick(w.dice, "r", "r w", "profile")
@@ -119,8 +125,10 @@ func (w *world) asserted(issuer, sub string, m minted) map[string]any {
 }
 
 func (w *world) mintOpaque(n *node, m minted) error {
-	tok := tx.Token{Type: tx.TypeAccessToken, Kind: m.kind, Issuer: own, Subject: m.sub, ClientID: m.client, Audience: m.aud,
-		Scope: m.scope, Issued: w.now, Expires: w.now.Add(m.lives), Confirmation: m.cnf, AuthTime: w.now}
+	tok := tx.Token{Type: tx.TypeAccessToken, Kind: m.kind, Issuer: own, Subject: m.sub,
+		ClientID: m.client, Audience: m.aud,
+		Scope: m.scope, Issued: w.now, Expires: w.now.Add(m.lives), Confirmation: m.cnf,
+		AuthTime: w.now}
 	if n.made == refresh {
 		tok.Type = tx.TypeRefreshToken
 	}
@@ -155,7 +163,8 @@ func (w *world) record(value string, kind tx.TokenType, about tx.Kind) error {
 	return w.tokens.Record(w.ctx, tok)
 }
 
-// describe fills in the model of a first token: what was written into it, and what the host says of its subject.
+// describe fills in the model of a first token: what was written into it, and what the host says of
+// its subject.
 func (w *world) describe(n *node, m minted) (err error) {
 	n.issuer, n.subject, n.client, n.aud, n.cnf = own, m.sub, m.client, m.aud, m.cnf
 	n.exp, n.about = w.now.Add(m.lives), m.kind
@@ -173,18 +182,22 @@ func (w *world) describe(n *node, m minted) (err error) {
 	case clientWord:
 		n.exp = w.now.Add(assertionLives)
 		n.cnf = tx.Confirmation{}
-		n.issuer, n.client, n.aud, n.id = "robot", "", []string{own}, unverified(n.value)["jti"].(string)
+		n.issuer, n.client, n.aud, n.id = "robot", "", []string{own},
+			unverified(n.value)["jti"].(string)
 		return nil
 	case assertion:
 		n.exp = w.now.Add(assertionLives)
 		n.cnf = tx.Confirmation{}
-		n.issuer, n.client, n.aud, n.id = idp, "", []string{own}, unverified(n.value)["jti"].(string)
+		n.issuer, n.client, n.aud, n.id = idp, "", []string{own},
+			unverified(n.value)["jti"].(string)
 		n.ceiling = w.mapped(n, idp)
 		return nil
 	case foreignAccess, foreignID:
 		claims := unverified(n.value)
-		n.issuer, n.client, n.aud, n.cnf = claims["iss"].(string), "", []string{own}, tx.Confirmation{}
-		n.subject, n.id, n.exp = claims["sub"].(string), claims["jti"].(string), time.Unix(int64(claims["exp"].(float64)), 0).UTC()
+		n.issuer, n.client, n.aud, n.cnf = claims["iss"].(string), "", []string{own},
+			tx.Confirmation{}
+		n.subject, n.id, n.exp = claims["sub"].(string), claims["jti"].(string),
+			time.Unix(int64(claims["exp"].(float64)), 0).UTC()
 		if n.made == foreignAccess {
 			n.ceiling = w.mapped(n, n.issuer)
 		}
@@ -207,8 +220,8 @@ func (w *world) describe(n *node, m minted) (err error) {
 	return err
 }
 
-// mapped is what the scope of a foreign token means here. An access token that says none has none; an assertion that says
-// none has what its subject may hand on.
+// mapped is what the scope of a foreign token means here. An access token that says none has none;
+// an assertion that says none has what its subject may hand on.
 func (w *world) mapped(n *node, issuer string) []string {
 	scope, says := unverified(n.value)["scope"].(string)
 	if !says && n.made == assertion {
@@ -236,11 +249,14 @@ type actorToken struct {
 	node     *node
 }
 
-// actorFor makes a token of somebody for a client to present. A may_act can name members of a JWT only.
+// actorFor makes a token of somebody for a client to present. A may_act can name members of a JWT
+// only.
 func (w *world) actorFor(who, client string, isJWT bool) (*actorToken, error) {
 	a := &actorToken{text: "token of " + who}
-	m := minted{sub: who, kind: w.people["bob"].Kind, client: client, aud: []string{pick(w.dice, api, down)},
-		lives: pick(w.dice, 50*time.Second, 10*time.Minute, 2*time.Hour, 2*time.Hour), extra: map[string]any{"dept": "d-" + who}}
+	m := minted{sub: who, kind: w.people["bob"].Kind, client: client,
+		aud:   []string{pick(w.dice, api, down)},
+		lives: pick(w.dice, 50*time.Second, 10*time.Minute, 2*time.Hour, 2*time.Hour),
+		extra: map[string]any{"dept": "d-" + who}}
 	if w.percent(60) {
 		m.scope = tx.Scope{"read", "write"}
 	}
@@ -262,7 +278,8 @@ func (w *world) actorFor(who, client string, isJWT bool) (*actorToken, error) {
 		return nil, err
 	}
 	delete(w.people, "guest")
-	a.node, a.value, a.declared, a.exp, a.iss, a.sub, a.hasFile = n, n.value, n.declared, n.exp, n.issuer, n.subject, true
+	a.node, a.value, a.declared, a.exp, a.iss, a.sub, a.hasFile = n, n.value, n.declared, n.exp,
+		n.issuer, n.subject, true
 	a.id = tx.Identity{Issuer: n.issuer, Kind: tx.KindUser, ID: who}
 	if p := w.people[who]; p != nil {
 		a.id = p.Identity
@@ -276,8 +293,9 @@ func (w *world) actorFor(who, client string, isJWT bool) (*actorToken, error) {
 // ticketFor has the door of tickets make one, for alice, from the name of her. It is a hop.
 func (w *world) ticketFor(client tx.Client, who string, scope []string) (tx.Response, error) {
 	tickets := &doors.Tickets{Tokens: w.tokens, Type: typeTicket, Named: typeRequested}
-	self := tx.Token{Type: typeSession, Kind: tx.KindUser, ID: w.newID(), Issuer: own, Subject: who, ClientID: client.ID,
-		Scope: scope, Issued: w.now, Expires: w.now.Add(time.Hour)}
+	self := tx.Token{Type: typeSession, Kind: tx.KindUser, ID: w.newID(), Issuer: own, Subject: who,
+		ClientID: client.ID,
+		Scope:    scope, Issued: w.now, Expires: w.now.Add(time.Hour)}
 	return tickets.Mint(w.ctx, w.x, client, self, "alice", scope)
 }
 

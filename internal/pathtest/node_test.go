@@ -112,7 +112,8 @@ func (n *node) first() *node {
 	return n
 }
 
-// hops is how many exchanges, refreshes and doors n is away from its first token. What is embedded needs none.
+// hops is how many exchanges, refreshes and doors n is away from its first token. What is embedded
+// needs none.
 func (n *node) hops() int {
 	count := 0
 	for ; n.parent != nil; n = n.parent {
@@ -133,7 +134,8 @@ func (n *node) expandedSince(t *node) (list []string) {
 
 // fromToken reads what the server's own verifier says.
 func fromToken(tok tx.Token) (s seen, err error) {
-	s = seen{issuer: tok.Issuer, id: tok.ID, subject: tok.Subject, client: tok.ClientID, aud: tok.Audience, scope: tok.Scope,
+	s = seen{issuer: tok.Issuer, id: tok.ID, subject: tok.Subject, client: tok.ClientID,
+		aud: tok.Audience, scope: tok.Scope,
 		hasScope: tok.Scope != nil, exp: tok.Expires, cnf: tok.Confirmation, about: tok.Kind}
 	s.tenant, s.hasTenant = organisationIn(tok)
 	if tok.Actor != nil {
@@ -155,9 +157,11 @@ func fromToken(tok tx.Token) (s seen, err error) {
 	return s, nil
 }
 
-// look verifies a token of this server as the server itself does, and reads what a JWT says. At times it takes the second
-// look of an API: it verifies the JWT with the standard library, or asks introspection about another token.
-func (w *world) look(value string, declared tx.TokenType, client tx.Client, second bool) (seen, error) {
+// look verifies a token of this server as the server itself does, and reads what a JWT says. At
+// times it takes the second look of an API: it verifies the JWT with the standard library, or asks
+// introspection about another token.
+func (w *world) look(value string, declared tx.TokenType, client tx.Client, second bool) (seen,
+	error) {
 	c := tx.Credential{Token: value, Type: declared, Issuer: own, Client: client, Now: w.now}
 	tok, err := w.x.Verify[declared](w.ctx, c)
 	if err != nil {
@@ -222,7 +226,8 @@ func plainJWT(value string) (map[string]any, error) {
 
 // introspected asks the endpoint, and compares its answer with what the verifier said.
 func (w *world) introspected(s seen, value, client string) error {
-	r := httptest.NewRequest(http.MethodPost, "/introspect", strings.NewReader(url.Values{"token": {value}}.Encode()))
+	r := httptest.NewRequest(http.MethodPost, "/introspect",
+		strings.NewReader(url.Values{"token": {value}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer := httptest.NewRecorder()
 	w.tokens.IntrospectionHandler(own, w.confidential(client)).ServeHTTP(answer, r)
@@ -238,9 +243,6 @@ func (w *world) introspected(s seen, value, client string) error {
 
 // viewError is a token that does not say the same to everybody.
 type viewError struct{ error }
-
-// organisationIn is the organisation that a token says for itself, where it does.
-func organisationIn(tx.Token) (tenant string, says bool) { return "", false }
 
 // compare reports where the claims that an API sees are not what the server reads.
 func (s seen) compare(claims map[string]any, actAs bool) error {

@@ -31,7 +31,7 @@ type planned struct {
 	want    made   // which of the tokens that are made is the subject of the next hop
 	targets []string
 	switch_ bool // it asks for an organisation too
-	audient bool // the client is in the audience of the subject token; no rule needs to lift anything
+	audient bool // the client is in the audience of the subject token, so no rule has to name it
 	pending bool // a may_act is still to be fulfilled
 	depth   int  // of the chain in the result
 	rule    tx.Rule
@@ -48,17 +48,20 @@ var actorNames = []string{"bob", "carol", "dave", "erin"}
 
 // narrowTakesRefresh reports whether a policy may have a rule that narrows refresh tokens.
 var narrowTakesRefresh = func() bool {
-	_, err := tx.NewPolicy(tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{"webapp"},
-		Subjects: []tx.Identity{{Kind: "*", ID: "*", Tenant: "*"}}, SubjectTypes: []tx.TokenType{tx.TypeRefreshToken},
-		Types: []tx.TokenType{tx.TypeAccessToken}, SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Hour})
+	r := tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{"webapp"}}
+	r.Subjects, r.SubjectTypes = []tx.Identity{everybody}, []tx.TokenType{tx.TypeRefreshToken}
+	r.Types, r.Targets = []tx.TokenType{tx.TypeAccessToken}, []string{api}
+	r.Scope, r.Lifetime = tx.Scope{"*"}, time.Hour
+	_, err := tx.NewPolicy(r)
 	return err == nil
 }()
 
 // modeRefresh is how the table calls a refresh, which has a mode of its own in no rule.
 const modeRefresh tx.Mode = "refresh"
 
-// modesFor are the modes in which a token of some kind can be the subject of a hop. What is missing is impossible: only an
-// own access token is narrowed, only a refresh token is refreshed, and a ticket always needs its actor (D01, D09, D28).
+// modesFor are the modes in which a token of some kind can be the subject of a hop. What is missing
+// is impossible: only an own access token is narrowed, only a refresh token is refreshed, and a
+// ticket always needs its actor (D01, D09, D28).
 func modesFor(kind made) []tx.Mode {
 	switch kind {
 	case opaque, signed, embedded:
@@ -80,7 +83,8 @@ func modesFor(kind made) []tx.Mode {
 // plan draws a path.
 func (w *world) plan() *plan {
 	p := &plan{}
-	kinds := []made{signed, signed, idToken, userName, foreignAccess, foreignID, assertion, clientWord, session}
+	kinds := []made{signed, signed, idToken, userName, foreignAccess, foreignID, assertion,
+		clientWord, session}
 	if w.stored {
 		kinds = append(kinds, opaque, opaque, opaque, refresh, session, userName)
 	}
@@ -95,13 +99,16 @@ func (w *world) plan() *plan {
 	p.first = minted{sub: "alice", kind: tx.KindUser, client: client, scope: w.firstScope(),
 		lives: pick(w.dice, 40*time.Second, 5*time.Minute, 2*time.Hour, 2*time.Hour, 3*time.Hour)}
 	if w.percent(15) {
-		p.first.cnf = pick(w.dice, tx.Confirmation{JKT: "k1"}, tx.Confirmation{X5T: "x1"}, tx.Confirmation{JKT: "k1", X5T: "x1"})
+		p.first.cnf = pick(w.dice, tx.Confirmation{JKT: "k1"}, tx.Confirmation{X5T: "x1"},
+			tx.Confirmation{JKT: "k1", X5T: "x1"})
 	}
 	var chain []string // the members of the chain, the current actor last
-	canCarry := slices.Contains([]made{opaque, signed, idToken, refresh, foreignAccess, foreignID}, p.kind)
+	canCarry := slices.Contains([]made{opaque, signed, idToken, refresh, foreignAccess, foreignID},
+		p.kind)
 	if canCarry && w.percent(15) {
 		chain = append(chain, "erin")
-		p.first.act = pick(w.dice, `{"sub":"erin"}`, `{"iss":"https://as.example","sub":"erin"}`, `{"sub":"erin", "n":1.0}`)
+		p.first.act = pick(w.dice, `{"sub":"erin"}`, `{"iss":"https://as.example","sub":"erin"}`,
+			`{"sub":"erin", "n":1.0}`)
 		if p.kind == foreignAccess || p.kind == foreignID {
 			chain[0] = "p-erin"
 			p.first.act = `{"sub":"p-erin","client_id":"their-client"}`
@@ -173,7 +180,8 @@ func (w *world) planSteps(p *plan, chain []string) {
 			break // nobody is left who could act
 		}
 		s.depth = len(chain)
-		s.switch_ = s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket && w.percent(25)
+		s.switch_ = s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket &&
+			w.percent(25)
 		w.planProduct(s, p)
 		s.targets = w.drawTargets(nil)
 		if s.mode == tx.Narrow || s.mode == modeRefresh {
@@ -208,13 +216,15 @@ func (w *world) planDoor(s *planned, i int) {
 var audienceOf = map[string]string{"gateway": api, "helpdesk": help, "robot": down}
 
 func (w *world) planClient(s *planned, client string, targets []string) {
-	fixed := s.mode == tx.Narrow || s.mode == modeRefresh || s.subject == refresh || s.subject == clientWord ||
+	fixed := s.mode == tx.Narrow || s.mode == modeRefresh || s.subject == refresh ||
+		s.subject == clientWord ||
 		s.door == doorLogin || s.subject == ticket
 	if fixed || w.percent(40) && (s.mode != tx.ClientActs || client != "spa") {
 		return
 	}
 	s.client = pick(w.dice, "webapp", "gateway", "helpdesk", "robot")
-	s.audient = (s.subject.isOwnAccess()) && slices.Contains(targets, audienceOf[s.client]) && w.oneIn(2)
+	s.audient = (s.subject.isOwnAccess()) && slices.Contains(targets, audienceOf[s.client]) &&
+		w.oneIn(2)
 }
 
 // planActor draws who acts.
@@ -285,7 +295,8 @@ func (w *world) planProduct(s *planned, p *plan) {
 	}
 }
 
-// planMayAct names who acts first on the hops to come, as a may_act claim under an issuer; empty where no claim fits them.
+// planMayAct names who acts first on the hops to come, as a may_act claim under an issuer; empty
+// where no claim fits them.
 func (w *world) planMayAct(steps []*planned, issuer string) string {
 	client := "" // the one that the claim has to name
 	for _, s := range steps {
@@ -337,8 +348,9 @@ func (w *world) mayActFor(s *planned, client, issuer string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// planHooks says what the hook of the host answers for each rule. A ticket needs a may_act; a session must not have one
-// unless an actor comes next. Where nothing is planned after the hop, the hook names somebody all the same.
+// planHooks says what the hook of the host answers for each rule. A ticket needs a may_act; a
+// session must not have one unless an actor comes next. Where nothing is planned after the hop, the
+// hook names somebody all the same.
 func (w *world) planHooks(p *plan) {
 	for i, s := range p.steps {
 		name := ruleName(i)

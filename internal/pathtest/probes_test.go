@@ -15,8 +15,8 @@ type ended struct {
 	at     time.Time
 }
 
-// probe asks at the end of a path what can only be asked once: is the last token an actor token, does it die with what it
-// was made from, is an ended delegation at an end?
+// probe asks at the end of a path what can only be asked once: is the last token an actor token,
+// does it die with what it was made from, is an ended delegation at an end?
 func (wk *walk) probe(x *node) error {
 	if x.parent == nil {
 		return nil
@@ -36,14 +36,15 @@ func (wk *walk) probe(x *node) error {
 func (wk *walk) probeOrigin(x *node) error {
 	path := x.path()
 	t := path[wk.IntN(len(path)-1)]
-	if t.id == "" || t.issuer == "" || x.spent {
-		return nil
+	if t.id == "" || x.spent || t.made == refresh && !t.exp.After(wk.now) {
+		return nil // a name, a spent token, or a refresh token that the store has forgotten
 	}
 	if wk.stored {
-		if err := wk.tokens.Revoke(wk.ctx, tx.Token{Issuer: t.issuer, ID: t.id, Expires: t.exp}); err != nil {
+		if err := wk.tokens.Revoke(wk.ctx, tx.Token{Issuer: t.issuer, ID: t.id,
+			Expires: t.exp}); err != nil {
 			return err
 		}
-	} else if wk.denied[t.id] = true; !jwtSaysOrigin {
+	} else if wk.denied[originName(t.issuer, t.id)] = true; !jwtSaysOrigin {
 		return nil
 	}
 	wk.log("T%d is revoked", t.number)
@@ -60,21 +61,25 @@ func (wk *walk) probeUse(x *node) error {
 	}
 	client := wk.clients[x.client]
 	client.Confirmation = x.cnf
-	victim, err := wk.mint(signed, minted{sub: "dave", kind: tx.KindUser, client: client.ID, aud: []string{api}, scope: tx.Scope{"read"},
+	victim, err := wk.mint(signed, minted{sub: "dave", kind: tx.KindUser, client: client.ID,
+		aud: []string{api}, scope: tx.Scope{"read"},
 		lives: time.Hour})
 	if err != nil {
 		return err
 	}
 	wk.events = nil
-	_, err = wk.x.Exchange(wk.ctx, client, url.Values{"grant_type": {tx.GrantType}, "subject_token": {victim.value},
-		"subject_token_type": {string(victim.declared)}, "actor_token": {x.value}, "actor_token_type": {string(x.declared)}})
+	_, err = wk.x.Exchange(wk.ctx, client, url.Values{"grant_type": {tx.GrantType},
+		"subject_token":      {victim.value},
+		"subject_token_type": {string(victim.declared)}, "actor_token": {x.value},
+		"actor_token_type": {string(x.declared)}})
 	wk.log("%s presents T%d as actor token: %v", client.ID, x.number, err)
 	if err != nil || wk.rules[wk.event(false).Decision.Rule].OtherActors {
 		return nil
 	}
 	for _, t := range x.path() {
 		if t.issuer == own && t.made != userName && !t.actsFor(client.ID) {
-			wk.violate("use", t, x, "T%d is an actor token for %s, T%d is none", x.number, client.ID, t.number)
+			wk.violate("use", t, x, "T%d is an actor token for %s, T%d is none", x.number,
+				client.ID, t.number)
 		}
 	}
 	return nil
@@ -83,20 +88,24 @@ func (wk *walk) probeUse(x *node) error {
 // actsFor reports whether a token would be an actor token for a client, or a login there.
 func (n *node) actsFor(client string) bool {
 	isID := n.made == idToken || n.made == idBeside
-	return n.client == client || n.about == tx.KindClient && n.subject == client || isID && slices.Contains(n.aud, client)
+	return n.client == client || n.about == tx.KindClient && n.subject == client || isID &&
+		slices.Contains(n.aud, client)
 }
 
-// probeEnded lets alice end what X is given for, and asks for it again: with the same token and a new token of the actor, with
-// a narrower one, and with another token of the same login. After a new login it may be given again.
+// probeEnded lets alice end what X is given for, and asks for it again: with the same token and a
+// new token of the actor, with a narrower one, and with another token of the same login. After a
+// new login it may be given again.
 func (wk *walk) probeEnded(x *node) error {
 	path := x.path()
 	at, s := path[len(path)-2], (*planned)(nil)
 	for _, p := range wk.steps {
-		if ruleOf := p.rule.Name; ruleOf != "" && ruleOf == x.hop.rule.Name && x.hop.door == p.door {
+		if ruleOf := p.rule.Name; ruleOf != "" && ruleOf == x.hop.rule.Name &&
+			x.hop.door == p.door {
 			s = p
 		}
 	}
-	if s == nil || s.door == doorTicket || s.mode == tx.Narrow || at.made == ticket || at.spent || x.hop.client.ID != s.client {
+	if s == nil || s.door == doorTicket || s.mode == tx.Narrow || at.made == ticket || at.spent ||
+		x.hop.client.ID != s.client {
 		return nil
 	}
 	sibling, err := wk.again(at)
@@ -112,7 +121,8 @@ func (wk *walk) probeEnded(x *node) error {
 	wk.now = wk.now.Add(2 * time.Second)
 	wk.once(s, at)
 	if at.made.isOwnAccess() && at.client != "spa" {
-		if narrower := wk.once(&planned{door: doorExchange, mode: tx.Narrow, subject: at.made, client: at.client, main: signed,
+		if narrower := wk.once(&planned{door: doorExchange, mode: tx.Narrow, subject: at.made,
+			client: at.client, main: signed,
 			want: signed, rule: wk.rules["spare-narrow"]}, at); narrower != nil {
 			wk.once(s, narrower)
 		}
@@ -128,10 +138,19 @@ func (wk *walk) probeEnded(x *node) error {
 	if wk.once(s, fresh) != nil {
 		wk.attacked["login after the end, granted"]++
 	}
+	if allowed, err := wk.allowAgain(wk.endings[0]); err != nil || !allowed {
+		return err
+	}
+	wk.endings = nil
+	wk.log("alice allows %s at %s again", who.ID, x.client)
+	if wk.once(s, at) != nil {
+		wk.attacked["allowed again, granted"]++
+	}
 	return nil
 }
 
-// again mints another token of the login that a first token is of; nil if it is no first token, or of another issuer.
+// again mints another token of the login that a first token is of; nil if it is no first token, or
+// of another issuer.
 func (wk *walk) again(at *node) (*node, error) {
 	kind := at.made
 	switch {
@@ -178,7 +197,8 @@ func (wk *walk) endDelegation(who tx.Identity, client string) (found bool, err e
 		}
 		if d.Client == client && actor == who.ID {
 			found = true
-			if err := wk.tokens.EndDelegation(wk.ctx, wk.people["alice"].Identity, d.ID); err != nil {
+			if err := wk.tokens.EndDelegation(wk.ctx, wk.people["alice"].Identity,
+				d.ID); err != nil {
 				return found, err
 			}
 		}

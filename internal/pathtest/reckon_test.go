@@ -36,7 +36,8 @@ func within(list []string, ceilings ...[]string) []string {
 	return kept
 }
 
-// link is one member of an act chain: its issuer, its sub, and all members but iss and act as they were written.
+// link is one member of an act chain: its issuer, its sub, and all members but iss and act as they
+// were written.
 type link struct{ iss, sub, rest string }
 
 // party is a may_act claim.
@@ -80,7 +81,8 @@ func text(raw json.RawMessage) string {
 	return s
 }
 
-// chainOf reads an act claim, the current actor first. A member without iss is of the issuer of the token.
+// chainOf reads an act claim, the current actor first. A member without iss is of the issuer of the
+// token.
 func chainOf(raw []byte, issuer string) ([]link, error) {
 	var chain []link
 	for raw != nil {
@@ -144,8 +146,8 @@ type acting struct {
 	hasFile bool   // there is an actor token
 }
 
-// fits reports whether may_act names who acts (D08), or the client without an actor token (D09). The issuer is that of the
-// token that carries it.
+// fits reports whether may_act names who acts (D08), or the client without an actor token (D09).
+// The issuer is that of the token that carries it.
 func (p *party) fits(issuer, client string, a acting, mayActClient bool) bool {
 	iss := p.iss
 	if iss == "" {
@@ -159,7 +161,8 @@ func (p *party) fits(issuer, client string, a acting, mayActClient bool) bool {
 		return false
 	case p.sub == "" && !isClient:
 		return false
-	case p.sub != "" && (p.sub != a.id.ID || iss != a.id.Issuer) && (p.sub != a.sub || iss != a.iss):
+	case p.sub != "" && (p.sub != a.id.ID || iss != a.id.Issuer) &&
+		(p.sub != a.sub || iss != a.iss):
 		return false
 	case p.sub != "" && a.id.Kind == tx.KindClient && p.client != p.sub:
 		return false
@@ -169,7 +172,8 @@ func (p *party) fits(issuer, client string, a acting, mayActClient bool) bool {
 	return hasAll(a.claims, p.more)
 }
 
-// letsClient reports whether may_act names the client that goes on without anybody new in the chain (D09).
+// letsClient reports whether may_act names the client that goes on without anybody new in the chain
+// (D09).
 func (p *party) letsClient(client string, mayActClient bool) bool {
 	return mayActClient && !p.malformed && p.client == client && (p.sub != "" || p.iss == "")
 }
@@ -185,7 +189,8 @@ func hasAll(claims []byte, wanted map[string]json.RawMessage) bool {
 	}
 	for name, raw := range wanted {
 		var value any
-		if json.Unmarshal(raw, &value) != nil || have[name] == nil || !reflect.DeepEqual(have[name], value) {
+		if json.Unmarshal(raw, &value) != nil || have[name] == nil ||
+			!reflect.DeepEqual(have[name], value) {
 			return false
 		}
 	}
@@ -202,13 +207,14 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// outlived is when a token ends what a rule makes from it: the rule may let Until take the place of that end (D25).
+// outlived is when a token ends what a rule makes from it: the rule may let Until take the place of
+// that end (D25).
 func outlived(end, until time.Time, rule, evidence bool) time.Time {
 	switch {
 	case !rule || until.IsZero():
 		return end
-	case evidence && end.After(until): // it has no expiry of its own that Until could take the place of
-		return end
+	case evidence && end.After(until):
+		return end // evidence has no expiry that Until could take the place of
 	}
 	return until
 }
@@ -217,7 +223,8 @@ func outlived(end, until time.Time, rule, evidence bool) time.Time {
 func matches(patterns []tx.Identity, id tx.Identity) bool {
 	fits := func(pattern, value string) bool { return pattern == "*" || pattern == value }
 	return slices.ContainsFunc(patterns, func(p tx.Identity) bool {
-		return fits(p.ID, id.ID) && fits(string(p.Kind), string(id.Kind)) && fits(p.Tenant, id.Tenant) &&
+		return fits(p.ID, id.ID) && fits(string(p.Kind), string(id.Kind)) &&
+			fits(p.Tenant, id.Tenant) &&
 			(p.Issuer == "" || fits(p.Issuer, id.Issuer))
 	})
 }

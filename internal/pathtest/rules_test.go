@@ -15,9 +15,12 @@ func foundAs(kind made, door string) tx.TokenType {
 	case doorActAs:
 		return typeActAs
 	}
-	return map[made]tx.TokenType{opaque: tx.TypeAccessToken, signed: tx.TypeAccessToken, embedded: tx.TypeAccessToken,
-		idToken: tx.TypeIDToken, idBeside: tx.TypeIDToken, refresh: tx.TypeRefreshToken, ticket: typeTicket, session: typeSession,
-		foreignAccess: tx.TypeJWT, foreignID: tx.TypeIDToken, userName: typeUserID, assertion: typeAssertion,
+	return map[made]tx.TokenType{opaque: tx.TypeAccessToken, signed: tx.TypeAccessToken,
+		embedded: tx.TypeAccessToken,
+		idToken:  tx.TypeIDToken, idBeside: tx.TypeIDToken, refresh: tx.TypeRefreshToken,
+		ticket: typeTicket, session: typeSession,
+		foreignAccess: tx.TypeJWT, foreignID: tx.TypeIDToken, userName: typeUserID,
+		assertion:  typeAssertion,
 		clientWord: typeAssertion}[kind]
 }
 
@@ -38,7 +41,8 @@ func (w *world) askedAs(kind made) tx.TokenType {
 
 var everybody = tx.Identity{Kind: "*", ID: "*", Tenant: "*"}
 
-// policyFor draws a policy under which the plan can be granted, with rules that have more and others than it needs.
+// policyFor draws a policy under which the plan can be granted, with rules that have more and
+// others than it needs.
 func (w *world) policyFor(p *plan) []tx.Rule {
 	var rules []tx.Rule
 	switched := false
@@ -56,27 +60,38 @@ func (w *world) policyFor(p *plan) []tx.Rule {
 	confidential := []string{"webapp", "gateway", "helpdesk", "robot"}
 	access := []tx.TokenType{tx.TypeAccessToken}
 	issued := []tx.TokenType{tx.TypeJWT}
+	all := []tx.Identity{everybody}
+	spare := tx.Rule{Name: "spare-narrow", Mode: tx.Narrow, Clients: []string{"*"}, Subjects: all,
+		SubjectTypes: access,
+		Types:        issued, SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Hour}
 	if w.oneIn(2) {
-		rules = append(rules, tx.Rule{Name: "spare-narrow", Mode: tx.Narrow, Clients: []string{"*"}, Subjects: []tx.Identity{everybody},
-			SubjectTypes: access, Types: issued, SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Hour})
+		rules = append(rules, spare)
 	}
-	probe := tx.Rule{Name: "probe", Mode: tx.Delegate, Clients: confidential, Subjects: []tx.Identity{everybody}, SubjectTypes: access,
-		Actors: []tx.Identity{everybody, {Issuer: "*", Kind: "*", ID: "*"}}, ActorTypes: []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken},
-		Types: issued, Targets: []string{api}, DefaultTargets: []string{api}, Scope: tx.Scope{"*"}, Lifetime: time.Hour}
+	probe := tx.Rule{Name: "probe", Mode: tx.Delegate, Clients: confidential, Subjects: all,
+		SubjectTypes: access,
+		Actors:       append(all, tx.Identity{Issuer: "*", Kind: "*", ID: "*"}),
+		ActorTypes:   append(access, tx.TypeIDToken),
+		Types:        issued, Targets: []string{api}, DefaultTargets: []string{api}, Scope: tx.Scope{"*"},
+		Lifetime: time.Hour}
 	if w.oneIn(5) {
 		probe.OtherActors = true
 	}
-	return append(rules, probe, tx.Rule{Name: "inner", Mode: tx.Impersonate, Clients: append(confidential, "spa"), PublicClients: true,
-		Subjects: []tx.Identity{everybody}, SubjectTypes: []tx.TokenType{typeOuter}, Types: issued,
-		Targets: []string{api, down, pay, help}, Scope: tx.Scope{"*"}, Lifetime: 2 * time.Hour, MaxChain: 8})
+	inner := tx.Rule{Name: "inner", Mode: tx.Impersonate, Clients: append(confidential, "spa"),
+		PublicClients: true,
+		Subjects:      all, SubjectTypes: []tx.TokenType{typeOuter}, Types: issued,
+		Targets: []string{api, down, pay, help},
+		Scope:   tx.Scope{"*"}, Lifetime: 2 * time.Hour, MaxChain: 8}
+	return append(rules, probe, inner)
 }
 
 // ruleFor draws the rule of one hop.
 func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
 	s := p.steps[i]
 	subject := foundAs(s.subject, s.door)
-	r := tx.Rule{Name: ruleName(i), Mode: s.mode, Clients: []string{s.client}, Subjects: w.drawPatterns(switched),
-		SubjectTypes: []tx.TokenType{subject}, Types: []tx.TokenType{w.askedAs(s.main)}, Scope: tx.Scope{"*"},
+	r := tx.Rule{Name: ruleName(i), Mode: s.mode, Clients: []string{s.client},
+		Subjects:     w.drawPatterns(switched),
+		SubjectTypes: []tx.TokenType{subject}, Types: []tx.TokenType{w.askedAs(s.main)},
+		Scope:         tx.Scope{"*"},
 		Lifetime:      pick(w.dice, time.Minute, 10*time.Minute, time.Hour, 2*time.Hour),
 		PublicClients: s.client == "spa" && s.mode != tx.ClientActs}
 	if s.mode == tx.Narrow {
@@ -85,7 +100,8 @@ func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
 	if w.oneIn(3) {
 		r.Clients = append(r.Clients, without([]string{"webapp", "gateway"}, r.Clients)...)
 	}
-	optional := s.subject == refresh || s.subject == idBeside // the hop before may have made an access token alone
+	// The hop before may have made an access token alone.
+	optional := s.subject == refresh || s.subject == idBeside
 	if w.oneIn(4) && s.door == doorExchange || optional {
 		r.SubjectTypes = append(r.SubjectTypes, tx.TypeAccessToken)
 	}
@@ -101,6 +117,7 @@ func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
 	}
 	r.SubjectAudience = slices.Contains(r.SubjectTypes, tx.TypeAccessToken) && w.oneIn(3)
 	r.TenantTargets = s.switch_ || w.oneIn(8)
+	w.drawReplace(&r)
 	w.drawScope(&r, s)
 	w.drawLifts(&r, p, i)
 	if s.want == embedded || w.oneIn(8) && s.main == signed {
@@ -109,7 +126,8 @@ func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
 	return r
 }
 
-// drawPatterns: where no organisation has been selected before, a rule may speak of the home organisation.
+// drawPatterns: where no organisation has been selected before, a rule may speak of the home
+// organisation.
 func (w *world) drawPatterns(switched bool) []tx.Identity {
 	alice := w.people["alice"].Identity
 	alice.Issuer = ""
@@ -134,7 +152,8 @@ func (w *world) narrowRule(r tx.Rule) tx.Rule {
 }
 
 func (w *world) drawScope(r *tx.Rule, s *planned) {
-	onlyID := !slices.ContainsFunc(r.Types, func(t tx.TokenType) bool { return t != tx.TypeIDToken })
+	onlyID := !slices.ContainsFunc(r.Types,
+		func(t tx.TokenType) bool { return t != tx.TypeIDToken })
 	plain := s.door != doorTicket && (s.main == opaque || s.main == signed)
 	r.IDToken = plain && (s.want == idBeside || w.oneIn(5))
 	r.RefreshToken = plain && w.stored && !onlyID && (s.want == refresh || w.oneIn(5))
@@ -151,7 +170,8 @@ func (w *world) drawScope(r *tx.Rule, s *planned) {
 		}
 	}
 	if w.oneIn(6) {
-		r.Expand = tx.Scope(pick(w.dice, []string{"admin"}, []string{"extra"}, []string{"admin", "extra"}))
+		r.Expand = tx.Scope(pick(w.dice, []string{"admin"}, []string{"extra"},
+			[]string{"admin", "extra"}))
 	}
 }
 

@@ -15,10 +15,13 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 	if ev == nil {
 		return nil, fmt.Errorf("granted without an event")
 	}
-	h := &hop{door: a.door, rule: wk.rules[ev.Decision.Rule], client: a.client, who: a.who, asked: a.scope,
-		granted: strings.Fields(answer.Scope), tenant: wk.selected(a, wk.rules[ev.Decision.Rule]), at: wk.now}
+	h := &hop{door: a.door, rule: wk.rules[ev.Decision.Rule], client: a.client, who: a.who,
+		asked:   a.scope,
+		granted: strings.Fields(answer.Scope), tenant: wk.selected(a, wk.rules[ev.Decision.Rule]),
+		at: wk.now}
 	if h.rule.Mode == tx.Delegate && h.who == nil && a.door != doorRefresh {
-		h.who = &actorToken{acting: acting{id: wk.people[a.actor].Identity, iss: own, sub: a.actor, hasFile: true}, exp: never}
+		h.who = &actorToken{acting: acting{id: wk.people[a.actor].Identity, iss: own, sub: a.actor,
+			hasFile: true}, exp: never}
 	}
 	asked := h.asked
 	if a.door == doorRefresh {
@@ -47,7 +50,8 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 	}
 	if inner := wk.embeddedIn(main); inner != "" {
 		within := *h
-		within.door, within.rule, within.asked, within.tenant, within.who = doorEmbedded, wk.rules["inner"], nil, "", nil
+		within.door, within.rule, within.asked, within.tenant, within.who = doorEmbedded,
+			wk.rules["inner"], nil, "", nil
 		within.granted, within.expanded = nil, nil
 		if err := add(embedded, inner, main, &within); err != nil {
 			return nil, err
@@ -102,17 +106,20 @@ func (wk *walk) selected(a attempt, r tx.Rule) string {
 
 // product is the node of a token that a hop has made.
 func (wk *walk) product(kind made, value string, parent *node, h *hop) (*node, error) {
-	n := &node{made: kind, value: value, parent: parent, hop: h, number: len(wk.pool), ends: never, born: wk.now}
-	n.declared = map[made]tx.TokenType{opaque: tx.TypeAccessToken, idToken: tx.TypeIDToken, idBeside: tx.TypeIDToken,
-		refresh: tx.TypeRefreshToken, ticket: typeTicket, session: typeSession}[kind]
+	n := &node{made: kind, value: value, parent: parent, hop: h, number: len(wk.pool), ends: never,
+		born: wk.now}
+	n.declared = map[made]tx.TokenType{opaque: tx.TypeAccessToken, idToken: tx.TypeIDToken,
+		idBeside: tx.TypeIDToken,
+		refresh:  tx.TypeRefreshToken, ticket: typeTicket, session: typeSession}[kind]
 	if n.declared == "" {
 		n.declared = pick(wk.dice, tx.TypeJWT, tx.TypeAccessToken)
 	}
-	if isJWT := strings.Contains(value, "."); isJWT == (kind == opaque || kind == refresh || kind == session) {
+	if isJWT := strings.Contains(value, "."); isJWT == (kind == opaque || kind == refresh ||
+		kind == session) {
 		return nil, fmt.Errorf("%q is no %s", value, kind)
 	}
 	var err error
-	if n.seen, err = wk.look(value, n.declared, h.client, wk.oneIn(3)); err != nil {
+	if n.seen, err = wk.look(value, n.declared, h.client, wk.oneIn(6)); err != nil {
 		return nil, fmt.Errorf("%s that was just issued: %w", kind, err)
 	}
 	n.org = parent.org
@@ -137,8 +144,10 @@ func (wk *walk) product(kind made, value string, parent *node, h *hop) (*node, e
 		n.grantEnd = wk.grantEnd(n, limit)
 	}
 	wk.pool = append(wk.pool, n)
-	wk.log("  T%d: %s, client %q, aud %q, scope %q (ceiling %q), may_act %v, act %v, cnf %v, organisation %q, ends %s", n.number, n.made,
-		n.client, n.aud, n.scope, n.ceiling, n.mayAct, n.chain, n.cnf, n.tenant, n.exp.Format(time.DateTime))
+	wk.log("  T%d: %s, client %q, aud %q, scope %q (ceiling %q), organisation %q, ends %s, may_act %v, act %v, cnf %v",
+		n.number, n.made, n.client, n.aud, n.scope, n.ceiling, n.tenant,
+		n.exp.Format(time.DateTime), n.mayAct, n.chain,
+		n.cnf)
 	return n, nil
 }
 
@@ -159,27 +168,34 @@ func (n *node) end() time.Time {
 	return n.exp
 }
 
-// limit is the latest end of what one hop makes (D25): that of the subject token and that of the actor token, each of which
-// a rule may let the Until of its subject take the place of. A refresh begins with the tokens of the grant.
-func (wk *walk) limit(n *node) time.Time {
-	r, grant := n.hop.rule, n
-	for grant.hop.door == doorRefresh && grant.parent.parent != nil {
-		grant = grant.parent
+// grant is n, or the first refresh token of the grant that n was made under by refreshes.
+func (n *node) grant() *node {
+	for n.hop.door == doorRefresh && n.parent.parent != nil {
+		n = n.parent
 	}
+	return n
+}
+
+// limit is the latest end of what one hop makes (D25): that of the subject token and that of the
+// actor token, each of which a rule may let the Until of its subject take the place of. A refresh
+// begins with the tokens of the grant.
+func (wk *walk) limit(n *node) time.Time {
+	r, grant := n.hop.rule, n.grant()
 	subject, who := grant.parent, grant.hop.who
-	limit := outlived(subject.end(), wk.people["alice"].Until, r.OutliveSubject, subject.made.isEvidence())
+	limit := outlived(subject.end(), wk.people["alice"].Until, r.OutliveSubject,
+		subject.made.isEvidence())
 	if who != nil {
 		until := time.Time{}
 		if p := wk.people[who.id.ID]; p != nil && who.id.Issuer == own {
 			until = p.Until
 		}
-		limit = earlier(limit, outlived(who.exp, until, r.OutliveActor, false))
+		limit = earlier(limit, outlived(who.exp, until, r.OutliveActor, who.exp.Equal(never)))
 	}
 	return limit
 }
 
-// grantEnd is when a grant ends, which a refresh does not move. For evidence it is Until, or as long as the first refresh
-// token may live.
+// grantEnd is when a grant ends, which a refresh does not move. For evidence it is Until, or as
+// long as the first refresh token may live.
 func (wk *walk) grantEnd(n *node, limit time.Time) time.Time {
 	if n.hop.door == doorRefresh {
 		return n.parent.grantEnd

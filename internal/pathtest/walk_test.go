@@ -78,7 +78,8 @@ func (wk *walk) run() error {
 		return err
 	}
 	first.number, wk.pool = 0, []*node{first}
-	wk.log("T0: %s, client %q, aud %q, scope %q, may_act %s, act %s, cnf %v, ends %s", first.made, first.client, first.aud,
+	wk.log("T0: %s, client %q, aud %q, scope %q, may_act %s, act %s, cnf %v, ends %s", first.made,
+		first.client, first.aud,
 		wk.first.scope, wk.first.mayAct, wk.first.act, first.cnf, first.exp.Format(time.TimeOnly))
 	at := first
 	for _, s := range wk.steps {
@@ -111,7 +112,8 @@ func (s *planned) takes(at *node) bool {
 // wait lets time pass, as long as the subject token lives.
 func (wk *walk) wait(at *node) {
 	left := at.exp.Sub(wk.now)
-	pass := pick(wk.dice, 0, 0, time.Second, 10*time.Second, 20*time.Second, 5*time.Minute, 40*time.Minute)
+	pass := pick(wk.dice, 0, 0, time.Second, 10*time.Second, 20*time.Second, 5*time.Minute,
+		40*time.Minute)
 	if at.parent != nil && at.made == refresh && !wk.oneIn(3) {
 		pass = min(pass, 20*time.Second)
 	}
@@ -152,8 +154,10 @@ func (a attempt) describe(at *node, err error) string {
 	if a.attack != "" {
 		mark = " ATTACK(" + a.attack + " " + a.during + ")"
 	}
-	return fmt.Sprintf("%s %s by %s from T%d%s: asks for %s, targets %q %s, scope %q, proves %v%s: %s", a.door, a.mode, a.client.ID,
-		at.number, mark, a.main, a.targets, a.tenant, a.scope, a.client.Confirmation, who, outcome)
+	return fmt.Sprintf("%s %s by %s from T%d%s: asks for %s, targets %q %s, scope %q, proves %v%s: %s",
+		a.door, a.mode, a.client.ID, at.number, mark, a.main, a.targets, a.tenant, a.scope,
+		a.client.Confirmation, who,
+		outcome)
 }
 
 // disturb locks a party for the time of one attempt, or lets the authorizer say no.
@@ -235,7 +239,8 @@ func (wk *walk) proof(s *planned, at *node) tx.Confirmation {
 	return at.cnf
 }
 
-// wish is the scope to ask for: some of what can be had, and what makes the tokens that are planned.
+// wish is the scope to ask for: some of what can be had, and what makes the tokens that are
+// planned.
 func (wk *walk) wish(s *planned, at *node) []string {
 	if wk.oneIn(3) && s.door != doorTicket {
 		return nil
@@ -249,7 +254,8 @@ func (wk *walk) wish(s *planned, at *node) []string {
 	}
 	var list []string
 	for _, scope := range can {
-		on := s.mode == modeRefresh || scope == "openid" && s.rule.IDToken || scope == "offline_access" && s.rule.RefreshToken && s.main != idToken
+		on := s.mode == modeRefresh || scope == "openid" && s.rule.IDToken ||
+			scope == "offline_access" && s.rule.RefreshToken && s.main != idToken
 		switch {
 		case scope == "openid" || scope == "offline_access":
 			if on && wk.percent(85) {
@@ -280,7 +286,8 @@ func (wk *walk) attack(a attempt, at *node) (attempt, bool) {
 	var none tx.Confirmation
 	switch pick(wk.dice, "scope", "scope", "actor", "actor", "key", "status", "asked") {
 	case "scope":
-		beyond := without(within(wk.clients[a.planned.client].Scope, []string{"read", "write", "admin"}), at.ceiling)
+		beyond := without(within(wk.clients[a.planned.client].Scope,
+			[]string{"read", "write", "admin"}), at.ceiling)
 		if len(beyond) == 0 || a.door == doorTicket {
 			return a, false
 		}
@@ -356,7 +363,8 @@ func (wk *walk) send(a attempt, at *node) (tx.Response, error) {
 	form.Set("grant_type", tx.GrantType)
 	form.Set("subject_token", at.value)
 	form.Set("subject_token_type", string(at.declared))
-	if a.main == opaque || a.main == idToken || a.main == session || a.main == ticket || !wk.oneIn(2) {
+	if a.main == opaque || a.main == idToken || a.main == session || a.main == ticket ||
+		!wk.oneIn(2) {
 		form.Set("requested_token_type", string(wk.askedAs(a.main)))
 	}
 	if a.who != nil {
@@ -366,7 +374,8 @@ func (wk *walk) send(a attempt, at *node) (tx.Response, error) {
 	return wk.x.Exchange(wk.ctx, a.client, form)
 }
 
-// front is a door of the host: it has authenticated somebody, or a session of its own is presented there.
+// front is a door of the host: it has authenticated somebody, or a session of its own is presented
+// there.
 func (wk *walk) front(a attempt, at *node, form url.Values) (tx.Response, error) {
 	form.Set("grant_type", tx.GrantType)
 	form.Set("subject_token", "session")
@@ -377,17 +386,21 @@ func (wk *walk) front(a attempt, at *node, form url.Values) (tx.Response, error)
 	}
 	req.RequestedTokenType = wk.askedAs(a.main)
 	self := func(who string) tx.Token {
-		return tx.Token{Type: typeSession, Kind: tx.KindUser, ID: "session-" + who, Issuer: own, Subject: who, ClientID: a.client.ID,
-			Scope: tx.Scope{"read"}, Issued: wk.now, Expires: wk.now.Add(time.Hour), AuthTime: wk.now}
+		return tx.Token{Type: typeSession, Kind: tx.KindUser, ID: "session-" + who, Issuer: own,
+			Subject: who, ClientID: a.client.ID,
+			Scope: tx.Scope{"read"}, Issued: wk.now, Expires: wk.now.Add(time.Hour),
+			AuthTime: wk.now}
 	}
-	return wk.x.Run(wk.ctx, grantLogin, a.client, func(ctx context.Context, now time.Time) (tx.Request, tx.Token, *tx.Token, error) {
+	return wk.x.Run(wk.ctx, grantLogin, a.client, func(ctx context.Context,
+		now time.Time) (tx.Request, tx.Token, *tx.Token, error) {
 		if a.door == doorActAs {
 			req.Scope = append(req.Scope, "act_as:alice")
 			return (doors.ActAs{Named: typeActAs, Prefix: "act_as:"}).Open(req, "", self(a.actor))
 		}
 		subject := at.login
 		if at.login.Type == "" {
-			c := tx.Credential{Token: at.value, Type: typeSession, Issuer: own, Client: a.client, Now: now}
+			c := tx.Credential{Token: at.value, Type: typeSession, Issuer: own, Client: a.client,
+				Now: now}
 			if subject, err = wk.x.Verify[typeSession](ctx, c); err != nil {
 				return req, subject, nil, err
 			}

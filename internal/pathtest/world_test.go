@@ -75,13 +75,17 @@ type worldKey struct{}
 func ownTrust() tx.Trust {
 	t := ownKey.Trust()
 	t.Types[typeTicket] = "ticket+jwt"
-	t.Live = func(ctx context.Context, tok tx.Token) error { return ctx.Value(worldKey{}).(*world).live(ctx, tok) }
+	t.Live = func(ctx context.Context,
+		tok tx.Token) error {
+		return ctx.Value(worldKey{}).(*world).live(ctx, tok)
+	}
 	return t
 }
 
 func idpTrust() tx.Trust {
 	t := idpKey.ForeignTrust(own)
 	t.Actors, t.Scopes = true, mapping
+	mapLogin(&t)
 	return t
 }
 
@@ -91,11 +95,14 @@ func assertionTrust(m *tokenexchangetest.Minter) tx.Trust {
 	t.Types = map[tx.TokenType]string{typeAssertion: "JWT"}
 	if m == idpKey {
 		t.Scopes = mapping
+	} else {
+		markClient(&t)
 	}
 	return t
 }
 
-// person is somebody in the directory of the host, and for which organisations the authorizer lets them act.
+// person is somebody in the directory of the host, and for which organisations the authorizer lets
+// them act.
 type person struct {
 	tx.Subject
 	disabled bool
@@ -135,12 +142,15 @@ func newWorld(seed uint64) *world {
 	w.jwt = ownKey.JWTIssuer()
 	w.jwt.Types = map[tx.TokenType]string{typeTicket: "ticket+jwt"}
 	w.jwt.ActAs = w.oneIn(12)
-	w.x = &tx.Exchanger{Issuer: own, Subjects: resolver{w}, Actors: authorizer{w}, Audit: sink{w}, Now: clock}
-	w.embeds = &doors.Embedded{Exchanger: w.x, Type: typeOuter, Claim: "downstream", Rules: map[string]tx.Request{}}
+	w.x = &tx.Exchanger{Issuer: own, Subjects: resolver{w}, Actors: authorizer{w}, Audit: sink{w},
+		Now: clock}
+	w.embeds = &doors.Embedded{Exchanger: w.x, Type: typeOuter, Claim: "downstream",
+		Rules: map[string]tx.Request{}}
 	w.jwt.Claims = w.addClaims
 	verify := verifier.Verify
 	if w.stored {
-		w.tokens = &tokenstore.Tokens{Store: w.store, JWT: w.jwt, Verify: verify, Now: clock, MayAct: w.mayAct,
+		w.tokens = &tokenstore.Tokens{Store: w.store, JWT: w.jwt, Verify: verify, Now: clock,
+			MayAct: w.mayAct,
 			Opaque: map[tx.TokenType]string{tx.TypeAccessToken: "at_", typeSession: "se_"}}
 		verify = w.tokens.VerifyToken
 		w.embeds.Store = w.store
@@ -148,7 +158,8 @@ func newWorld(seed uint64) *world {
 	} else {
 		w.x.Tokens = w.embeds.Issuer(w.jwt)
 	}
-	w.x.Verify = tx.Verifiers{tx.TypeAccessToken: verify, tx.TypeIDToken: verify, tx.TypeJWT: verify, typeTicket: verify,
+	w.x.Verify = tx.Verifiers{tx.TypeAccessToken: verify, tx.TypeIDToken: verify,
+		tx.TypeJWT: verify, typeTicket: verify,
 		typeUserID: w.verifyName}
 	if w.stored {
 		w.x.Verify[tx.TypeRefreshToken] = w.tokens.VerifyRefreshToken
@@ -163,7 +174,10 @@ func (w *world) verifyName(_ context.Context, c tx.Credential) (tx.Token, error)
 	if p := w.people[c.Token]; p == nil || p.Kind != tx.KindUser {
 		return tx.Token{}, fmt.Errorf("%w: unknown user", tx.InvalidRequest)
 	}
-	return tx.Token{Type: typeUserID, Kind: tx.KindUser, Issuer: own, Subject: c.Token, Expires: c.Now.Add(time.Hour)}, nil
+	tok := tx.Token{Type: typeUserID, Kind: tx.KindUser, Issuer: own, Subject: c.Token,
+		Expires: c.Now.Add(time.Hour)}
+	markName(&tok)
+	return tok, nil
 }
 
 // live is what the host knows about one of its own JWTs.
@@ -176,13 +190,6 @@ func (w *world) live(ctx context.Context, tok tx.Token) error {
 	}
 	return nil
 }
-
-// namesOf are the names under which a deny list can end a JWT of a host that keeps no records: its own, and those of what
-// it was made from, as far as it says them.
-func namesOf(tok tx.Token) []string { return []string{tok.ID} }
-
-// jwtSaysOrigin reports whether namesOf finds what a JWT was made from.
-const jwtSaysOrigin = false
 
 // mayAct is the hook of the host.
 func (w *world) mayAct(_ context.Context, d tx.Decision) (*tx.Actor, error) {
@@ -207,7 +214,8 @@ func (r resolver) ResolveSubject(_ context.Context, tok tx.Token) (tx.Subject, e
 	id := tok.Subject
 	if tok.Issuer == idp || tok.Issuer == shop {
 		if id == "p-guest" { // an actor who keeps their issuer
-			return tx.Subject{Identity: tx.Identity{Issuer: tok.Issuer, Kind: tx.KindUser, ID: id}}, nil
+			return tx.Subject{Identity: tx.Identity{Issuer: tok.Issuer, Kind: tx.KindUser, ID: id}},
+				nil
 		}
 		id = id[min(2, len(id)):]
 	}
@@ -220,7 +228,8 @@ func (r resolver) ResolveSubject(_ context.Context, tok tx.Token) (tx.Subject, e
 
 type authorizer struct{ w *world }
 
-// AuthorizeActor says no to some parties, and to others where the organisation is not one of theirs.
+// AuthorizeActor says no to some parties, and to others where the organisation is not one of
+// theirs.
 func (a authorizer) AuthorizeActor(_ context.Context, f tx.Facts) error {
 	for _, tenant := range organisationsOf(f) {
 		a.w.asked = append(a.w.asked, tenant)
@@ -230,9 +239,6 @@ func (a authorizer) AuthorizeActor(_ context.Context, f tx.Facts) error {
 	}
 	return nil
 }
-
-// organisationsOf is what an authorizer is asked about.
-func organisationsOf(f tx.Facts) []string { return []string{f.Subject.Tenant} }
 
 // allows is the host's knowledge behind the authorizer.
 func (w *world) allows(who tx.Identity, tenant string) bool {
@@ -259,7 +265,8 @@ func (s sink) RecordExchange(_ context.Context, ev tx.Event) error {
 // event is that of the last exchange that was granted by a grant.
 func (w *world) event(embedded bool) *tx.Event {
 	for i := range slices.Backward(w.events) {
-		if ev := &w.events[i]; ev.Err == nil && (ev.Facts.Grant == doors.GrantEmbedded) == embedded {
+		if ev := &w.events[i]; ev.Err == nil &&
+			(ev.Facts.Grant == doors.GrantEmbedded) == embedded {
 			return ev
 		}
 	}
@@ -272,7 +279,8 @@ var allScopes = []string{"read", "write", "admin", "extra", "openid", "offline_a
 func (w *world) populate() {
 	w.people, w.clients = map[string]*person{}, map[string]tx.Client{}
 	add := func(id string, kind tx.Kind, tenant string) *person {
-		p := &person{Subject: tx.Subject{Identity: tx.Identity{Issuer: own, Kind: kind, Tenant: tenant, ID: id}}}
+		p := &person{Subject: tx.Subject{Identity: tx.Identity{Issuer: own, Kind: kind,
+			Tenant: tenant, ID: id}}}
 		w.people[id] = p
 		return p
 	}
@@ -311,7 +319,8 @@ func (w *world) populate() {
 	}
 }
 
-// setRules makes the policy of the path. A rule that the policy refuses for one of its types goes without it.
+// setRules makes the policy of the path. A rule that the policy refuses for one of its types goes
+// without it.
 func (w *world) setRules(rules []tx.Rule) error {
 	policy, err := tx.NewPolicy(rules...)
 	if err != nil {
@@ -329,7 +338,8 @@ func (w *world) log(format string, args ...any) {
 	w.logs = append(w.logs, fmt.Sprintf(format, args...))
 }
 
-// confidential authenticates every caller of the introspection endpoint as an API that all tokens are for.
+// confidential authenticates every caller of the introspection endpoint as an API that all tokens
+// are for.
 func (w *world) confidential(client string) func(*http.Request) (tx.Client, error) {
 	return func(*http.Request) (tx.Client, error) {
 		c := w.clients[client]
