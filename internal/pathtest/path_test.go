@@ -159,8 +159,8 @@ func (wk *walk) show(seed uint64) string {
 		host = "a store"
 	}
 	alice := wk.people["alice"]
-	return fmt.Sprintf("seed %d, a host with %s, alice of %q may hand on %q, organisations %q, until %v\n",
-		seed, host, alice.Tenant, alice.Scope, alice.Tenants, alice.Until) +
+	return fmt.Sprintf("seed %d, a host with %s, alice of %q may hand on %q, "+
+		"organisations %q, until %v\n", seed, host, alice.Tenant, alice.Scope, alice.Tenants, alice.Until) +
 		fmt.Sprintf("policy %s\nhooks %v\n%s", wk.policy, wk.hooked, strings.Join(wk.logs, "\n"))
 }
 

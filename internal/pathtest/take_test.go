@@ -144,7 +144,8 @@ func (wk *walk) product(kind made, value string, parent *node, h *hop) (*node, e
 		n.grantEnd = wk.grantEnd(n, limit)
 	}
 	wk.pool = append(wk.pool, n)
-	wk.log("  T%d: %s, client %q, aud %q, scope %q (ceiling %q), organisation %q, ends %s, may_act %v, act %v, cnf %v",
+	wk.log("  T%d: %s, client %q, aud %q, scope %q (ceiling %q), organisation %q, ends %s, "+
+		"may_act %v, act %v, cnf %v",
 		n.number, n.made, n.client, n.aud, n.scope, n.ceiling, n.tenant,
 		n.exp.Format(time.DateTime), n.mayAct, n.chain,
 		n.cnf)

@@ -154,7 +154,8 @@ func (a attempt) describe(at *node, err error) string {
 	if a.attack != "" {
 		mark = " ATTACK(" + a.attack + " " + a.during + ")"
 	}
-	return fmt.Sprintf("%s %s by %s from T%d%s: asks for %s, targets %q %s, scope %q, proves %v%s: %s",
+	return fmt.Sprintf("%s %s by %s from T%d%s: asks for %s, targets %q %s, scope %q, "+
+		"proves %v%s: %s",
 		a.door, a.mode, a.client.ID, at.number, mark, a.main, a.targets, a.tenant, a.scope,
 		a.client.Confirmation, who,
 		outcome)
