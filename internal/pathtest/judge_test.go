@@ -41,12 +41,13 @@ func (wk *walk) judgeScope(t, x *node) {
 // judgeEnd: X ends no later than T ends what is made from it, or than the Until of a rule that lets
 // outlive it.
 func (wk *walk) judgeEnd(t, x *node) {
-	if t.made == refresh && x.hop.door == doorRefresh {
+	path := x.path()
+	path = path[slices.Index(path, t)+1:]
+	if path[0].hop.door == doorRefresh {
 		return // what a grant may give, and until when, is judged by what the grant was made from
 	}
 	end := t.end()
-	path := x.path()
-	for _, n := range path[slices.Index(path, t)+1:] {
+	for _, n := range path {
 		end = outlived(end, wk.people["alice"].Until, n.hop.rule.OutliveSubject,
 			n.parent.made.isEvidence())
 	}

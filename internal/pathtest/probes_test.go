@@ -92,22 +92,21 @@ func (n *node) actsFor(client string) bool {
 		slices.Contains(n.aud, client)
 }
 
-// probeEnded lets alice end what X is given for, and asks for it again: with the same token and a
-// new token of the actor, with a narrower one, and with another token of the same login. After a
-// new login it may be given again.
+// probeEnded lets alice end what a token on the way to X is given for, and asks for it again: with
+// the same token and a new token of the actor, with a narrower one, and with another token of the
+// same login. After a new login it may be given again.
 func (wk *walk) probeEnded(x *node) error {
-	path := x.path()
-	at, s := path[len(path)-2], (*planned)(nil)
-	for _, p := range wk.steps {
-		if ruleOf := p.rule.Name; ruleOf != "" && ruleOf == x.hop.rule.Name &&
-			x.hop.door == p.door {
-			s = p
+	var given []*node
+	for _, n := range x.path()[1:] {
+		if s := wk.stepOf(n); s != nil && n.parent.made != ticket && !n.parent.spent {
+			given = append(given, n)
 		}
 	}
-	if s == nil || s.door == doorTicket || s.mode == tx.Narrow || at.made == ticket || at.spent ||
-		x.hop.client.ID != s.client {
+	if len(given) == 0 {
 		return nil
 	}
+	x = pick(wk.dice, given...)
+	at, s := x.parent, wk.stepOf(x)
 	sibling, err := wk.again(at)
 	if err != nil {
 		return err
@@ -145,6 +144,18 @@ func (wk *walk) probeEnded(x *node) error {
 	wk.log("alice allows %s at %s again", who.ID, x.client)
 	if wk.once(s, at) != nil {
 		wk.attacked["allowed again, granted"]++
+	}
+	return nil
+}
+
+// stepOf is the hop as it was planned that has made a token for somebody to act with; nil: it was
+// another one.
+func (wk *walk) stepOf(n *node) *planned {
+	for _, s := range wk.steps {
+		acts := s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket
+		if acts && n.hop.rule.Name == s.rule.Name && n.hop.door == s.door && n.hop.client.ID == s.client {
+			return s
+		}
 	}
 	return nil
 }
