@@ -9,7 +9,7 @@ import (
 
 // judge holds a token that was just made to the limits of every token that it descends from (I13),
 // and to what the host says at this moment.
-func (wk *walk) judge(x *node, a attempt) {
+func (wk *walk) judge(x *node) {
 	for _, t := range x.path() {
 		if t == x {
 			continue

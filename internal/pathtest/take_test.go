@@ -70,7 +70,7 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 	}
 	at.spent = a.door == doorRefresh || at.made == ticket
 	for _, n := range list {
-		wk.judge(n, a)
+		wk.judge(n)
 	}
 	next := main
 	for _, n := range list {
