@@ -74,9 +74,9 @@ func (w *world) mint(kind made, m minted) (*node, error) {
 	case userName:
 		n.value, n.declared = m.sub, typeUserID
 	case assertion:
-		n.value = idpKey.Sign("JWT", w.asserted(idp, "p-"+m.sub, m))
+		n.value, n.declared = idpKey.Sign("JWT", w.asserted(idp, "p-"+m.sub, m)), typeAssertion
 	case clientWord:
-		n.value = robotKey.Sign("JWT", w.asserted("robot", m.sub, m))
+		n.value, n.declared = robotKey.Sign("JWT", w.asserted("robot", m.sub, m)), typeAssertion
 	case session:
 		n.login = tx.Token{Type: typeSession, Kind: m.kind, ID: w.newID(), Issuer: own,
 			Subject: m.sub, ClientID: m.client,

@@ -9,7 +9,8 @@ import (
 	tx "github.com/go-tokenexchange/tokenexchange"
 )
 
-// pathOf is a first token, a narrowing of it, and what bob was given with that: a path on which no clause is broken.
+// pathOf is a first token, a narrowing of it, and what bob was given with that: a path on which no
+// clause is broken.
 func pathOf(wk *walk) (t, n, x *node) {
 	said := func() seen {
 		return seen{issuer: own, subject: "alice", client: "webapp", scope: []string{"read"},
@@ -154,7 +155,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestGrantEnd: a grant for evidence ends with Until, or with its first refresh token; any other with what it is made from.
+// TestGrantEnd: a grant for evidence ends with Until, or with its first refresh token; any other
+// with what it is made from.
 func TestGrantEnd(t *testing.T) {
 	w := &world{now: begin, people: map[string]*person{"alice": {}}}
 	wk := &walk{world: w}

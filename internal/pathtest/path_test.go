@@ -88,10 +88,10 @@ const (
 	leastOfPair = 500
 )
 
-// TestPath is the path property (I13): whatever is granted on a path, no token gives more than any
+// TestI13_Path is the path property: whatever is granted on a path, no token gives more than any
 // token before it allowed. TOKENEXCHANGE_PATHS is how many paths to walk, TOKENEXCHANGE_PATH is the
 // seed of one to show.
-func TestPath(t *testing.T) {
+func TestI13_Path(t *testing.T) {
 	if seed, err := strconv.ParseUint(os.Getenv("TOKENEXCHANGE_PATH"), 10, 64); err == nil {
 		wk, err := walkSeed(seed)
 		t.Log(wk.show(seed))
@@ -99,7 +99,7 @@ func TestPath(t *testing.T) {
 		require.Nil(t, wk.broken)
 		return
 	}
-	paths := pathsInCI
+	paths := pathsInCI / slower
 	if n, err := strconv.Atoi(os.Getenv("TOKENEXCHANGE_PATHS")); err == nil {
 		paths = n
 	}
@@ -139,7 +139,7 @@ func TestPath(t *testing.T) {
 		}
 	}
 	if paths < pathsInCI {
-		return
+		return // too few to count
 	}
 	require.GreaterOrEqual(t, all.granted, leastHops, "granted second or later hops")
 	for _, kind := range madeKinds {
@@ -160,7 +160,8 @@ func (wk *walk) show(seed uint64) string {
 	}
 	alice := wk.people["alice"]
 	return fmt.Sprintf("seed %d, a host with %s, alice of %q may hand on %q, "+
-		"organisations %q, until %v\n", seed, host, alice.Tenant, alice.Scope, alice.Tenants, alice.Until) +
+		"organisations %q, until %v\n", seed, host, alice.Tenant, alice.Scope, alice.Tenants,
+			alice.Until) +
 		fmt.Sprintf("policy %s\nhooks %v\n%s", wk.policy, wk.hooked, strings.Join(wk.logs, "\n"))
 }
 
@@ -196,7 +197,7 @@ func list(counts map[string]int) string {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	})
 	var b strings.Builder
-	for _, name := range names[:min(len(names), 2000)] {
+	for _, name := range names[:min(len(names), 30)] {
 		fmt.Fprintf(&b, "%6d  %s\n", counts[name], name)
 	}
 	return b.String()

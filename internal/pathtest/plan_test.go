@@ -74,8 +74,8 @@ func modesFor(kind made) []tx.Mode {
 		return modes
 	case ticket, userName:
 		return []tx.Mode{tx.Delegate}
-	case assertion, clientWord:
-		return []tx.Mode{tx.Impersonate, tx.ClientActs}
+	case clientWord:
+		return []tx.Mode{tx.Impersonate, tx.ClientActs, tx.Delegate}
 	}
 	return []tx.Mode{tx.Impersonate, tx.Delegate, tx.ClientActs}
 }
@@ -201,8 +201,9 @@ func (w *world) planDoor(s *planned, i int) {
 	switch {
 	case s.mode == modeRefresh:
 		s.door = doorRefresh
-	case s.subject == assertion || s.subject == clientWord:
-		s.door = doorAssertion
+	case s.subject == clientWord && s.mode != tx.Delegate, s.subject == assertion &&
+		s.mode != tx.Delegate && w.oneIn(2):
+		s.door = doorAssertion // at the exchange the word of a client needs an actor token
 	case s.subject == session:
 		s.door = doorLogin
 	case s.subject == userName && i == 0 && w.stored && w.oneIn(2):

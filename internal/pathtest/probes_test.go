@@ -153,7 +153,8 @@ func (wk *walk) probeEnded(x *node) error {
 func (wk *walk) stepOf(n *node) *planned {
 	for _, s := range wk.steps {
 		acts := s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket
-		if acts && n.hop.rule.Name == s.rule.Name && n.hop.door == s.door && n.hop.client.ID == s.client {
+		if acts && n.hop.rule.Name == s.rule.Name && n.hop.door == s.door &&
+			n.hop.client.ID == s.client {
 			return s
 		}
 	}

@@ -68,7 +68,7 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 	if a.attack != "" {
 		wk.attacked[a.attack]++
 	}
-	at.spent = a.door == doorRefresh || at.made == ticket
+	at.spent = a.door == doorRefresh || a.door == doorAssertion || at.made == ticket
 	for _, n := range list {
 		wk.judge(n)
 	}

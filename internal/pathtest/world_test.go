@@ -160,7 +160,7 @@ func newWorld(seed uint64) *world {
 	}
 	w.x.Verify = tx.Verifiers{tx.TypeAccessToken: verify, tx.TypeIDToken: verify,
 		tx.TypeJWT: verify, typeTicket: verify,
-		typeUserID: w.verifyName}
+		typeUserID: w.verifyName, typeAssertion: asserters.Verify}
 	if w.stored {
 		w.x.Verify[tx.TypeRefreshToken] = w.tokens.VerifyRefreshToken
 		w.x.Verify[typeSession] = verify
