@@ -175,6 +175,9 @@ func (w *world) planSteps(p *plan, chain []string) {
 		w.planClient(s, client, targets)
 		if s.mode == tx.Delegate {
 			s.actor = w.planActor(s, chain)
+			if i > 0 && p.steps[i-1].door == doorTicket {
+				s.actor = p.steps[i-1].actor // the ticket names its impersonator
+			}
 		}
 		if !w.planChain(s, &chain) {
 			break // nobody is left who could act

@@ -72,7 +72,7 @@ func (w *world) policyFor(p *plan) []tx.Rule {
 		Actors:       append(all, tx.Identity{Issuer: "*", Kind: "*", ID: "*"}),
 		ActorTypes:   append(access, tx.TypeIDToken),
 		Types:        issued, Targets: []string{api}, DefaultTargets: []string{api},
-			Scope: tx.Scope{"*"},
+		Scope:    tx.Scope{"*"},
 		Lifetime: time.Hour}
 	if w.oneIn(5) {
 		probe.OtherActors = true
