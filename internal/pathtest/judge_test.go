@@ -178,7 +178,7 @@ func (wk *walk) judgeHost(x *node) {
 }
 
 // actor is who acts with a token: the current actor, who may act with a ticket, or the client where
-// nobody is named.
+// no actor is named.
 func (wk *walk) actor(x *node) tx.Identity {
 	switch {
 	case x.hop.door == doorTicket:

@@ -2,6 +2,7 @@ package pathtest
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -83,7 +84,7 @@ func (t *tally) add(seed uint64, wk *walk, err error) {
 }
 
 const (
-	pathsInCI   = 60000
+	pathsInCI   = 52000
 	leastHops   = 100000
 	leastOfPair = 500
 )
@@ -159,10 +160,11 @@ func (wk *walk) show(seed uint64) string {
 		host = "a store"
 	}
 	alice := wk.people["alice"]
+	policy, _ := json.Marshal(wk.policy)
 	return fmt.Sprintf("seed %d, a host with %s, alice of %q may hand on %q, "+
 		"organisations %q, until %v\n", seed, host, alice.Tenant, alice.Scope, alice.Tenants,
-			alice.Until) +
-		fmt.Sprintf("policy %s\nhooks %v\n%s", wk.policy, wk.hooked, strings.Join(wk.logs, "\n"))
+		alice.Until) +
+		fmt.Sprintf("policy %s\nhooks %v\n%s", policy, wk.hooked, strings.Join(wk.logs, "\n"))
 }
 
 var (

@@ -16,7 +16,7 @@ const (
 	doorTicket    = "ticket"
 	doorAssertion = "assertion"
 	doorLogin     = "login"  // a session at a front door of the host
-	doorActAs     = "act-as" // the same, where the scope names whom to act for
+	doorActAs     = "act-as" // the same, where the scope names the subject
 	doorEmbedded  = "embedded"
 )
 
@@ -30,7 +30,7 @@ type planned struct {
 	main    made   // the kind of token that is asked for
 	want    made   // which of the tokens that are made is the subject of the next hop
 	targets []string
-	switch_ bool // it asks for an organisation too
+	selects bool // it asks for an organisation too
 	audient bool // the client is in the audience of the subject token, so no rule has to name it
 	pending bool // a may_act is still to be fulfilled
 	depth   int  // of the chain in the result
@@ -128,7 +128,7 @@ func (w *world) plan() *plan {
 	return p
 }
 
-// firstAudience is whom a first token is for.
+// firstAudience is the aud of a first token.
 func (m minted) firstAudience(p *plan) []string {
 	if p.kind == idToken {
 		return []string{m.client}
@@ -180,10 +180,10 @@ func (w *world) planSteps(p *plan, chain []string) {
 			}
 		}
 		if !w.planChain(s, &chain) {
-			break // nobody is left who could act
+			break // every actor is in the chain already
 		}
 		s.depth = len(chain)
-		s.switch_ = s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket &&
+		s.selects = s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket &&
 			w.percent(25)
 		w.planProduct(s, p)
 		s.targets = w.drawTargets(nil)

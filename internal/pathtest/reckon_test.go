@@ -44,7 +44,7 @@ type link struct{ iss, sub, rest string }
 type party struct {
 	iss, sub, client string
 	more             map[string]json.RawMessage // all other members
-	malformed        bool                       // it names nobody
+	malformed        bool                       // it matches no actor
 }
 
 // member is one name and value of a JSON object, in the order of the text.

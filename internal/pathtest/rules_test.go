@@ -52,7 +52,7 @@ func (w *world) policyFor(p *plan) []tx.Rule {
 		}
 		s.rule = w.ruleFor(p, i, switched)
 		rules = append(rules, s.rule)
-		switched = switched || s.switch_
+		switched = switched || s.selects
 	}
 	if w.oneIn(5) {
 		w.Shuffle(len(rules), func(i, j int) { rules[i], rules[j] = rules[j], rules[i] })
@@ -117,7 +117,7 @@ func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
 		r.DefaultTargets = s.targets[:1]
 	}
 	r.SubjectAudience = slices.Contains(r.SubjectTypes, tx.TypeAccessToken) && w.oneIn(3)
-	r.TenantTargets = s.switch_ || w.oneIn(8)
+	r.TenantTargets = s.selects || w.oneIn(8)
 	w.drawReplace(&r)
 	w.drawScope(&r, s)
 	w.drawLifts(&r, p, i)

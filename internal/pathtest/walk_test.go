@@ -12,7 +12,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/doors"
 )
 
-// attempt is one request: what is asked for, by whom, with which proof, and what it tries.
+// attempt is one request: the client, what it asks for, the keys that it proves, and the attack
+// that it is, if any.
 type attempt struct {
 	*planned
 	client  tx.Client
@@ -201,7 +202,7 @@ func (wk *walk) attempts(s *planned, at *node) []attempt {
 	if a, ok := wk.attack(base, at); ok {
 		list = append(list, a)
 	}
-	if s.switch_ {
+	if s.selects {
 		switched := base
 		switched.tenant = pick(wk.dice, "globex", "globex", "acme")
 		list = append(list, switched)
@@ -275,45 +276,46 @@ func (wk *walk) wish(s *planned, at *node) []string {
 	return list
 }
 
-// attack changes a request so that it asks for more than some token of the path allowed.
+// attack changes a request so that it asks for more than some token of the path allowed, where
+// there is a way to.
 func (wk *walk) attack(a attempt, at *node) (attempt, bool) {
-	if !wk.percent(45) {
-		return a, false
-	}
+	var none tx.Confirmation
 	current := ""
-	if len(at.chain) > 0 {
+	if len(at.chain) > 0 && wk.people[at.chain[0].sub] != nil {
 		current = at.chain[0].sub
 	}
-	var none tx.Confirmation
-	switch pick(wk.dice, "scope", "scope", "actor", "actor", "key", "status", "asked") {
+	beyond := without(within(a.client.Scope, []string{"read", "write", "admin"}), at.ceiling)
+	other := pick(wk.dice, actorNames...)
+	var kinds []string
+	if len(beyond) > 0 && a.door != doorTicket {
+		kinds = append(kinds, "scope", "scope")
+	}
+	if a.who != nil && a.pending && other != a.actor {
+		kinds = append(kinds, "who", "who", "who")
+	}
+	if at.cnf != none {
+		kinds = append(kinds, "key")
+	}
+	if current != "" {
+		kinds = append(kinds, "status")
+	}
+	if a.mode == tx.Narrow || a.mode == modeRefresh || wk.oneIn(8) {
+		kinds = append(kinds, "asked")
+	}
+	if len(kinds) == 0 || !wk.percent(45) {
+		return a, false
+	}
+	switch a.attack = pick(wk.dice, kinds...); a.attack {
 	case "scope":
-		beyond := without(within(wk.clients[a.planned.client].Scope,
-			[]string{"read", "write", "admin"}), at.ceiling)
-		if len(beyond) == 0 || a.door == doorTicket {
-			return a, false
-		}
-		a.attack, a.scope = "scope", append(slices.Clone(a.scope), pick(wk.dice, beyond...))
-	case "actor":
-		if a.mode != tx.Delegate || a.door != doorExchange || !a.pending {
-			return a, false
-		}
-		other := pick(wk.dice, actorNames...)
-		if other == a.actor {
-			return a, false
-		}
-		a.attack, a.who = "who", wk.draw(other, a.planned.client, false)
+		a.scope = append(slices.Clone(a.scope), pick(wk.dice, beyond...))
+	case "who":
+		a.who = wk.draw(other, a.client.ID, false)
 	case "key":
-		if at.cnf == none {
-			return a, false
-		}
-		a.attack, a.client.Confirmation = "key", pick(wk.dice, none, tx.Confirmation{JKT: "k9"})
+		a.client.Confirmation = pick(wk.dice, none, tx.Confirmation{JKT: "k9"})
 	case "status":
-		if wk.people[current] == nil {
-			return a, false
-		}
-		a.attack, a.during = "status", current
+		a.during = current
 	case "asked":
-		a.attack, a.during = "asked", wk.actingAfter(a, at).ID
+		a.during = wk.actingAfter(a, at).ID
 	}
 	return a, true
 }

@@ -2,7 +2,6 @@ package pathtest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -122,7 +121,7 @@ type world struct {
 	x       *tx.Exchanger
 	embeds  *doors.Embedded
 	rules   map[string]tx.Rule
-	policy  []byte
+	policy  *tx.Policy
 	clients map[string]tx.Client
 	people  map[string]*person
 	refused map[string]bool      // acting parties to which the authorizer says no
@@ -330,8 +329,8 @@ func (w *world) setRules(rules []tx.Rule) error {
 	for _, r := range rules {
 		w.rules[r.Name] = r
 	}
-	w.policy, err = json.Marshal(policy)
-	return err
+	w.policy = policy
+	return nil
 }
 
 func (w *world) log(format string, args ...any) {
