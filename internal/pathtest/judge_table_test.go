@@ -124,6 +124,9 @@ func TestJudge(t *testing.T) {
 			_ *node) {
 			wk.refused["bob"] = true
 		}},
+		{"it was asked about another organisation", "authorizer", func(wk *walk, _, _, _ *node) {
+			wk.asked = []string{"globex"}
+		}},
 		{"it says no in this organisation", "authorizer", func(wk *walk, _, _, _ *node) {
 			wk.people["bob"].actsIn = []string{"globex"}
 		}},
@@ -142,6 +145,7 @@ func TestJudge(t *testing.T) {
 			w.people[id] = &person{Subject: tx.Subject{Identity: tx.Identity{Issuer: own,
 				Kind: tx.KindUser, ID: id}}}
 		}
+		w.asked = []string{"acme"}
 		wk := &walk{world: w}
 		first, n, x := pathOf(wk)
 		c.change(wk, first, n, x)

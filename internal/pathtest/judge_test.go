@@ -171,6 +171,10 @@ func (wk *walk) judgeHost(x *node) {
 		return
 	}
 	who := wk.actor(x)
+	if !slices.Contains(wk.asked, x.org) {
+		wk.violate("authorizer", x.parent, x, "T%d is of %q, the authorizer was asked about %q",
+			x.number, x.org, wk.asked)
+	}
 	if !wk.allows(who, x.org) {
 		wk.violate("authorizer", x.parent, x,
 			"%s acts with T%d in %q, to which the authorizer says no", who.ID, x.number, x.org)

@@ -92,7 +92,6 @@ type hop struct {
 	expanded []string // what of it the rule adds to the subject's
 	tenant   string   // the organisation that a target selected
 	at       time.Time
-	text     string
 }
 
 // path is the first token and all that leads to n.

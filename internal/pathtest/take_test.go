@@ -66,7 +66,7 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 		wk.granted++
 	}
 	if a.attack != "" {
-		wk.attacked[a.attack]++
+		wk.attacked["granted although an attack: "+a.attack]++
 	}
 	at.spent = a.door == doorRefresh || a.door == doorAssertion || at.made == ticket
 	for _, n := range list {
