@@ -35,10 +35,11 @@ type minted struct {
 
 func (m minted) claims(w *world) map[string]any {
 	claims := map[string]any{"jti": w.newID()}
-	for name, raw := range map[string]string{"may_act": m.mayAct, "act": m.act} {
-		if raw != "" {
-			claims[name] = json.RawMessage(raw)
-		}
+	if m.mayAct != "" {
+		claims["may_act"] = json.RawMessage(m.mayAct)
+	}
+	if m.act != "" {
+		claims["act"] = json.RawMessage(m.act)
 	}
 	if m.cnf != (tx.Confirmation{}) {
 		claims["cnf"] = m.cnf
@@ -132,18 +133,25 @@ func (w *world) mintOpaque(n *node, m minted) error {
 	if n.made == refresh {
 		tok.Type = tx.TypeRefreshToken
 	}
-	for raw, into := range map[string]**tx.Actor{m.mayAct: &tok.MayAct, m.act: &tok.Actor} {
-		if raw == "" {
-			continue
-		}
-		*into = &tx.Actor{}
-		if err := json.Unmarshal([]byte(raw), *into); err != nil {
-			return err
-		}
+	var err error
+	if tok.MayAct, err = actorOf(m.mayAct); err != nil {
+		return err
+	}
+	if tok.Actor, err = actorOf(m.act); err != nil {
+		return err
 	}
 	issued, err := w.tokens.Mint(w.ctx, tok)
 	n.value, n.declared, n.id = issued.Value, tok.Type, issued.ID
 	return err
+}
+
+// actorOf reads an act or a may_act; nil: there is none.
+func actorOf(raw string) (*tx.Actor, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	a := &tx.Actor{}
+	return a, a.UnmarshalJSON([]byte(raw))
 }
 
 // record tells the store about a JWT that was made elsewhere.

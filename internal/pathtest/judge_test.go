@@ -49,7 +49,7 @@ func (wk *walk) judgeEnd(t, x *node) {
 	end := t.end()
 	for _, n := range path {
 		end = outlived(end, wk.people["alice"].Until, n.hop.rule.OutliveSubject,
-			n.parent.made.isEvidence())
+			n.grant().parent.made.isEvidence())
 	}
 	if x.exp.After(end) {
 		wk.violate("end", t, x, "T%d ends %s, T%d ends what is made from it %s", x.number,
