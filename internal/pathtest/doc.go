@@ -7,4 +7,7 @@
 // path, in plain code of their own, and hold every token that is granted to the limits of all
 // tokens that it descends from. They look at the server from outside: they present tokens, and read
 // them as clients and APIs do.
+//
+// TOKENEXCHANGE_PATHS says how many paths to walk where more are wanted than usual. A failure names
+// the seed of its path; TOKENEXCHANGE_PATH=seed walks and shows that path alone.
 package pathtest

@@ -202,7 +202,7 @@ func (wk *walk) judgeEnded(x *node) {
 		isName := x.first().made == userName
 		if theirs && x.client == e.client && who.ID == e.who.ID && who.Issuer == e.who.Issuer &&
 			(isName || !x.first().born.After(e.at)) {
-			wk.violate("ended delegation", x.parent, x,
+			wk.violate("ended delegation", x.first(), x,
 				"%s acts at %s again, which alice has ended", who.ID, x.client)
 		}
 	}

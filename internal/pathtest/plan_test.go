@@ -163,7 +163,7 @@ func (w *world) drawTargets(from []string) []string {
 // planSteps draws the hops, each from what the one before has made.
 func (w *world) planSteps(p *plan, chain []string) {
 	kind, client, targets := p.kind, p.first.client, p.first.aud
-	count := pick(w.dice, 2, 3, 4, 4, 4, 4)
+	count := pick(w.dice, 3, 4, 4, 4, 4, 4)
 	for i := range count {
 		s := &planned{subject: kind, client: client}
 		modes := modesFor(kind)
