@@ -28,7 +28,12 @@ func (wk *walk) take(a attempt, at *node, answer tx.Response) (*node, error) {
 		asked = at.ceiling // a refresh asks for what was granted
 	}
 	h.expanded = within(h.granted, asked, h.rule.Expand, h.client.Scope)
-	main, err := wk.product(wk.kindOf(answer), answer.AccessToken, at, h)
+	kind := wk.kindOf(answer)
+	main, err := wk.product(kind, answer.AccessToken, at, h)
+	if err != nil && kind == ticket {
+		wk.log("  a ticket that is of no use: %v", err) // its may_act has no sub
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -89,8 +89,11 @@ func (wk *walk) run() error {
 			continue // the hop before did not make what was planned
 		}
 		made, err := wk.step(s, at)
-		if err != nil || made == nil || wk.broken != nil {
+		if err != nil || wk.broken != nil {
 			return err
+		}
+		if made == nil {
+			break
 		}
 		at = made
 	}
