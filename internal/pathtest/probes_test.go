@@ -130,7 +130,7 @@ func (wk *walk) probeEnded(x *node) error {
 		wk.once(s, sibling)
 	}
 	fresh, err := wk.again(at)
-	if err != nil || fresh == nil || fresh.made == userName || wk.broken != nil {
+	if err != nil || fresh == nil || fresh.made == userName {
 		return err
 	}
 	wk.attacked["login after the end"]++
@@ -181,9 +181,6 @@ func (wk *walk) again(at *node) (*node, error) {
 
 // once tries a hop as it is planned, without anything more.
 func (wk *walk) once(s *planned, at *node) (next *node) {
-	if wk.broken != nil {
-		return nil
-	}
 	wk.asked, wk.events = nil, nil
 	for _, a := range wk.attempts(s, at) {
 		if a.attack != "" || a.tenant != "" {

@@ -30,7 +30,7 @@ type walk struct {
 	*world
 	*plan
 	pool     []*node
-	broken   *violation
+	broken   []*violation // the first of each clause
 	counts   map[pair]int
 	granted  int // second and later hops
 	endings  []ended
@@ -53,7 +53,7 @@ type violation struct {
 }
 
 func (wk *walk) violate(clause string, t, x *node, format string, args ...any) {
-	if wk.broken != nil {
+	if slices.ContainsFunc(wk.broken, func(v *violation) bool { return v.clause == clause }) {
 		return
 	}
 	v := &violation{clause: clause, hops: x.hops(), text: fmt.Sprintf(format, args...)}
@@ -62,7 +62,7 @@ func (wk *walk) violate(clause string, t, x *node, format string, args ...any) {
 		v.kinds = fmt.Sprintf("%s -%s-> %s", n.parent.made, n.hop.label(), v.kinds)
 	}
 	wk.log("BROKEN: %s: %s", clause, v.text)
-	wk.broken = v
+	wk.broken = append(wk.broken, v)
 }
 
 func (h *hop) label() string {
@@ -89,7 +89,7 @@ func (wk *walk) run() error {
 			continue // the hop before did not make what was planned
 		}
 		made, err := wk.step(s, at)
-		if err != nil || wk.broken != nil {
+		if err != nil {
 			return err
 		}
 		if made == nil {
