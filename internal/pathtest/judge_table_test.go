@@ -48,24 +48,20 @@ func TestJudge(t *testing.T) {
 	}{
 		{"as it is", "", func(*walk, *node, *node, *node) {}},
 		{"more scope", "scope", func(_ *walk, _, _, x *node) {
-			x.scope = []string{"read",
-				"write"}
+			x.scope = []string{"read", "write"}
 		}},
 		{"more than the first had", "scope", func(_ *walk, t, _, _ *node) { t.ceiling = nil }},
-		{"more in the answer", "scope", func(_ *walk, _, _,
-			x *node) {
+		{"more in the answer", "scope", func(_ *walk, _, _, x *node) {
 			x.hop.granted = []string{"write"}
 		}},
 		{"expanded", "", func(_ *walk, _, _, x *node) {
 			x.scope, x.hop.expanded = []string{"read", "write"}, []string{"write"}
 		}},
 		{"a later end", "end", func(_ *walk, _, _, x *node) { x.exp = x.exp.Add(time.Second) }},
-		{"an earlier end of the first", "end", func(_ *walk, t, _,
-			_ *node) {
+		{"an earlier end of the first", "end", func(_ *walk, t, _, _ *node) {
 			t.exp = t.exp.Add(-time.Second)
 		}},
-		{"an earlier end of the actor", "end", func(_ *walk, _, _,
-			x *node) {
+		{"an earlier end of the actor", "end", func(_ *walk, _, _, x *node) {
 			x.hop.who.exp = begin.Add(time.Minute)
 		}},
 		{"outlived", "", func(wk *walk, _, _, x *node) {
@@ -80,48 +76,39 @@ func TestJudge(t *testing.T) {
 			n.made, n.exp, n.ends = ticket, begin.Add(time.Minute), begin.Add(time.Hour)
 		}},
 		{"evidence that does", "end", func(_ *walk, _, n, _ *node) {
-			n.made, n.ends = ticket,
-				begin.Add(time.Minute)
+			n.made, n.ends = ticket, begin.Add(time.Minute)
 		}},
 		{"somebody else", "who", func(wk *walk, _, _, x *node) {
-			x.hop.who.id,
-				x.hop.who.sub = wk.people["carol"].Identity, "carol"
+			x.hop.who.id, x.hop.who.sub = wk.people["carol"].Identity, "carol"
 		}},
 		{"a client that may_act does not name", "who", func(_ *walk, _, n, _ *node) {
 			n.hop.rule.Mode, n.hop.rule.MayActClient = tx.Impersonate, true
 		}},
 		{"the chain is gone", "chain", func(_ *walk, _, _, x *node) { x.chain = x.chain[:1] }},
-		{"another issuer in the chain", "chain", func(_ *walk, t, _,
-			_ *node) {
+		{"another issuer in the chain", "chain", func(_ *walk, t, _, _ *node) {
 			t.chain = []link{{idp, "erin", `sub="erin"`}}
 		}},
 		{"no key", "key", func(_ *walk, _, _, x *node) { x.cnf = tx.Confirmation{} }},
 		{"another key", "key", func(_ *walk, _, _, x *node) { x.cnf.JKT = "k2" }},
 		{"a rule that rebinds", "", func(_ *walk, _, _, x *node) {
-			x.cnf.JKT,
-				x.hop.rule.Rebind = "k2", true
+			x.cnf.JKT, x.hop.rule.Rebind = "k2", true
 		}},
 		{"a rule that unbinds", "key", func(_ *walk, _, _, x *node) {
-			x.cnf.JKT,
-				x.hop.rule.Rebind = "", true
+			x.cnf.JKT, x.hop.rule.Rebind = "", true
 		}},
-		{"the home organisation again", "organisation", func(_ *walk, _, _,
-			x *node) {
+		{"the home organisation again", "organisation", func(_ *walk, _, _, x *node) {
 			x.tenant = ""
 		}},
 		{"a rule for another organisation", "organisation pattern", func(_ *walk, _, _, x *node) {
 			x.hop.rule.Subjects = []tx.Identity{{Kind: tx.KindUser, ID: "*", Tenant: "globex"}}
 		}},
-		{"the actor is locked", "status", func(wk *walk, _, _,
-			_ *node) {
+		{"the actor is locked", "status", func(wk *walk, _, _, _ *node) {
 			wk.people["bob"].disabled = true
 		}},
-		{"the current actor is locked", "status", func(wk *walk, _, _,
-			_ *node) {
+		{"the current actor is locked", "status", func(wk *walk, _, _, _ *node) {
 			wk.people["erin"].disabled = true
 		}},
-		{"the authorizer says no", "authorizer", func(wk *walk, _, _,
-			_ *node) {
+		{"the authorizer says no", "authorizer", func(wk *walk, _, _, _ *node) {
 			wk.refused["bob"] = true
 		}},
 		{"it was asked about another organisation", "authorizer", func(wk *walk, _, _, _ *node) {

@@ -206,8 +206,7 @@ func (t *tally) table() string {
 
 // list is the most frequent ones.
 func list(counts map[string]int) string {
-	names := slices.SortedFunc(maps.Keys(counts), func(a,
-		b string) int {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	})
 	var b strings.Builder

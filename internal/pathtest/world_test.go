@@ -74,8 +74,7 @@ type worldKey struct{}
 func ownTrust() tx.Trust {
 	t := ownKey.Trust()
 	t.Types[typeTicket] = "ticket+jwt"
-	t.Live = func(ctx context.Context,
-		tok tx.Token) error {
+	t.Live = func(ctx context.Context, tok tx.Token) error {
 		return ctx.Value(worldKey{}).(*world).live(ctx, tok)
 	}
 	return t
