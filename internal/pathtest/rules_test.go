@@ -57,44 +57,77 @@ func (w *world) policyFor(p *plan) []tx.Rule {
 	if w.oneIn(5) {
 		w.Shuffle(len(rules), func(i, j int) { rules[i], rules[j] = rules[j], rules[i] })
 	}
-	confidential := []string{"webapp", "gateway", "helpdesk", "robot"}
-	access := []tx.TokenType{tx.TypeAccessToken}
-	issued := []tx.TokenType{tx.TypeJWT}
-	all := []tx.Identity{everybody}
-	spare := tx.Rule{Name: "spare-narrow", Mode: tx.Narrow, Clients: []string{"*"}, Subjects: all,
-		SubjectTypes: access,
-		Types:        issued, SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Hour}
 	if w.oneIn(2) {
-		rules = append(rules, spare)
+		rules = append(rules, spareRule)
 	}
-	probe := tx.Rule{Name: "probe", Mode: tx.Delegate, Clients: confidential, Subjects: all,
-		SubjectTypes: access,
-		Actors:       append(all, tx.Identity{Issuer: "*", Kind: "*", ID: "*"}),
-		ActorTypes:   append(access, tx.TypeIDToken),
-		Types:        issued, Targets: []string{api}, DefaultTargets: []string{api},
-		Scope:    tx.Scope{"*"},
-		Lifetime: time.Hour}
-	if w.oneIn(5) {
-		probe.OtherActors = true
-	}
-	inner := tx.Rule{Name: "inner", Mode: tx.Impersonate, Clients: append(confidential, "spa"),
-		PublicClients: true,
-		Subjects:      all, SubjectTypes: []tx.TokenType{typeOuter}, Types: issued,
-		Targets: []string{api, down, pay, help},
-		Scope:   tx.Scope{"*"}, Lifetime: 2 * time.Hour, MaxChain: 8}
-	return append(rules, probe, inner)
+	probe := probeRule
+	probe.OtherActors = w.oneIn(5)
+	return append(rules, probe, innerRule)
+}
+
+var (
+	confidential = []string{"webapp", "gateway", "helpdesk", "robot"}
+	ofEverybody  = []tx.Identity{everybody}
+)
+
+// spareRule narrows access tokens of all clients.
+var spareRule = tx.Rule{
+	Name:            "spare-narrow",
+	Mode:            tx.Narrow,
+	Clients:         []string{"*"},
+	Subjects:        ofEverybody,
+	SubjectTypes:    []tx.TokenType{tx.TypeAccessToken},
+	Types:           []tx.TokenType{tx.TypeJWT},
+	SubjectAudience: true,
+	Scope:           tx.Scope{"*"},
+	Lifetime:        time.Hour,
+}
+
+// probeRule takes every actor token that is the client's own.
+var probeRule = tx.Rule{
+	Name:           "probe",
+	Mode:           tx.Delegate,
+	Clients:        confidential,
+	Subjects:       ofEverybody,
+	SubjectTypes:   []tx.TokenType{tx.TypeAccessToken},
+	Actors:         []tx.Identity{everybody, {Issuer: "*", Kind: "*", ID: "*"}},
+	ActorTypes:     []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken},
+	Types:          []tx.TokenType{tx.TypeJWT},
+	Targets:        []string{api},
+	DefaultTargets: []string{api},
+	Scope:          tx.Scope{"*"},
+	Lifetime:       time.Hour,
+}
+
+// innerRule is for embedded tokens.
+var innerRule = tx.Rule{
+	Name:          "inner",
+	Mode:          tx.Impersonate,
+	Clients:       []string{"webapp", "gateway", "helpdesk", "robot", "spa"},
+	PublicClients: true,
+	Subjects:      ofEverybody,
+	SubjectTypes:  []tx.TokenType{typeOuter},
+	Types:         []tx.TokenType{tx.TypeJWT},
+	Targets:       []string{api, down, pay, help},
+	Scope:         tx.Scope{"*"},
+	Lifetime:      2 * time.Hour,
+	MaxChain:      8,
 }
 
 // ruleFor draws the rule of one hop.
 func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
 	s := p.steps[i]
-	subject := foundAs(s.subject, s.door)
-	r := tx.Rule{Name: ruleName(i), Mode: s.mode, Clients: []string{s.client},
-		Subjects:     w.drawPatterns(switched),
-		SubjectTypes: []tx.TokenType{subject}, Types: []tx.TokenType{w.askedAs(s.main)},
+	r := tx.Rule{
+		Name:          ruleName(i),
+		Mode:          s.mode,
+		Clients:       []string{s.client},
+		PublicClients: s.client == "spa" && s.mode != tx.ClientActs,
+		Subjects:      w.drawPatterns(switched),
+		SubjectTypes:  []tx.TokenType{foundAs(s.subject, s.door)},
+		Types:         []tx.TokenType{w.askedAs(s.main)},
 		Scope:         tx.Scope{"*"},
 		Lifetime:      pick(w.dice, time.Minute, 10*time.Minute, time.Hour, 2*time.Hour),
-		PublicClients: s.client == "spa" && s.mode != tx.ClientActs}
+	}
 	if s.mode == tx.Narrow {
 		return w.narrowRule(r)
 	}
