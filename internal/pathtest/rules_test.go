@@ -1,0 +1,259 @@
+package pathtest
+
+import (
+	"slices"
+	"time"
+
+	tx "github.com/go-tokenexchange/tokenexchange"
+)
+
+// foundAs is the type that a token of some kind is found to be, by which rules speak of it.
+func foundAs(kind made, door string) tx.TokenType {
+	switch door {
+	case doorTicket:
+		return typeRequested
+	case doorActAs:
+		return typeActAs
+	}
+	return map[made]tx.TokenType{opaque: tx.TypeAccessToken, signed: tx.TypeAccessToken,
+		embedded: tx.TypeAccessToken,
+		idToken:  tx.TypeIDToken, idBeside: tx.TypeIDToken, refresh: tx.TypeRefreshToken,
+		ticket: typeTicket, session: typeSession,
+		foreignAccess: tx.TypeJWT, foreignID: tx.TypeIDToken, userName: typeUserID,
+		assertion:  typeAssertion,
+		clientWord: typeAssertion}[kind]
+}
+
+// askedAs is the type that is asked for to get a token of some kind.
+func (w *world) askedAs(kind made) tx.TokenType {
+	switch kind {
+	case opaque:
+		return tx.TypeAccessToken
+	case idToken:
+		return tx.TypeIDToken
+	case ticket:
+		return typeTicket
+	case session:
+		return typeSession
+	}
+	return tx.TypeJWT
+}
+
+var everybody = tx.Identity{Kind: "*", ID: "*", Tenant: "*"}
+
+// policyFor draws a policy under which the plan can be granted, with rules that have more and
+// others than it needs.
+func (w *world) policyFor(p *plan) []tx.Rule {
+	var rules []tx.Rule
+	switched := false
+	for i, s := range p.steps {
+		if s.mode == modeRefresh {
+			continue // the rule of the grant decides
+		}
+		s.rule = w.ruleFor(p, i, switched)
+		rules = append(rules, s.rule)
+		switched = switched || s.selects
+	}
+	if w.oneIn(5) {
+		w.Shuffle(len(rules), func(i, j int) { rules[i], rules[j] = rules[j], rules[i] })
+	}
+	if w.oneIn(2) {
+		rules = append(rules, spareRule)
+	}
+	probe := probeRule
+	probe.OtherActors = w.oneIn(5)
+	return append(rules, probe, innerRule)
+}
+
+var (
+	confidential = []string{"webapp", "gateway", "helpdesk", "robot"}
+	ofEverybody  = []tx.Identity{everybody}
+)
+
+// spareRule narrows access tokens of all clients.
+var spareRule = tx.Rule{
+	Name:            "spare-narrow",
+	Mode:            tx.Narrow,
+	Clients:         []string{"*"},
+	Subjects:        ofEverybody,
+	SubjectTypes:    []tx.TokenType{tx.TypeAccessToken},
+	Types:           []tx.TokenType{tx.TypeJWT},
+	SubjectAudience: true,
+	Scope:           tx.Scope{"*"},
+	Lifetime:        time.Hour,
+}
+
+// probeRule takes every actor token that is the client's own.
+var probeRule = tx.Rule{
+	Name:           "probe",
+	Mode:           tx.Delegate,
+	Clients:        confidential,
+	Subjects:       ofEverybody,
+	SubjectTypes:   []tx.TokenType{tx.TypeAccessToken},
+	Actors:         []tx.Identity{everybody, {Issuer: "*", Kind: "*", ID: "*"}},
+	ActorTypes:     []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken},
+	Types:          []tx.TokenType{tx.TypeJWT},
+	Targets:        []string{api},
+	DefaultTargets: []string{api},
+	Scope:          tx.Scope{"*"},
+	Lifetime:       time.Hour,
+}
+
+// innerRule is for embedded tokens.
+var innerRule = tx.Rule{
+	Name:          "inner",
+	Mode:          tx.Impersonate,
+	Clients:       []string{"webapp", "gateway", "helpdesk", "robot", "spa"},
+	PublicClients: true,
+	Subjects:      ofEverybody,
+	SubjectTypes:  []tx.TokenType{typeOuter},
+	Types:         []tx.TokenType{tx.TypeJWT},
+	Targets:       []string{api, down, pay, help},
+	Scope:         tx.Scope{"*"},
+	Lifetime:      2 * time.Hour,
+	MaxChain:      8,
+}
+
+// ruleFor draws the rule of one hop.
+func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
+	s := p.steps[i]
+	r := tx.Rule{
+		Name:          ruleName(i),
+		Mode:          s.mode,
+		Clients:       []string{s.client},
+		PublicClients: s.client == "spa" && s.mode != tx.ClientActs,
+		Subjects:      w.drawPatterns(switched),
+		SubjectTypes:  []tx.TokenType{foundAs(s.subject, s.door)},
+		Types:         []tx.TokenType{w.askedAs(s.main)},
+		Scope:         tx.Scope{"*"},
+		Lifetime:      pick(w.dice, time.Minute, 10*time.Minute, time.Hour, 2*time.Hour),
+	}
+	if s.mode == tx.Narrow {
+		return w.narrowRule(r)
+	}
+	if w.oneIn(3) {
+		r.Clients = append(r.Clients, without([]string{"webapp", "gateway"}, r.Clients)...)
+	}
+	// The hop before may have made an access token alone.
+	optional := s.subject == refresh || s.subject == idBeside
+	if w.oneIn(4) && s.door == doorExchange || optional {
+		r.SubjectTypes = append(r.SubjectTypes, tx.TypeAccessToken)
+	}
+	if w.oneIn(4) && r.Types[0] != tx.TypeIDToken {
+		r.Types = append(r.Types, tx.TypeIDToken)
+	}
+	r.Targets = []string{api, down, pay, help}
+	if s.door == doorTicket {
+		r.Targets = []string{s.client}
+	} else if w.oneIn(3) {
+		r.Targets = s.targets
+		r.DefaultTargets = s.targets[:1]
+	}
+	r.SubjectAudience = slices.Contains(r.SubjectTypes, tx.TypeAccessToken) && w.oneIn(3)
+	r.TenantTargets = s.selects || w.oneIn(8)
+	w.drawReplace(&r)
+	w.drawScope(&r, s)
+	w.drawLifts(&r, p, i)
+	if s.want == embedded || w.oneIn(8) && s.main == signed {
+		w.embeds.Rules[r.Name] = w.innerRequest()
+	}
+	return r
+}
+
+// drawPatterns: where no organisation has been selected before, a rule may speak of the home
+// organisation.
+func (w *world) drawPatterns(switched bool) []tx.Identity {
+	alice := w.people["alice"].Identity
+	alice.Issuer = ""
+	if w.oneIn(6) && (!switched || w.oneIn(3)) {
+		return []tx.Identity{alice}
+	}
+	return []tx.Identity{everybody}
+}
+
+func (w *world) narrowRule(r tx.Rule) tx.Rule {
+	if w.oneIn(2) {
+		r.Clients = append(r.Clients, without([]string{"webapp", "gateway"}, r.Clients)...)
+	}
+	r.SubjectAudience = w.oneIn(2) && slices.Contains(r.SubjectTypes, tx.TypeAccessToken)
+	if r.Targets = []string{api, down, pay, help}; r.SubjectAudience && w.oneIn(2) {
+		r.Targets = nil
+	}
+	if w.oneIn(4) {
+		r.Scope = tx.Scope{"read", "write"}
+	}
+	return r
+}
+
+func (w *world) drawScope(r *tx.Rule, s *planned) {
+	onlyID := !slices.ContainsFunc(r.Types,
+		func(t tx.TokenType) bool { return t != tx.TypeIDToken })
+	plain := s.door != doorTicket && (s.main == opaque || s.main == signed)
+	r.IDToken = plain && (s.want == idBeside || w.oneIn(5))
+	r.RefreshToken = plain && w.stored && !onlyID && (s.want == refresh || w.oneIn(5))
+	if r.RefreshToken {
+		r.RefreshLifetime = pick(w.dice, 10*time.Minute, time.Hour, 24*time.Hour)
+	}
+	if w.oneIn(4) {
+		r.Scope = tx.Scope{"read", "write", "admin"}
+		if r.IDToken {
+			r.Scope = append(r.Scope, "openid")
+		}
+		if r.RefreshToken {
+			r.Scope = append(r.Scope, "offline_access")
+		}
+	}
+	if w.oneIn(6) {
+		r.Expand = tx.Scope(pick(w.dice, []string{"admin"}, []string{"extra"},
+			[]string{"admin", "extra"}))
+	}
+}
+
+// drawLifts lifts what the hop needs, and more.
+func (w *world) drawLifts(r *tx.Rule, p *plan, i int) {
+	s := p.steps[i]
+	holder := p.first.client // whose the subject token is
+	if i > 0 {
+		holder = p.steps[i-1].client
+	}
+	name := s.subject == userName
+	r.OtherTokens = name || holder != s.client && !s.audient || w.oneIn(8)
+	if s.subject == foreignAccess || s.subject == foreignID || s.subject == assertion {
+		r.Issuers = []string{idp, shop}
+	}
+	r.OutliveSubject, r.Rebind = w.percent(15), w.percent(15)
+	if depth := s.depth; depth > 4 || w.oneIn(4) {
+		r.MaxChain = max(depth, 4) + w.IntN(3)
+	}
+	switch r.Mode {
+	case tx.Impersonate:
+		r.Carry = w.oneIn(4) || s.depth > 0 && holder != s.client
+		r.MayActClient = s.pending || w.oneIn(6)
+	case tx.ClientActs:
+		r.MayActClient = s.pending || w.oneIn(6)
+		r.Self = w.oneIn(8)
+	case tx.Delegate:
+		r.Actors = []tx.Identity{everybody}
+		r.ActorTypes = []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken}
+		if s.door != doorExchange {
+			r.ActorTypes = append(r.ActorTypes, typeSession)
+		}
+		if s.actor == "p-guest" {
+			r.Actors = append(r.Actors, tx.Identity{Issuer: "*", Kind: "*", ID: "*", Tenant: "*"})
+			r.ActorTypes = append(r.ActorTypes, tx.TypeJWT)
+			if !slices.Contains(r.Issuers, idp) {
+				r.Issuers = append(r.Issuers, idp)
+			}
+		}
+		r.ActorAudience, r.OtherActors = w.oneIn(4), w.oneIn(5)
+		r.OutliveActor, r.Self = w.percent(15), w.oneIn(8)
+	}
+}
+
+func (w *world) innerRequest() tx.Request {
+	req := tx.Request{Audience: w.drawTargets(nil), RequestedTokenType: tx.TypeJWT}
+	if w.oneIn(3) {
+		req.Scope = tx.Scope{"read", "write"}
+	}
+	return req
+}
