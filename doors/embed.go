@@ -97,7 +97,7 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	if _, taken := claims[e.Claim]; taken || slices.Contains(reserved, e.Claim) {
 		return errors.New("doors: the claim for the embedded token is somebody else's")
 	}
-	mayAct, err := mayActOf(claims)
+	mayAct, err := mayActOf(d, claims)
 	if err != nil {
 		return err
 	}
@@ -109,11 +109,12 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	return nil
 }
 
-// mayActOf returns the may_act of the outer token, carried or set by a hook before this one; nil if there is none.
-func mayActOf(claims map[string]any) (*tokenexchange.Actor, error) {
-	value := claims["may_act"]
-	if value == nil {
-		return nil, nil
+// mayActOf returns the may_act that the outer token will have: the one that is carried, unless a hook before this one may
+// replace it and does, else what the hook has set; nil if there is none.
+func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.Actor, error) {
+	carried, value := d.MayAct(), claims["may_act"]
+	if carried != nil && !d.ReplaceMayAct || value == nil {
+		return carried, nil
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -134,12 +135,7 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	mayAct *tokenexchange.Actor) (tokenexchange.Response, error) {
 	outer := d.Token("embedded in " + id)
 	outer.Type, outer.MayAct = e.Type, nil
-	lineage := tokenexchange.Lineage{Begun: outer.Begun()}
-	if outer.Lineage != nil {
-		lineage = *outer.Lineage
-	}
-	lineage.Ends = d.Expires // the type of the outer token does not state that here
-	outer.Lineage = &lineage
+	outer.Lineage = e.lineage(d, id, outer)
 	if err := e.link(ctx, s, d, id, outer); err != nil {
 		return tokenexchange.Response{}, err
 	}
@@ -150,6 +146,23 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return req, outer, nil, nil
 	})
+}
+
+// lineage is that of the outer token, with what its type does not state here: its end, and, on a server without records,
+// what it is and was made from.
+func (e *Embedded) lineage(d tokenexchange.Decision, id string, outer tokenexchange.Token) *tokenexchange.Lineage {
+	lineage := tokenexchange.Lineage{Begun: outer.Begun()}
+	if e.Store == nil {
+		outer.Lineage = d.LineageWithOrigins()
+	}
+	if outer.Lineage != nil {
+		lineage = *outer.Lineage
+	}
+	if e.Store == nil {
+		lineage.From = append(lineage.From, tokenexchange.Token{Issuer: d.Issuer, ID: id}.Origin())
+	}
+	lineage.Ends = d.Expires
+	return &lineage
 }
 
 // link records a name for the outer token, made from it and from all that it is made from. The outer token has no record

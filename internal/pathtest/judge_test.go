@@ -87,7 +87,7 @@ func (wk *walk) judgeWho(t, x *node) {
 			who = h.who.acting
 		}
 		switch {
-		case replacesMayAct(h.rule):
+		case h.rule.ReplaceMayAct:
 			return
 		case len(n.chain) > len(n.parent.chain):
 			if !t.mayAct.fits(t.issuer, h.client.ID, who, h.rule.MayActClient) {

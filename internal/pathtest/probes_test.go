@@ -44,8 +44,8 @@ func (wk *walk) probeOrigin(x *node) error {
 			Expires: t.exp}); err != nil {
 			return err
 		}
-	} else if wk.denied[originName(t.issuer, t.id)] = true; !jwtSaysOrigin {
-		return nil
+	} else {
+		wk.denied[originName(t.issuer, t.id)] = true
 	}
 	wk.log("T%d is revoked", t.number)
 	if _, err := wk.look(x.value, x.declared, x.hop.client, true); err == nil {
@@ -204,13 +204,9 @@ func (wk *walk) endDelegation(who tx.Identity, client string) (found bool, err e
 		if d.Actor != nil {
 			actor = d.Actor.Subject
 		}
-		if d.Client == client && actor == who.ID {
-			found = true
-			if err := wk.tokens.EndDelegation(wk.ctx, wk.people["alice"].Identity,
-				d.ID); err != nil {
-				return found, err
-			}
+		if d.Client == client && actor == who.ID { // all of this party and client end with it
+			return true, wk.tokens.EndDelegation(wk.ctx, wk.people["alice"].Identity, d.ID)
 		}
 	}
-	return found, err
+	return false, err
 }

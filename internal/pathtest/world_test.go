@@ -83,7 +83,7 @@ func ownTrust() tx.Trust {
 func idpTrust() tx.Trust {
 	t := idpKey.ForeignTrust(own)
 	t.Actors, t.Scopes = true, mapping
-	mapLogin(&t)
+	t.Login = &tx.LoginTrust{AuthTime: true, ACR: map[string]string{"gold": "gold"}}
 	return t
 }
 
@@ -94,7 +94,7 @@ func assertionTrust(m *tokenexchangetest.Minter) tx.Trust {
 	if m == idpKey {
 		t.Scopes = mapping
 	} else {
-		markClient(&t)
+		t.Client = true
 	}
 	return t
 }
@@ -174,7 +174,7 @@ func (w *world) verifyName(_ context.Context, c tx.Credential) (tx.Token, error)
 	}
 	tok := tx.Token{Type: typeUserID, Kind: tx.KindUser, Issuer: own, Subject: c.Token,
 		Expires: c.Now.Add(time.Hour)}
-	markName(&tok)
+	tok.Name = true
 	return tok, nil
 }
 
@@ -229,11 +229,9 @@ type authorizer struct{ w *world }
 // AuthorizeActor says no to some parties, and to others where the organisation is not one of
 // theirs.
 func (a authorizer) AuthorizeActor(_ context.Context, f tx.Facts) error {
-	for _, tenant := range organisationsOf(f) {
-		a.w.asked = append(a.w.asked, tenant)
-		if !a.w.allows(f.ActingParty(), tenant) {
-			return fmt.Errorf("%w: may not act there", tx.InvalidRequest)
-		}
+	a.w.asked = append(a.w.asked, f.Subject.Tenant)
+	if !a.w.allows(f.ActingParty(), f.Subject.Tenant) {
+		return fmt.Errorf("%w: may not act there", tx.InvalidRequest)
 	}
 	return nil
 }
