@@ -18,7 +18,7 @@ import (
 
 const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// otherTexts are texts of the bytes of a token in compact serialization, and its JSON serialization.
+// otherTexts are further texts of the bytes of a token, and its JSON serializations.
 func otherTexts(token string) map[string]string {
 	texts := map[string]string{}
 	segments := strings.Split(token, ".")
@@ -49,7 +49,8 @@ func otherTexts(token string) map[string]string {
 				add(fmt.Sprintf("%q at %d", blank, at), segment[:at]+blank+segment[at:])
 			}
 		}
-		if standard := strings.NewReplacer("-", "+", "_", "/").Replace(segment); standard != segment {
+		standard := strings.NewReplacer("-", "+", "_", "/").Replace(segment)
+		if standard != segment {
 			add("the standard alphabet", standard)
 		}
 	}
@@ -67,19 +68,21 @@ func otherTexts(token string) map[string]string {
 		flat := map[string]any{"protected": segments[0], "payload": segments[1],
 			"signature": segments[2], "x": dots}
 		texts["flattened JSON"] = object(flat)
+		signature := map[string]any{"protected": segments[0], "signature": segments[2]}
 		texts["general JSON"] = object(map[string]any{"payload": segments[1], "x": dots,
-			"signatures": []any{map[string]any{"protected": segments[0], "signature": segments[2]}}})
+			"signatures": []any{signature}})
 		flat["header"] = map[string]any{"x": "y"}
 		texts["an unprotected header"] = object(flat)
 	case 5:
-		texts["JSON"] = object(map[string]any{"protected": segments[0], "encrypted_key": segments[1],
-			"iv": segments[2], "ciphertext": segments[3], "tag": segments[4]})
+		texts["JSON"] = object(map[string]any{"protected": segments[0],
+			"encrypted_key": segments[1], "iv": segments[2], "ciphertext": segments[3],
+			"tag": segments[4]})
 	}
 	texts["a dot at the end"], texts["a dot in front"] = token+".", "."+token
 	return texts
 }
 
-// A token has one text. Each other one would have a name of its own, on which no deny list would have it.
+// A token has one text. Any other would have a name of its own, which no deny list has.
 func TestR08_OneTextOfAToken(t *testing.T) {
 	cfb := func(h *host) { h.options = []op.Option{op.WithCrypto(op.NewAESCrypto([32]byte{7}))} }
 	opaque := newHost(t, op.AccessTokenTypeBearer)
