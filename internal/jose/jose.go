@@ -62,9 +62,9 @@ func (u *unavailable) Unwrap() error { return u.cause }
 // signature or a key cannot be spelled in two ways.
 var strict = base64.RawURLEncoding.Strict()
 
-// IsCanonical reports whether each segment between the dots of a token is strict base64url, as Parse
-// demands. It is for tokens that another library reads, which may take several texts for one token.
-// It does not count the segments.
+// IsCanonical reports whether each segment between the dots of a token is strict base64url, as
+// Parse demands. It is for tokens that another library reads, which may take several texts for one
+// token. It does not count the segments.
 func IsCanonical(token string) bool {
 	for segment := range strings.SplitSeq(token, ".") {
 		if _, ok := appendDecoded(nil, []byte(segment)); !ok {

@@ -17,11 +17,11 @@ type Keys struct {
 }
 
 // ParseKeys reads a pinned JWK set (RFC 7517 §5). Somebody chose these keys by hand, so whatever
-// looks like a mistake is an error: a private or symmetric key, an RSA key of less than 2048 or more
-// than 8192 bits, a point off its curve, a key that others can sign for, more than 100 keys, two keys
-// of one kid, two keys without a kid, a member name that occurs twice, anything after the set, a set
-// in which no key fits an allowed algorithm. Keys for encryption and keys of unknown types are
-// skipped.
+// looks like a mistake is an error: a private or symmetric key, an RSA key of less than 2048 or
+// more than 8192 bits, a point off its curve, a key that others can sign for, more than 100 keys,
+// two keys of one kid, two keys without a kid, a member name that occurs twice, anything after the
+// set, a set in which no key fits an allowed algorithm. Keys for encryption and keys of unknown
+// types are skipped.
 //
 // Algorithms are the allowed ones, of ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384 and RS512. An empty
 // list and any other name are errors, HMAC and none in particular.
