@@ -400,6 +400,42 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 			require.True(t, discarded)
 		})
 	}
+	t.Run("an ID with a token in it", func(t *testing.T) {
+		const value = "eyJ0eXAiOiJhdCtqd3QifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl+/=="
+		const refresh, id = "rt_refresh+token", "an ID token"
+		for name, bad := range map[string]bool{
+			"i": false, "record 7": false, "sha256:eyJ0eXAi": false, "rt_": false,
+			value: true, refresh: true, id: true, "jti:" + value: true, value + "#1": true,
+			"[" + refresh + "]": true, url.QueryEscape(value): true, url.QueryEscape(refresh): true,
+			"c2lnbmF0dXJl+/==": true,
+		} {
+			w, decide := newWorld(t), newWorld(t).Decide
+			w.Decide = func(f tx.Facts) (tx.Decision, error) {
+				d, err := decide(f)
+				d.RefreshToken, d.RefreshExpires, d.IDToken = true, at.Add(time.Hour), true
+				return d, err
+			}
+			w.Tokens = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
+				return tx.IssuedToken{Value: value, ID: name, Expires: d.Expires, IDToken: id,
+					RefreshToken: refresh, RefreshExpires: d.RefreshExpires}, nil
+			})
+			_, err := w.exchange(w.delegation(nil))
+			require.Equal(t, bad, err != nil, name)
+			event := fmt.Sprintf("%+v", w.lastEvent())
+			for _, token := range []string{value, refresh, id} {
+				require.NotContains(t, event, token, "I08")
+			}
+			if bad {
+				require.ErrorContains(t, err, "I08")
+			}
+		}
+		w := newWorld(t)
+		w.Tokens = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
+			return tx.IssuedToken{Value: "v", ID: "v", Expires: d.Expires}, nil
+		})
+		_, err := w.exchange(w.delegation(nil))
+		require.ErrorContains(t, err, "I08", "a short one")
+	})
 	t.Run("a refresh token", func(t *testing.T) {
 		for within, want := range map[time.Duration]bool{0: true, -time.Minute: true, time.Second: false, -1000 * time.Hour: false} {
 			w := newWorld(t)
@@ -477,4 +513,24 @@ func TestI09_OneNowAndOneIssuerPerRequest(t *testing.T) {
 	w.configure()
 	w.Issuer = "https://other-name.example"
 	require.Equal(t, http.StatusBadRequest, w.post("shop", w.delegation(nil)).status, "our token under another name")
+}
+
+// TestI08_TokenAsItsOwnHandle: a verifier that returns what was presented as Token.ID would put it on record.
+func TestI08_TokenAsItsOwnHandle(t *testing.T) {
+	w := newWorld(t)
+	inner := w.Verify[tx.TypeAccessToken]
+	for _, actor := range []bool{false, true} {
+		w.Verify[tx.TypeAccessToken] = func(ctx context.Context, c tx.Credential) (tx.Token, error) {
+			tok, err := inner(ctx, c)
+			if c.Actor == actor {
+				tok.ID = "handle:" + c.Token
+			}
+			return tok, err
+		}
+		f := w.delegation(nil)
+		w.post("shop", f).refused(t, tx.ServerError)
+		written := fmt.Sprintf("%+v %v", w.lastEvent(), w.lastEvent().LogValue())
+		require.NotContains(t, written, f.Get("subject_token"))
+		require.NotContains(t, written, f.Get("actor_token"))
+	}
 }

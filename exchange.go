@@ -259,7 +259,25 @@ func (c *conductor) present(ctx context.Context, f *Facts) error {
 	if !subject.isAboutSomebody() || actor != nil && !actor.isAboutSomebody() {
 		return refuse(InvalidRequest, "R08: a token without type, issuer or subject")
 	}
+	for _, presented := range c.secrets {
+		if presented != "" && (subject.leaks(presented) || actor != nil && actor.leaks(presented)) {
+			f.Subject.Token.ID = ""
+			if f.Actor != nil {
+				f.Actor.Token.ID = ""
+			}
+			return refuse(ServerError, "I08: a verifier returned the presented token as Token.ID")
+		}
+	}
 	return nil
+}
+
+// leaks reports whether the handle of the token, which goes on record, has the token in it. A name that was presented is
+// no secret.
+func (t *Token) leaks(presented string) bool {
+	if t.Name {
+		return false
+	}
+	return t.ID == presented || len(presented) >= redact.Least && strings.Contains(t.ID, presented)
 }
 
 func (t *Token) isAboutSomebody() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }

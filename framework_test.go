@@ -60,6 +60,9 @@ func TestR01_I07_ExchangeRequest(t *testing.T) {
 		"R09: two ways of client":               func(r *http.Request) { r.URL.RawQuery = ""; addToBody(r, "client_secret=x") },
 		"The parameter scope is repeated":       func(r *http.Request) { addToBody(r, "scope=read&scope=read") },
 		"The parameter subject_token is repeat": func(r *http.Request) { addToBody(r, "subject_token=x") },
+		"R09: 2 Authorization headers": func(r *http.Request) {
+			r.Header.Add("Authorization", r.Header.Get("Authorization"))
+		},
 	} {
 		before := len(w.events)
 		send(scopes, change).refused(t, tx.InvalidRequest)

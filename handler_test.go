@@ -200,6 +200,32 @@ func TestR09_Clients(t *testing.T) {
 	t.Run("client_secret_post", func(t *testing.T) {
 		w.send(w.request("", f.Encode()+"&client_id=shop&client_secret=secret-shop")).granted(t)
 	})
+	t.Run("one header, and one way", func(t *testing.T) {
+		good := w.request("shop", "").Header.Get("Authorization")
+		for name, headers := range map[string][]string{
+			"twice the same": {good, good}, "good and wrong": {good, "Basic x"},
+			"wrong and good": {"Basic x", good}, "and another scheme": {good, "Bearer x"},
+			"and an empty one": {good, ""}, "an empty one and": {"", good},
+		} {
+			before := len(w.events)
+			r := w.request("", f.Encode())
+			r.Header["Authorization"] = headers
+			w.send(r).refused(t, tx.InvalidRequest)
+			asked := false
+			rec := httptest.NewRecorder()
+			r = w.request("", f.Encode())
+			r.Header["Authorization"] = headers
+			w.Handler(func(*http.Request) (tx.Client, error) {
+				asked = true
+				return w.clients["shop"], nil
+			}).ServeHTTP(rec, r)
+			require.Equal(t, http.StatusBadRequest, rec.Code, name)
+			require.False(t, asked, name)
+			require.Len(t, w.events, before, name)
+		}
+		two := "&client_secret=x&client_assertion=x"
+		w.send(w.request("", f.Encode()+two)).refused(t, tx.InvalidRequest)
+	})
 	t.Run("without this grant", func(t *testing.T) {
 		h := w.Handler(func(*http.Request) (tx.Client, error) {
 			return tx.Client{ID: "shop"}, fmt.Errorf("%w: not registered for it", tx.UnauthorizedClient)

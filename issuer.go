@@ -10,13 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"mime"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
+	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
@@ -47,9 +50,14 @@ func (t IssuedToken) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", t.ID) 
 
 // beyond returns where an issuer did not keep to the decision, or nothing.
 func (t *IssuedToken) beyond(d *Decision) (reason string) {
+	inID := func(token string) bool {
+		return token != "" && (strings.Contains(t.ID, token) || redact.Text(t.ID, token) != t.ID)
+	}
 	switch {
 	case t.Value == "" || t.ID == "":
 		return "R11: the issuer made no token, or one without an ID for the audit trail"
+	case inID(t.Value), inID(t.RefreshToken), inID(t.IDToken):
+		return "I08: the issuer made an ID for the audit trail that has a token in it"
 	case t.Expires.After(d.Expires):
 		return "I04: the issuer made a token that lives longer than was decided"
 	case t.Expires.Sub(d.Issued) < time.Second:
@@ -67,10 +75,13 @@ func (t *IssuedToken) beyond(d *Decision) (reason string) {
 // JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types
 // in Types (N_A), which say nbf and azp too. It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
 type JWTIssuer struct {
-	Key       crypto.Signer        // a private key, or a handle to one in a KMS or HSM; nil is an error
-	KeyID     string               // kid; empty: none is written
-	Algorithm string               // empty: the first of ES256, ES384, ES512, EdDSA, PS256 that fits the key
-	Types     map[TokenType]string // header typ of types that RFC 9068 and OpenID Connect do not name; others are refused
+	Key       crypto.Signer // a private key, or a handle to one in a KMS or HSM; nil is an error
+	KeyID     string        // kid; empty: none is written
+	Algorithm string        // empty: the first of ES256, ES384, ES512, EdDSA, PS256 that fits
+
+	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. A type
+	// without one is an error, and so is a typ of their access and ID tokens.
+	Types map[TokenType]string
 
 	// Claims may add claims (may_act too) to the map before it is signed; numbers in it are json.Number. Where an ID token goes out beside an access
 	// token it is called for each, d.Type saying for which. Claims that this package writes, those that belong to a login
@@ -231,10 +242,22 @@ func (j *JWTIssuer) typ(t TokenType) (string, error) {
 	case TypeIDToken:
 		return "JWT", nil
 	}
-	if typ := j.Types[t]; typ != "" {
-		return typ, nil
+	typ := j.Types[t]
+	if typ == "" {
+		return "", fmt.Errorf("no typ for tokens of type %q", t)
 	}
-	return "", fmt.Errorf("no typ for tokens of type %q", t)
+	// Readers compare it as a media type (RFC 7515 §4.1.9).
+	full := typ
+	if !strings.Contains(typ, "/") {
+		full = "application/" + typ
+	}
+	switch media, _, err := mime.ParseMediaType(full); {
+	case err != nil:
+		return "", fmt.Errorf("typ %q for tokens of type %q is no media type: %w", typ, t, err)
+	case media == "application/at+jwt", media == "application/jwt":
+		return "", fmt.Errorf("typ %q for tokens of type %q is that of access or ID tokens", typ, t)
+	}
+	return typ, nil
 }
 
 // payload writes the claims of one token. It is written by hand so that a chain is passed on byte for byte (D12).

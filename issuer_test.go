@@ -449,6 +449,37 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 			require.NotContains(t, payloadOf(t, issued.Value), "azp")
 		}
 	})
+	t.Run("R07: a typ that says another kind", func(t *testing.T) {
+		set, err := (&tx.JWTIssuer{Key: w.key}).JWKS()
+		require.NoError(t, err)
+		v, err := tx.NewVerifier(tx.Trust{Issuer: ownIss, JWKS: set, Live: alive,
+			Types: map[tx.TokenType]string{tx.TypeAccessToken: "", tx.TypeIDToken: ""}})
+		require.NoError(t, err)
+		good := strings.Split("ticket+jwt|Ticket+JWT|application/ticket+jwt|bat+jwt|"+
+			"vnd.example.ticket|text/jwt|text/at+jwt|at+jwt2", "|")
+		bad := strings.Split("at+jwt|AT+JWT|At+jWt|application/at+jwt|APPLICATION/at+jwt|"+
+			"at+jwt;x=y|at+jwt;|at+jwt ; x=y|JWT|jwt|application/jwt|Application/JWT; x=y||"+
+			" at+jwt|at+jwt |at+jwt\n|at+jwt\u200b|application/|"+
+			"application/application/at+jwt|a b|/", "|")
+		for _, typ := range slices.Concat(good, bad) {
+			ok := slices.Contains(good, typ)
+			ticket := d
+			ticket.Type = typeTicket
+			j := &tx.JWTIssuer{Key: w.key, Types: map[tx.TokenType]string{typeTicket: typ}}
+			issued, err := j.IssueToken(t.Context(), ticket)
+			require.Equal(t, ok, err == nil, "%q: %v", typ, err)
+			if !ok {
+				require.Empty(t, issued.Value)
+				continue
+			}
+			kinds := []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken, tx.TypeJWT}
+			for _, declared := range kinds {
+				_, err = v.Verify(t.Context(), tx.Credential{Token: issued.Value, Type: declared,
+					Issuer: ownIss, Client: tx.Client{ID: "shop"}, Now: at})
+				require.ErrorContains(t, err, "R07", "%q as %s", typ, declared)
+			}
+		}
+	})
 }
 
 type failingKey struct {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -287,7 +286,7 @@ func parseLineage(v strictjson.Member) (*Lineage, error) {
 		case "scope":
 			l.Scope, err = parseScopeClaim(m)
 		case "ends":
-			l.Ends, err = parseDate(m.Value, math.Floor)
+			l.Ends, err = parseDate(m.Value, down)
 		case "tenant":
 			l.Tenant, err = parseString(m)
 		case "lent":
@@ -295,7 +294,7 @@ func parseLineage(v strictjson.Member) (*Lineage, error) {
 				err = errLineage
 			}
 		case "begun":
-			l.Begun, err = parseDate(m.Value, math.Floor)
+			l.Begun, err = parseDate(m.Value, down)
 		case "from":
 			if l.From, err = parseStrings(m); len(l.From) > maxOrigins {
 				err = errLineage

@@ -25,6 +25,10 @@ func TestD26_HostileDates(t *testing.T) {
 		"exp missing": {"exp": nil}, "iat missing": {"iat": nil}, "expired by a second": {"exp": at.Unix() - 1}, "expired now": {"exp": at.Unix()}, "exp in the first second": {"exp": json.Number("0.5")}, "iat in the first second": {"iat": json.Number("0.5")},
 		"expired by a fraction": {"exp": json.Number("1800000000.9")}, "nbf 61 s away": {"nbf": at.Unix() + 61}, "iat 61 s away": {"iat": at.Unix() + 61},
 		"nbf 60 s and a fraction away": {"nbf": json.Number("1800000060.1")},
+		"nbf 60 s and a tiny fraction": {"nbf": json.Number("1800000060.00000000000000001")},
+		"nbf as an exponent":           {"nbf": json.Number("18000000600000000001e-10")},
+		"nbf in a huge exponent":       {"nbf": json.Number("1e999999999999")},
+		"expired by a tiny fraction":   {"exp": json.Number("1800000000.99999999999999")},
 	} {
 		t.Run(name, func(t *testing.T) { w.refusedEverywhere(t, w.access(patch), tx.TypeAccessToken) })
 		t.Run("ID token "+name, func(t *testing.T) { w.refusedEverywhere(t, w.id(patch), tx.TypeIDToken) })
@@ -32,7 +36,11 @@ func TestD26_HostileDates(t *testing.T) {
 	}
 	for name, patch := range map[string]claims{
 		"nbf 60 s away": {"nbf": at.Unix() + 60}, "iat 60 s away": {"iat": at.Unix() + 60}, "one second left": {"exp": at.Unix() + 1},
-		"nbf 59.5 s away": {"nbf": json.Number("1800000059.5")}, "long ago": {"nbf": 1, "iat": 1}, "exp in 9999": {"exp": 253402300799},
+		"nbf 59.5 s away":      {"nbf": json.Number("1800000059.5")},
+		"nbf 60.0 s away":      {"nbf": json.Number("18000000600.000e-1")},
+		"nbf in 1970":          {"nbf": json.Number("1e-300")},
+		"nbf not quite so far": {"nbf": json.Number("1800000059.00000000000000001")},
+		"long ago":             {"nbf": 1, "iat": 1}, "exp in 9999": {"exp": 253402300799},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.post("shop", form(w.access(patch), tx.TypeAccessToken)).granted(t)

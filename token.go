@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -207,13 +206,13 @@ func (r *claimsReader) read(m strictjson.Member) (err error) {
 	case "cnf":
 		t.Confirmation, err = parseConfirmation(m)
 	case "exp":
-		t.Expires, err = parseDate(m.Value, math.Floor)
+		t.Expires, err = parseDate(m.Value, down)
 	case "iat":
-		t.Issued, err = parseDate(m.Value, math.Floor)
+		t.Issued, err = parseDate(m.Value, down)
 	case "nbf":
-		r.c.notBefore, err = parseDate(m.Value, math.Ceil)
+		r.c.notBefore, err = parseDate(m.Value, up)
 	case "auth_time":
-		t.AuthTime, err = parseDate(m.Value, math.Floor)
+		t.AuthTime, err = parseDate(m.Value, down)
 	case "acr":
 		t.ACR, err = parseString(m)
 	case "amr":
@@ -314,16 +313,48 @@ func parseScopeClaim(m strictjson.Member) (Scope, error) {
 // latestDate is the last second of the year 9999: beyond it a date is a mistake, and time.Time no longer marshals.
 const latestDate = 253402300799
 
-// parseDate reads a NumericDate (RFC 7519 §2), which may have a fraction; round says which way the fraction goes.
-func parseDate(raw []byte, round func(float64) float64) (time.Time, error) {
-	if len(raw) == 0 || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+// dateDigits is how many digits latestDate has.
+const dateDigits = 12
+
+// rounding is the way that a fraction of a second goes.
+type rounding bool
+
+const (
+	down rounding = false
+	up   rounding = true
+)
+
+// parseDate reads a NumericDate (RFC 7519 §2), which may have a fraction and an exponent. It rounds
+// the decimal text: the nearest float64 of a date just below a second is that second.
+func parseDate(raw []byte, round rounding) (time.Time, error) {
+	if len(raw) == 0 || raw[0] < '0' || raw[0] > '9' {
 		return time.Time{}, errNotDate
 	}
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if f = round(f); err != nil || !(f >= 1 && f <= latestDate) {
+	number, scale, scaled := strings.Cut(strings.ToLower(string(raw)), "e")
+	exponent := int64(0)
+	if scaled {
+		var err error
+		if exponent, err = strconv.ParseInt(scale, 10, 32); err != nil {
+			return time.Time{}, errNotDate
+		}
+	}
+	whole, fraction, _ := strings.Cut(number, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	point := int64(len(digits)-len(fraction)) + exponent // where it is in digits, or beyond them
+	if digits == "" || point > dateDigits {
 		return time.Time{}, errNotDate
 	}
-	return time.Unix(int64(f), 0).UTC(), nil
+	size := int(max(point, 0)) // of the whole part
+	n := min(size, len(digits))
+	zeros := strings.Repeat("0", size-n)
+	seconds, err := strconv.ParseInt("0"+digits[:n]+zeros, 10, 64)
+	if round == up && strings.Trim(digits[n:], "0") != "" {
+		seconds++
+	}
+	if err != nil || seconds < 1 || seconds > latestDate {
+		return time.Time{}, errNotDate
+	}
+	return time.Unix(seconds, 0).UTC(), nil
 }
 
 func parseConfirmation(cnf strictjson.Member) (Confirmation, error) {

@@ -2,6 +2,9 @@ package tokenexchange_test
 
 import (
 	"encoding/json"
+	"math/big"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +29,112 @@ func TestParseToken_Everything(t *testing.T) {
 	require.Equal(t, tx.Scope{}, none.Scope, "known to be none")
 	require.Equal(t, []string{"a"}, none.Audience)
 	require.Equal(t, "c", none.ClientID)
+}
+
+// dateOf reads a date by ParseToken; 0 if it is refused.
+func dateOf(t *testing.T, claim, number string) int64 {
+	tok, err := tx.ParseToken([]byte(`{"` + claim + `":` + number + `}`))
+	if err != nil {
+		require.ErrorContains(t, err, "date", number)
+		return 0
+	}
+	for _, date := range []time.Time{tok.Expires, tok.Issued, tok.AuthTime} {
+		if !date.IsZero() {
+			require.Zero(t, date.Nanosecond())
+			return date.Unix()
+		}
+	}
+	require.Fail(t, "no date")
+	return 0
+}
+
+// D26: dates are rounded by their decimal text, not by what a float64 can hold of it.
+func TestParseToken_Dates(t *testing.T) {
+	zeros, nines := strings.Repeat("0", 60_000), strings.Repeat("9", 60_000)
+	for number, want := range map[string]int64{
+		"1800000000.9999999":              1800000000,
+		"1800000000." + nines:             1800000000,
+		"1800000000." + zeros + "1":       1800000000,
+		"1799999999.99999999999":          1799999999,
+		"1.8e9":                           1800000000,
+		"1.8E+9":                          1800000000,
+		"1.8e0000000009":                  1800000000,
+		"18000000005e-1":                  1800000000,
+		"17999999999" + nines + "e-60001": 1799999999,
+		"18" + zeros + "e-59992":          1800000000,
+		"0.18e10":                         1800000000,
+		"0." + zeros + "18e60010":         1800000000,
+		"0.9999999999999999999999":        0,
+		"1":                               1,
+		"0.1e1":                           1,
+		"1e-1":                            0,
+		"10e-1":                           1,
+		"9.99e-1":                         0,
+		"253402300799":                    253402300799,
+		"253402300799.99999999999999":     253402300799,
+		"2.53402300799999999999e11":       253402300799,
+		"253402300800":                    0,
+		"2.534023008e11":                  0,
+		"0":                               0,
+		"-0":                              0,
+		"0e5":                             0,
+		"0.0e999999999999999999999":       0,
+		"-1800000000":                     0,
+		"-0.5":                            0,
+		"1e300":                           0,
+		"1e-300":                          0,
+		"1e999999999":                     0,
+		"1e-999999999":                    0,
+		"1e2147483647":                    0,
+		"1e2147483648":                    0,
+		"1e9223372036854775807":           0,
+		"1e-9223372036854775808":          0,
+		"1e" + nines:                      0,
+		"1e-" + nines:                     0,
+		"1" + zeros:                       0,
+		"0." + zeros:                      0,
+		nines:                             0,
+	} {
+		for _, claim := range []string{"exp", "iat", "auth_time"} {
+			begun := time.Now()
+			got := dateOf(t, claim, number)
+			require.Equal(t, want, got, "%.80s (%d bytes)", number, len(number))
+			require.Less(t, time.Since(begun), time.Second)
+		}
+	}
+}
+
+// TestParseToken_RandomDates compares with rational numbers.
+func TestParseToken_RandomDates(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	read := 0
+	for range 50_000 {
+		digits := strconv.FormatInt(1+r.Int64N(1<<uint(1+r.IntN(60))), 10)
+		for len(digits) < r.IntN(25) {
+			digits += []string{"0", "9", strconv.Itoa(r.IntN(10))}[r.IntN(3)]
+		}
+		number := digits
+		if at := r.IntN(len(digits)); at > 0 {
+			number = digits[:at] + "." + digits[at:]
+		} else if r.IntN(5) == 0 {
+			number = "0." + digits
+		}
+		if r.IntN(2) == 0 {
+			number += []string{"e", "E", "e+", "e-", "E-"}[r.IntN(5)] + strconv.Itoa(r.IntN(14))
+		}
+		exact, ok := new(big.Rat).SetString(number)
+		require.True(t, ok, number)
+		floor := new(big.Int).Div(exact.Num(), exact.Denom())
+		want := int64(0)
+		if floor.IsInt64() && floor.Int64() <= 253402300799 {
+			want = floor.Int64()
+		}
+		require.Equal(t, want, dateOf(t, "exp", number), number)
+		if want > 0 {
+			read++
+		}
+	}
+	require.Greater(t, read, 10_000)
 }
 
 // TestToken_ClaimsSet: what ParseToken has read comes out as it went in, but for what is no claim of ours, and zero is nothing.

@@ -194,6 +194,9 @@ func typTable(t Trust) (map[string]TokenType, error) {
 		default:
 			return nil, fmt.Errorf("type %q has no usual typ", kind)
 		}
+		if !kind.isAccess() && typs[0] == typAccessToken {
+			return nil, fmt.Errorf("typ at+jwt is that of access tokens; for type %q it proves nothing", kind)
+		}
 		if !t.Foreign && kind.isAccess() && (typs[0] == typJWT || typs[0] == "") {
 			return nil, errors.New("a typ that says no more than JWT proves no access token")
 		}

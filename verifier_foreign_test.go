@@ -165,10 +165,14 @@ func TestVerifier_ClientsWord(t *testing.T) {
 		"with login":  func(trust *tx.Trust) { trust.Login = &tx.LoginTrust{} },
 		"with actors": func(trust *tx.Trust) { trust.Actors = true },
 		"with scopes": func(trust *tx.Trust) { trust.Scopes = map[string]tx.Scope{} },
-		"own login":   func(trust *tx.Trust) { *trust = m.Trust(); trust.Login = &tx.LoginTrust{} },
+		"an own ticket with the typ of access tokens": func(trust *tx.Trust) {
+			*trust = m.Trust()
+			trust.Types = map[tx.TokenType]string{assertion: "application/AT+JWT"}
+		},
+		"own login": func(trust *tx.Trust) { *trust = m.Trust(); trust.Login = &tx.LoginTrust{} },
 	} {
 		trust := m.ForeignTrust(own)
-		trust.Client = name != "own login"
+		trust.Client = name == "with login" || name == "with actors" || name == "with scopes"
 		change(&trust)
 		_, err := tx.NewVerifier(trust)
 		require.Error(t, err, name)

@@ -47,14 +47,18 @@ func TestEndpoint_Malformed(t *testing.T) {
 		"a secret in the query":      {http.MethodPost, "client_secret=x", form, good, http.StatusBadRequest},
 		"a target in the query":      {http.MethodPost, "audience=x", form, good, http.StatusBadRequest},
 		"a malformed query":          {http.MethodPost, "x=%zz", form, good, http.StatusBadRequest},
+		"two headers":                {http.MethodPost, "", form, good, http.StatusBadRequest},
 		"two ways of authenticating": {http.MethodPost, "", form, good + "&client_secret=x", http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), row.method, server.URL+"?"+row.query, strings.NewReader(row.body))
 			require.NoError(t, err)
 			r.Header.Set("Content-Type", row.contentType)
-			if strings.HasPrefix(name, "two ways") {
+			if strings.HasPrefix(name, "two ") {
 				r.SetBasicAuth("portal", "secret")
+			}
+			if name == "two headers" {
+				r.Header.Add("Authorization", r.Header.Get("Authorization"))
 			}
 			resp, err := http.DefaultClient.Do(r)
 			require.NoError(t, err)

@@ -138,6 +138,21 @@ func TestDoors(t *testing.T) {
 	w.tokens.Report = func(_ context.Context, err error) { reported = err }
 	token := "token=" + value
 	big := strings.Repeat("a", 1<<20)
+	for _, path := range []string{"/introspect", "/revoke", "/token"} {
+		body := "grant_type=refresh_token&refresh_token=x&" + token
+		r, err := http.NewRequest("POST", w.url+path, strings.NewReader(body))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth("webapp", "secret of webapp")
+		r.Header.Add("Authorization", "Basic x")
+		reported = nil
+		a := w.do(r)
+		require.Equal(t, 400, a.status, path)
+		require.Equal(t, "invalid_request", a.text("error"), path)
+		if path != "/token" { // which has no Report
+			require.ErrorContains(t, reported, "R09: 2 Authorization headers")
+		}
+	}
 	for _, path := range []string{"/introspect", "/revoke"} {
 		for name, row := range map[string]struct {
 			method, query, contentType, user, body string

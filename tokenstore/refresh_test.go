@@ -396,8 +396,8 @@ func TestRefreshThroughAnotherIssuer(t *testing.T) {
 	require.NoError(t, err)
 	form["refresh_token"][0] = resp.RefreshToken
 	y.Tokens = issuerFunc(func(context.Context, tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
-		return tokenexchange.IssuedToken{Value: "v", ID: "i", Expires: w.clock().Add(time.Minute), IDToken: "i",
-			RefreshToken: "r", RefreshExpires: w.clock().Add(time.Minute)}, nil
+		return tokenexchange.IssuedToken{Value: "v", ID: "1", Expires: w.clock().Add(time.Minute),
+			IDToken: "i", RefreshToken: "r", RefreshExpires: w.clock().Add(time.Minute)}, nil
 	})
 	resp, err = w.tokens.Refresh(t.Context(), &y, w.client["helpdesk"], form)
 	require.ErrorContains(t, err, "does not issue with these Tokens")

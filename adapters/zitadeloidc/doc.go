@@ -16,6 +16,8 @@
 //     client. Another method than POST gets its 405 without Allow (R01, D03).
 //   - The storage chooses the expiry of a record. An opaque token that would outlive what was decided is revoked, and the
 //     answer server_error (I04): a storage with a usual lifetime takes the earlier of that and Request.Decision.Expires.
+//   - A token has one text: each segment is strict base64url. An op.Crypto of the host must write
+//     that, as those of the framework do (R08).
 //   - An opaque token says nothing but its id, and the framework's JWTs have the typ JWT, whatever they are, and no scope. So
 //     all that counts is read in the record, and kinds are told apart by azp and nbf. JWTs that are exchanged are at+jwt with
 //     scope, by tokenexchange.JWTIssuer: the storage's SigningKey must be a crypto.Signer, further claims come from

@@ -89,6 +89,10 @@ func TestR01_R04_R10_MalformedRequests(t *testing.T) {
 			r.Header.Set("Content-Type", "text/plain")
 			return f.Encode()
 		},
+		"R09: 2 Authorization headers": func(r *http.Request, f url.Values) string {
+			r.Header.Add("Authorization", "Basic x")
+			return f.Encode()
+		},
 		"parameter scope is repeated":          func(_ *http.Request, f url.Values) string { return f.Encode() + "&scope=" },
 		"parameter actor_token is repeated":    func(_ *http.Request, f url.Values) string { return f.Encode() + "&actor_token=x" },
 		"parameter grant_type is repeated":     func(_ *http.Request, f url.Values) string { return f.Encode() + "&grant_type=x" },

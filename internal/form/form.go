@@ -5,6 +5,7 @@ package form
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -60,7 +61,19 @@ func Read(w http.ResponseWriter, r *http.Request, inBody []string) *Problem {
 	if problem := checkQuery(r.URL.RawQuery, inBody); problem != nil {
 		return problem
 	}
-	if UsesBasic(r) && (r.PostForm.Get("client_secret") != "" || r.PostForm.Get("client_assertion") != "") {
+	return checkAuthentication(r)
+}
+
+// checkAuthentication refuses what two readers of the request could take for two clients. RFC 6749
+// §2.3 allows one way of authentication, and RFC 9110 §5.3 one Authorization header, of which
+// net/http reads the first.
+func checkAuthentication(r *http.Request) *Problem {
+	if n := len(r.Header.Values("Authorization")); n > 1 {
+		return &Problem{Reason: fmt.Sprintf("R09: %d Authorization headers; 1 at most", n)}
+	}
+	secret := r.PostForm.Get("client_secret") != ""
+	assertion := r.PostForm.Get("client_assertion") != ""
+	if UsesBasic(r) && (secret || assertion) || secret && assertion {
 		return &Problem{Reason: "R09: two ways of client authentication in one request"}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	_ "crypto/sha512"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jws"
@@ -74,6 +75,9 @@ func newMethods(names []string) (methods, error) {
 		if err != nil {
 			return nil, err
 		}
+		if a.isPSS() {
+			v = fixedSalt(a.hash)
+		}
 		ms[name] = method{a, v}
 	}
 	return ms, nil
@@ -87,6 +91,26 @@ func lookup(name string) (algorithm, bool) {
 		}
 	}
 	return algorithm{}, false
+}
+
+// isPSS reports whether it is RSASSA-PSS (RFC 7518 §3.5).
+func (a algorithm) isPSS() bool { return strings.HasPrefix(a.name, "PS") }
+
+// fixedSalt verifies RSASSA-PSS with a hash. RFC 7518 §3.5 fixes the length of the salt to that of
+// the hash; jwx takes any.
+type fixedSalt crypto.Hash
+
+// Verify implements jws.Verifier.
+func (f fixedSalt) Verify(signed, signature []byte, public any) error {
+	rsaKey, ok := public.(*rsa.PublicKey)
+	if !ok {
+		return errKeyType
+	}
+	hash := crypto.Hash(f)
+	h := hash.New()
+	h.Write(signed)
+	salt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+	return rsa.VerifyPSS(rsaKey, hash, h.Sum(nil), signature, salt)
 }
 
 // RSA keys outside these sizes are weak (RFC 7518 §3.3 and §3.5 demand 2048 bits), or slow enough to be a way to keep a
@@ -119,6 +143,9 @@ func inspect(public crypto.PublicKey) (k kind, size int, err error) {
 	case ed25519.PublicKey:
 		if len(pub) != ed25519.PublicKeySize { // ed25519.Verify panics for any other
 			return "", 0, errors.New("an Ed25519 key has 32 bytes")
+		}
+		if err := checkPoint(pub); err != nil {
+			return "", 0, err
 		}
 		return kindEd25519, ed25519.SignatureSize, nil
 	case *rsa.PublicKey:

@@ -14,6 +14,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"strings"
 )
 
 // ErrUnknownKey means that the set has no key for a message: none of its kid or, if it names none, none that fits its
@@ -60,6 +61,18 @@ func (u *unavailable) Unwrap() error { return u.cause }
 // strict is base64url without padding whose unused trailing bits must be zero: one text for every value, so that a
 // signature or a key cannot be spelled in two ways.
 var strict = base64.RawURLEncoding.Strict()
+
+// IsCanonical reports whether each segment between the dots of a token is strict base64url, as
+// Parse demands. It is for tokens that another library reads, which may take several texts for one
+// token. It does not count the segments.
+func IsCanonical(token string) bool {
+	for segment := range strings.SplitSeq(token, ".") {
+		if _, ok := appendDecoded(nil, []byte(segment)); !ok {
+			return false
+		}
+	}
+	return true
+}
 
 // appendDecoded appends what text stands for; false if it is not in that form. Line breaks are looked for because
 // encoding/base64 skips them.

@@ -73,6 +73,12 @@ func readKey(raw []byte) (*key, error) {
 	if k.kind, k.size, err = inspect(public); err != nil {
 		return nil, err
 	}
+	// Of the modulus of a key that signs here, the holder knows the factors.
+	if rsaKey, ok := public.(*rsa.PublicKey); ok {
+		if err := checkModulus(rsaKey.N); err != nil {
+			return nil, err
+		}
+	}
 	if k.id, k.hasID = jwk.text("kid"); jwk.has("kid") && !k.hasID {
 		return nil, errMalformedKey
 	}

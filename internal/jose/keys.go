@@ -16,10 +16,12 @@ type Keys struct {
 	byID    map[string]*key // those of all that have a kid
 }
 
-// ParseKeys reads a pinned JWK set (RFC 7517 §5). Somebody chose these keys by hand, so whatever looks like a mistake is
-// an error: a private or symmetric key, an RSA key of less than 2048 or more than 8192 bits, a point off its curve, two
-// keys of one kid, two keys without a kid, a member name that occurs twice, anything after the set, a set in which no key
-// fits an allowed algorithm. Keys for encryption and keys of unknown types are skipped.
+// ParseKeys reads a pinned JWK set (RFC 7517 §5). Somebody chose these keys by hand, so whatever
+// looks like a mistake is an error: a private or symmetric key, an RSA key of less than 2048 or
+// more than 8192 bits, a point off its curve, a key that others can sign for, more than 100 keys,
+// two keys of one kid, two keys without a kid, a member name that occurs twice, anything after the
+// set, a set in which no key fits an allowed algorithm. Keys for encryption and keys of unknown
+// types are skipped.
 //
 // Algorithms are the allowed ones, of ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384 and RS512. An empty
 // list and any other name are errors, HMAC and none in particular.
@@ -75,6 +77,10 @@ func parseFetched(jwks []byte, ms methods) (*Keys, error) {
 	return set, nil
 }
 
+// maxKeys is the largest number of keys in a set. Reading an RSA key of 8192 bits takes a tenth of
+// a second, and whoever publishes a set chooses how many there are.
+const maxKeys = 100
+
 // splitSet returns the elements of "keys", raw. A single JWK, which some readers take for a set of one, is none: it would
 // be one by accident.
 func splitSet(jwks []byte) ([]json.RawMessage, error) {
@@ -85,6 +91,9 @@ func splitSet(jwks []byte) ([]json.RawMessage, error) {
 		if m.Name == "keys" && m.Value[0] == '[' {
 			var raws []json.RawMessage
 			err := json.Unmarshal(m.Value, &raws)
+			if len(raws) > maxKeys {
+				err = fmt.Errorf("%d keys in the JWK set; %d at most", len(raws), maxKeys)
+			}
 			return raws, err
 		}
 	}

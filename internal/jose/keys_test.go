@@ -2,6 +2,9 @@ package jose_test
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
 	"math/big"
@@ -24,10 +27,14 @@ func without(public crypto.PublicKey, name string) map[string]any {
 	return m
 }
 
-// modulus is a number of the given length that nobody knows the factors of, which is all that reading a key is about.
+// modulus is a number of the given length without small factors. Reading a key needs no more.
 func modulus(bits int) *rsa.PublicKey {
+	small := new(big.Int).MulRange(2, 1000)
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
-	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
+	for n.SetBit(n, 0, 1); new(big.Int).GCD(nil, nil, n, small).BitLen() > 1; {
+		n.Add(n, big.NewInt(2))
+	}
+	return &rsa.PublicKey{N: n, E: 65537}
 }
 
 // offCurve is a point of the right length that is on no curve.
@@ -43,6 +50,25 @@ func shifted() map[string]any {
 	x, y := unb64(m["x"].(string)), unb64(m["y"].(string))
 	m["x"], m["y"] = b64(append(x, y[0])), b64(y[1:])
 	return m
+}
+
+// beyondField is a key on P-521 with the prime of the field added to x: 66 bytes have room for it.
+func beyondField() map[string]any {
+	m := jwk(p521().Public(), nil)
+	x := number(unb64(m["x"].(string)))
+	m["x"] = b64(x.Add(x, p521().Params().P).FillBytes(make([]byte, 66)))
+	return m
+}
+
+// shortX is a key whose x begins with a zero byte, which is left out.
+func shortX() map[string]any {
+	for {
+		m := jwk(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)).Public(), nil)
+		if x := unb64(m["x"].(string)); x[0] == 0 {
+			m["x"] = b64(x[1:])
+			return m
+		}
+	}
 }
 
 func evenModulus() map[string]any {
@@ -88,6 +114,11 @@ var broken = map[string]func() map[string]any{
 	"EC other curve":       func() map[string]any { return with(p256().Public(), "crv", "P-384") },
 	"EC zeros": func() map[string]any {
 		return jwk(p256().Public(), map[string]any{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))})
+	},
+	"EC beyond the field": beyondField,
+	"EC short x":          shortX,
+	"EC infinity": func() map[string]any {
+		return jwk(p256().Public(), map[string]any{"x": b64([]byte{0}), "y": b64([]byte{0})})
 	},
 	"EC long x":        func() map[string]any { m := jwk(p256().Public(), nil); m["x"] = "AAAA" + m["x"].(string); return m },
 	"Ed25519 short":    func() map[string]any { return with(ed().Public(), "x", "AAAA") },

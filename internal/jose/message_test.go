@@ -189,3 +189,27 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, parts[1], b64(m.Payload))
 	})
 }
+
+// TestIsCanonical compares with another way to tell: what is written as it was read has one text.
+func TestIsCanonical(t *testing.T) {
+	tok := token("ES256", p256(), `{"alg":"ES256"}`, `{"sub":"x"}`)
+	texts := strings.Split("||.|a|AA|AB|AAA|AAB|AAAA|AAAAA|A A|AA=|AA==|+_|-_8", "|")
+	inserted := strings.Split("|A|B|g|-|_|.|=|\n|\r| |{|\x00|é", "|")
+	for i := range len(tok) {
+		for _, c := range inserted {
+			texts = append(texts, tok[:i]+c+tok[i:], tok[:i]+c+tok[i+1:])
+		}
+	}
+	counts := map[bool]int{}
+	for _, text := range texts {
+		want := true
+		for _, segment := range strings.Split(text, ".") {
+			b, err := base64.RawURLEncoding.DecodeString(segment)
+			want = want && err == nil && b64(b) == segment
+		}
+		assert.Equal(t, want, jose.IsCanonical(text), "%q", text)
+		counts[want]++
+	}
+	assert.Greater(t, counts[true], 100)
+	assert.Greater(t, counts[false], 100)
+}

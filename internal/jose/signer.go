@@ -91,7 +91,10 @@ func (h *handle) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 	return signature, err
 }
 
-var errLength = errors.New("the key made a signature of a wrong length")
+var (
+	errLength = errors.New("the key made a signature of a wrong length")
+	errSalt   = errors.New("the key made a wrong signature, or its salt is not as long as the hash")
+)
 
 // Algorithm is what the Signer signs with.
 func (s *Signer) Algorithm() string { return s.algorithm.name }
@@ -115,6 +118,13 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	// What a verifier would refuse for its length alone is not sent out.
 	if len(signature) != s.key.size {
 		return "", errLength
+	}
+	// A key elsewhere may choose another length of the salt than it was told.
+	if s.algorithm.isPSS() {
+		err := fixedSalt(s.algorithm.hash).Verify(token, signature, s.key.public)
+		if err != nil {
+			return "", errSalt
+		}
 	}
 	token = strict.AppendEncode(append(token, '.'), signature)
 	return string(token), nil

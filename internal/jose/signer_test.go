@@ -207,3 +207,34 @@ func TestHalfHash(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "77QmUPtjPfzWtF2AnpK9RQ", signer.HalfHash("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"))
 }
+
+// salted is an RSA key that salts as it likes, whatever it is told.
+type salted struct {
+	*rsa.PrivateKey
+	length int
+}
+
+func (s salted) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	o := &rsa.PSSOptions{SaltLength: s.length}
+	return rsa.SignPSS(r, s.PrivateKey, opts.HashFunc(), digest, o)
+}
+
+// TestSignSalts: no token leaves that RFC 7518 §3.5 has others refuse.
+func TestSignSalts(t *testing.T) {
+	for _, alg := range []string{"PS256", "PS384", "PS512"} {
+		size := schemeOf(alg).hash.Size()
+		for _, length := range []int{rsa.PSSSaltLengthAuto, 1, 20, size - 1, size + 1} {
+			signer, err := jose.NewSigner(salted{rsa2k(), length}, "", alg)
+			require.NoError(t, err)
+			_, err = signer.Sign("JWT", []byte("x"))
+			require.ErrorContains(t, err, "salt", "%s: %d", alg, length)
+		}
+		for _, length := range []int{rsa.PSSSaltLengthEqualsHash, size} {
+			signer, err := jose.NewSigner(salted{rsa2k(), length}, "", alg)
+			require.NoError(t, err)
+			tok, err := signer.Sign("JWT", []byte("x"))
+			require.NoError(t, err)
+			require.NoError(t, verify(keysOf(t, set(jwk(rsa2k().Public(), nil)), alg), tok))
+		}
+	}
+}

@@ -257,3 +257,50 @@ func TestVerifyOtherCurve(t *testing.T) {
 	assert.Error(t, verify(keys, tok))
 	assert.Equal(t, elliptic.P384(), p384().Curve)
 }
+
+// encodePSS is EMSA-PSS-ENCODE (RFC 8017 §9.1.1). Unlike crypto/rsa it takes an empty salt.
+func encodePSS(h crypto.Hash, hashed, salt []byte, bits int) []byte {
+	w := h.New()
+	w.Write(make([]byte, 8))
+	w.Write(hashed)
+	w.Write(salt)
+	end := w.Sum(nil)
+	block := make([]byte, (bits+7)/8-len(end)-1)
+	copy(block[len(block)-len(salt):], salt)
+	block[len(block)-len(salt)-1] = 1
+	for i := 0; i*h.Size() < len(block); i++ { // MGF1 (RFC 8017 appendix B.2.1)
+		w := h.New()
+		w.Write(end)
+		w.Write([]byte{0, 0, 0, byte(i)})
+		for j, b := range w.Sum(nil) {
+			if at := i*h.Size() + j; at < len(block) {
+				block[at] ^= b
+			}
+		}
+	}
+	block[0] &= 0xff >> (8*((bits+7)/8) - bits)
+	return append(append(block, end...), 0xbc)
+}
+
+// TestVerifySalts: RFC 7518 §3.5 fixes the length of the salt, so crypto/rsa's choice is too wide.
+func TestVerifySalts(t *testing.T) {
+	k := rsa2k()
+	bits := k.N.BitLen() - 1
+	for _, alg := range []string{"PS256", "PS384", "PS512"} {
+		h := schemeOf(alg).hash
+		keys := keysOf(t, set(jwk(k.Public(), nil)), alg)
+		input := seg(`{"alg":"`+alg+`"}`) + "." + seg(`{}`)
+		hashed := digest(h, input)
+		longest := (bits+7)/8 - h.Size() - 2
+		for _, length := range []int{0, 1, 20, 32, 48, 64, h.Size() - 1, h.Size() + 1, longest} {
+			salt := make([]byte, length)
+			rand.Read(salt)
+			n := number(encodePSS(h, hashed, salt, bits))
+			sig := n.Exp(n, k.D, k.N).FillBytes(make([]byte, k.Size()))
+			err := rsa.VerifyPSS(&k.PublicKey, h, hashed, sig, nil)
+			require.NoError(t, err, "a real signature, %s with %d bytes", alg, length)
+			err = verify(keys, input+"."+b64(sig))
+			require.Equal(t, length == h.Size(), err == nil, "%s with %d bytes", alg, length)
+		}
+	}
+}
