@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -30,15 +29,21 @@ type Delegation struct {
 	Tokens   []tokenexchange.Token // the live ones, in the order in which they were issued; never empty
 }
 
-// Delegations returns who acts for somebody, as far as tokens of exchanges are live, the longest first.
+// Delegations returns who acts for somebody, as far as tokens of exchanges are live, the longest
+// first. It reads all tokens about somebody, page after page. A token that is issued or ends while it
+// reads may be missing.
 func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) ([]Delegation, error) {
-	found, err := t.listed(ctx, about)
-	if err != nil {
-		return nil, err
-	}
 	owner := ownerKey(about)
+	var found []finding
 	members := map[Key]int{}
-	for _, f := range found {
+	for f, err := range t.all(ctx, about) {
+		if err != nil {
+			return nil, err
+		}
+		if f.Spent {
+			continue
+		}
+		found = append(found, f)
 		for _, key := range f.delegations(owner) {
 			members[key]++
 		}
@@ -69,26 +74,22 @@ func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) 
 // that is the actor's token. What is being exchanged at that time is either ended with the rest or refused. ErrUnknown: the
 // user has no such delegation, or it has ended.
 func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
-	if err != nil || len(raw) != len(Key{}) {
+	key, err := parseKey(id)
+	if err != nil {
 		return ErrUnknown
 	}
-	found, err := t.listed(ctx, about)
-	if err != nil {
-		return err
-	}
-	key := Key(raw)
-	until := usableUntil(key)
-	ended := false
-	for _, f := range found {
+	for f, err := range t.all(ctx, about) {
+		if err != nil {
+			return err
+		}
+		// A refresh token may be used up while pages are read, and its successor be missing. So a
+		// record that is spent shows the delegation as well. The tombstone lives as long as every
+		// token of it, whatever is said here: the store sees to that.
 		if slices.Contains(f.delegations(ownerKey(about)), key) {
-			until, ended = later(until, f.Expires), true
+			return t.Store.Revoke(ctx, t.now(), key, later(usableUntil(key), f.Expires))
 		}
 	}
-	if !ended {
-		return ErrUnknown
-	}
-	return t.Store.Revoke(ctx, t.now(), key, until)
+	return ErrUnknown
 }
 
 // newDelegation says what a family has in common. Its first tokens are those that were given on least often.
@@ -97,7 +98,7 @@ func newDelegation(key, owner Key, family []finding) Delegation {
 		return cmp.Or(a.token.Issued.Compare(b.token.Issued), strings.Compare(a.token.ID, b.token.ID))
 	})
 	first := slices.MinFunc(family, func(a, b finding) int { return len(a.delegations(owner)) - len(b.delegations(owner)) }).token
-	d := Delegation{ID: base64.RawURLEncoding.EncodeToString(key[:]), Actor: first.Actor, Client: first.ClientID, Since: family[0].token.Issued}
+	d := Delegation{ID: key.text(), Actor: first.Actor, Client: first.ClientID, Since: family[0].token.Issued}
 	if isTicket(first, first.Issuer) {
 		d.Actor = first.MayAct
 	}

@@ -87,9 +87,7 @@ func TestC07_DelegationIsToSomebodyElse(t *testing.T) {
 		Scope: tokenexchange.Scope{"*"}, Lifetime: time.Hour})...)
 	own := w.granted(w.exchange("webapp", w.opaque("alice"), access, "scope", "read"))
 	require.Empty(t, w.delegations())
-	list, err := w.tokens.List(t.Context(), alice)
-	require.NoError(t, err)
-	require.Len(t, list, 1, "List has it")
+	require.Len(t, w.list(alice, 100), 1, "List has it")
 
 	w.granted(w.exchange("gateway", own.text("access_token"), access))
 	d := w.delegations()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
@@ -167,41 +168,81 @@ func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 	return t.Store.Revoke(ctx, now, key, r.Expires)
 }
 
-// List returns the live tokens that exchanges have issued about somebody, refresh tokens included, the user's own ones as
-// well as those that somebody acts with, see Delegations. Tokens that a host records or mints itself are not among them.
-// Revoke ends one.
-func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity) ([]tokenexchange.Token, error) {
-	found, err := t.listed(ctx, about)
+// List returns a page of the live tokens that exchanges have issued about somebody, refresh tokens
+// included, the user's own ones as well as those that somebody acts with, see Delegations. Tokens
+// that a host records or mints itself are not among them. Revoke ends one.
+//
+// A page has at most limit tokens, and at most MaxPage. It may have fewer, or none, although there
+// are more: next is empty after the last one, and is otherwise to be given as after for the next
+// page. An empty after begins. It names a position and is no secret. The order is of no meaning. A
+// token that lives all the time is on exactly one page.
+func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after string, limit int) (
+	page []tokenexchange.Token, next string, err error) {
+	var from Key
+	if after != "" {
+		if from, err = parseKey(after); err != nil {
+			return nil, "", fmt.Errorf("tokenstore: not a position in a list: %w", err)
+		}
+	}
+	found, to, err := t.page(ctx, about, from, limit)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var list []tokenexchange.Token
 	for _, f := range found {
-		list = append(list, f.token)
+		if !f.Spent {
+			page = append(page, f.token)
+		}
 	}
-	return list, nil
+	if to != (Key{}) {
+		next = to.text()
+	}
+	return page, next, nil
 }
 
-// listed is List with the records.
-func (t *Tokens) listed(ctx context.Context, about tokenexchange.Identity) ([]finding, error) {
+// page is a page of records that are about somebody, spent ones included.
+func (t *Tokens) page(ctx context.Context, about tokenexchange.Identity, after Key, limit int) ([]finding, Key, error) {
 	if t.Store == nil {
-		return nil, errNoStore
+		return nil, Key{}, errNoStore
 	}
-	records, err := t.Store.List(ctx, t.now(), ownerKey(about))
+	records, next, err := t.Store.List(ctx, t.now(), ownerKey(about), after, limit)
 	if err != nil {
-		return nil, err
+		return nil, Key{}, err
 	}
-	var list []finding
-	for _, r := range records {
-		f := finding{Record: r}
-		if f.token, f.grant, err = decode(about.Issuer, r); err != nil {
-			return nil, err
-		}
-		if !r.Spent {
-			list = append(list, f)
+	list := make([]finding, len(records))
+	for i, r := range records {
+		list[i].Record = r
+		if list[i].token, list[i].grant, err = decode(about.Issuer, r); err != nil {
+			return nil, Key{}, err
 		}
 	}
-	return list, nil
+	return list, next, nil
+}
+
+// all are the records of all pages, read as they are asked for. After an error there are no more.
+func (t *Tokens) all(ctx context.Context, about tokenexchange.Identity) iter.Seq2[finding, error] {
+	return func(yield func(finding, error) bool) {
+		var after Key
+		for {
+			list, next, err := t.page(ctx, about, after, MaxPage)
+			if err != nil {
+				yield(finding{}, err)
+				return
+			}
+			for _, f := range list {
+				if !yield(f, nil) {
+					return
+				}
+			}
+			switch {
+			case next == (Key{}):
+				return
+			case compareKeys(next, after) <= 0:
+				yield(finding{}, errors.New("tokenstore: the store gives the same page again"))
+				return
+			}
+			after = next
+		}
+	}
 }
 
 func ownerKey(id tokenexchange.Identity) Key {

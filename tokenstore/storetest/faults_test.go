@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -15,6 +16,11 @@ import (
 
 // Drivers that get one thing wrong, each as somebody might write it. The suite must notice, by the promise named.
 func TestFaultyDrivers(t *testing.T) {
+	const (
+		once     = "pages are in the order of keys and have every record once"
+		limited  = "a page has as many records as it may have, and no more"
+		changing = "records may come and go while a list is read"
+	)
 	for _, f := range []struct {
 		fault, promise string
 		open           func() tokenstore.Store
@@ -38,6 +44,24 @@ func TestFaultyDrivers(t *testing.T) {
 			return &sharing{Store: memory(), kept: map[tokenstore.Key]tokenstore.Record{}}
 		}},
 		{"it lists whatever was put", "an owner lists what is live", func() tokenstore.Store { return &lister{Store: memory()} }},
+		{"it lists the last record of a page again", once, func() tokenstore.Store { return inclusive{memory()} }},
+		{"it lists in some order", once, func() tokenstore.Store { return backward{memory()} }},
+		{"it compares where keys begin", once, func() tokenstore.Store { return prefixed{memory()} }},
+		{"it does not move on", once, func() tokenstore.Store { return stuck{memory()} }},
+		{"it looks for the record that a page begins after", "a page begins after any key", func() tokenstore.Store {
+			return anchored{memory()}
+		}},
+		{"it gives all at once", limited, func() tokenstore.Store { return whole{memory()} }},
+		{"it gives as many as it is asked for", limited, func() tokenstore.Store { return generous{memory()} }},
+		{"it gives one record where none may be", limited, func() tokenstore.Store { return lenient{memory()} }},
+		{"an empty page is the last", "what has ended does not end a list", func() tokenstore.Store { return hasty{memory()} }},
+		{"it counts the records that were listed before", changing, func() tokenstore.Store {
+			return &counting{Store: memory(), before: map[tokenstore.Key]int{}}
+		}},
+		{"it reads once, and gives the pages of that", changing, func() tokenstore.Store { return &remembering{Store: memory()} }},
+		{"it counts, and then skips as many", "records may come and go at the same time as a page is read", func() tokenstore.Store {
+			return skipping{memory()}
+		}},
 		{"it leaves the end of what was longer", "data of any length are got whole, whatever was there before", func() tokenstore.Store {
 			return &smeared{Store: memory(), room: map[tokenstore.Key][]byte{}}
 		}},
@@ -335,13 +359,19 @@ func (s *lister) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) 
 	return s.Store.Commit(ctx, now, b)
 }
 
-func (s *lister) List(_ context.Context, _ time.Time, owner tokenstore.Key) (list []tokenstore.Record, err error) {
+func (s *lister) List(_ context.Context, _ time.Time, owner, after tokenstore.Key, limit int) (
+	[]tokenstore.Record, tokenstore.Key, error) {
+	var list []tokenstore.Record
 	for _, r := range s.put {
-		if r.Owner == owner {
+		if r.Owner == owner && bytes.Compare(r.Key[:], after[:]) > 0 {
 			list = append(list, r)
 		}
 	}
-	return list, nil
+	slices.SortFunc(list, byKey)
+	if len(list) <= limit {
+		return list, tokenstore.Key{}, nil
+	}
+	return list[:limit], list[limit-1].Key, nil
 }
 
 type halved struct{ tokenstore.Store }
