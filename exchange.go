@@ -324,7 +324,8 @@ func (c *conductor) record(ctx context.Context) error {
 	if c.event.Decision.Mode != "" {
 		c.event.Decision.Facts = c.event.Facts
 	}
-	// From here on nothing is written to the event: a sink that is given up may still be reading it.
+	// From here on nothing is written to the event: a sink that is given up may still be reading
+	// it.
 	err := c.inTime(ctx, func(ctx context.Context) error {
 		return c.Audit.RecordExchange(ctx, c.event)
 	})

@@ -25,12 +25,18 @@ var hanging = map[string]func(ctx context.Context, until <-chan struct{}) error{
 			return nil
 		}
 	},
-	"ignores its context": func(_ context.Context, until <-chan struct{}) error { <-until; return nil },
-	"panics too late":     func(_ context.Context, until <-chan struct{}) error { <-until; panic("late") },
+	"ignores its context": func(_ context.Context, until <-chan struct{}) error {
+		<-until
+		return nil
+	},
+	"panics too late": func(_ context.Context, until <-chan struct{}) error {
+		<-until
+		panic("late")
+	},
 }
 
-// A sink that hangs costs the exchange RecordTimeout and no more. The record has failed by then, and so no token leaves and
-// what was issued is discarded (I06).
+// A sink that hangs costs the exchange RecordTimeout and no more. The record has failed by then,
+// and so no token leaves and what was issued is discarded (I06).
 func TestI06_SinkThatHangs(t *testing.T) {
 	for name, record := range hanging {
 		t.Run(name, func(t *testing.T) {
@@ -38,7 +44,9 @@ func TestI06_SinkThatHangs(t *testing.T) {
 			defer close(until)
 			discarded := w.countDiscards(func(context.Context) error { return nil })
 			granted, refused := w.delegation(nil), form("garbled", tx.TypeAccessToken)
-			w.Audit = sinkFunc(func(ctx context.Context, _ tx.Event) error { return record(ctx, until) })
+			w.Audit = sinkFunc(func(ctx context.Context, _ tx.Event) error {
+				return record(ctx, until)
+			})
 			w.RecordTimeout = 20 * time.Millisecond
 			for _, f := range []url.Values{granted, refused} {
 				a := w.inTime(f).refused(t, tx.TemporarilyUnavailable)
@@ -55,9 +63,13 @@ func TestI06_DiscardThatHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, until := newWorld(t), make(chan struct{})
 			defer close(until)
-			discarded := w.countDiscards(func(ctx context.Context) error { return discard(ctx, until) })
+			discarded := w.countDiscards(func(ctx context.Context) error {
+				return discard(ctx, until)
+			})
 			f := w.delegation(nil)
-			w.Audit = sinkFunc(func(context.Context, tx.Event) error { return errors.New("disk full") })
+			w.Audit = sinkFunc(func(context.Context, tx.Event) error {
+				return errors.New("disk full")
+			})
 			w.RecordTimeout = 20 * time.Millisecond
 			w.inTime(f).refused(t, tx.ServerError)
 			require.EqualValues(t, 1, discarded.Load())
@@ -65,7 +77,8 @@ func TestI06_DiscardThatHangs(t *testing.T) {
 	}
 }
 
-// The time is measured for each of the two calls, it is 5 seconds by default, and the time of the request does not count.
+// The time is measured for each of the two calls, it is 5 seconds by default, and the time of the
+// request does not count.
 func TestI06_TimeOfRecordingAndDiscarding(t *testing.T) {
 	for name, c := range map[string]struct{ set, each time.Duration }{
 		"default": {0, 5 * time.Second}, "set": {time.Minute, time.Minute},
@@ -82,7 +95,9 @@ func TestI06_TimeOfRecordingAndDiscarding(t *testing.T) {
 					return nil
 				}
 				w.countDiscards(forever)
-				w.Audit = sinkFunc(func(ctx context.Context, _ tx.Event) error { return forever(ctx) })
+				w.Audit = sinkFunc(func(ctx context.Context, _ tx.Event) error {
+					return forever(ctx)
+				})
 				w.RecordTimeout = c.set
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
@@ -131,14 +146,16 @@ func TestI12_WhereTheSinkPanicked(t *testing.T) {
 	w.Audit = sinkFunc(func(context.Context, tx.Event) error { return brokenHost("recording") })
 	_, err := w.Exchange(t.Context(), w.clients["shop"], w.delegation(nil))
 	require.ErrorIs(t, err, tx.ServerError)
-	require.Regexp(t, `(?s)panic in .*brokenHost, line \d+ with a string.*panic in .*brokenHost, line \d+ with`, err)
+	const place = `panic in .*brokenHost, line \d+ with a string`
+	require.Regexp(t, `(?s)`+place+`.*`+place, err)
 	require.NotContains(t, err.Error(), "recording token")
 }
 
 //go:noinline
 func brokenHost(what string) error { panic(what + " token") }
 
-// countDiscards has the tokens of a world discarded by a function, and counts how often that is called.
+// countDiscards has the tokens of a world discarded by a function, and counts how often that is
+// called.
 func (w *world) countDiscards(discard func(context.Context) error) *atomic.Int64 {
 	inner, n := w.Tokens, new(atomic.Int64)
 	w.Tokens = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
@@ -149,7 +166,8 @@ func (w *world) countDiscards(discard func(context.Context) error) *atomic.Int64
 	return n
 }
 
-// inTime posts as shop, and fails where no answer comes in a time that is long beside any RecordTimeout of these tests.
+// inTime posts as shop, and fails where no answer comes in a time that is long beside any
+// RecordTimeout of these tests.
 func (w *world) inTime(f url.Values) answer {
 	came := make(chan answer, 1)
 	go func() { came <- w.post("shop", f) }()

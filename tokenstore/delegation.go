@@ -30,8 +30,8 @@ type Delegation struct {
 }
 
 // Delegations returns who acts for somebody, as far as tokens of exchanges are live, the longest
-// first. It reads all tokens about somebody, page after page. A token that is issued or ends while it
-// reads may be missing.
+// first. It reads all tokens about somebody, page after page. A token that is issued or ends while
+// it reads may be missing.
 func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) ([]Delegation, error) {
 	owner := ownerKey(about)
 	var found []finding
@@ -98,7 +98,8 @@ func newDelegation(key, owner Key, family []finding) Delegation {
 		return cmp.Or(a.token.Issued.Compare(b.token.Issued), strings.Compare(a.token.ID, b.token.ID))
 	})
 	first := slices.MinFunc(family, func(a, b finding) int { return len(a.delegations(owner)) - len(b.delegations(owner)) }).token
-	d := Delegation{ID: key.text(), Actor: first.Actor, Client: first.ClientID, Since: family[0].token.Issued}
+	d := Delegation{ID: key.text(), Actor: first.Actor, Client: first.ClientID,
+		Since: family[0].token.Issued}
 	if isTicket(first, first.Issuer) {
 		d.Actor = first.MayAct
 	}

@@ -39,11 +39,13 @@ func TestStoreThatHangs(t *testing.T) {
 	}
 	for name, run := range map[string]func(w *world, login, used string) error{
 		"Discard after a Commit of which nothing is known": func(w *world, login, _ string) error {
-			w.store.commit = func(context.Context, time.Time, tokenstore.Batch) error { return errBroken }
+			w.store.commit = func(context.Context, time.Time, tokenstore.Batch) error {
+				return errBroken
+			}
 			_, err := exchanged(w, login)
 			return err
 		},
-		"Revoke of a grant whose refresh token was used twice": func(w *world, _, used string) error {
+		"Revoke after a refresh token was used twice": func(w *world, _, used string) error {
 			_, err := refreshed(w, used)
 			return err
 		},

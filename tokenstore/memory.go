@@ -230,12 +230,13 @@ func (m *Memory) Revoke(ctx context.Context, now time.Time, key Key, until time.
 }
 
 // List implements Store.
-func (m *Memory) List(ctx context.Context, now time.Time, owner, after Key, limit int) ([]Record, Key, error) {
+func (m *Memory) List(ctx context.Context, now time.Time, owner, after Key, limit int) (
+	[]Record, Key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, Key{}, err
 	}
 	if limit < 1 {
-		return nil, Key{}, fmt.Errorf("tokenstore: a page of %d records, at least 1 is needed", limit)
+		return nil, Key{}, fmt.Errorf("tokenstore: a page of %d, it must be 1 or more", limit)
 	}
 	m.begin()
 	defer m.mu.Unlock()

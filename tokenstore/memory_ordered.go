@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// ordered is a set of keys in ascending order. They are in blocks of bounded length, so that no call
-// moves or walks through more than one block, and as many keys as it returns.
+// ordered is a set of keys in ascending order. They are in blocks of bounded length, so that no
+// call moves or walks through more than one block, and as many keys as it returns.
 type ordered struct {
 	blocks [][]Key // none is empty, and each ends before the next begins
 }
@@ -17,7 +17,8 @@ func compareKeys(a, b Key) int { return bytes.Compare(a[:], b[:]) }
 
 // find returns where a key is, or would have to be inserted. There is a block.
 func (o *ordered) find(k Key) (block, at int, found bool) {
-	block, found = slices.BinarySearchFunc(o.blocks, k, func(b []Key, k Key) int { return compareKeys(b[0], k) })
+	compareFirst := func(b []Key, k Key) int { return compareKeys(b[0], k) }
+	block, found = slices.BinarySearchFunc(o.blocks, k, compareFirst)
 	if !found {
 		block = max(0, block-1)
 	}

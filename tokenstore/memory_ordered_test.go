@@ -2,6 +2,7 @@ package tokenstore_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -72,7 +73,7 @@ func owners(t *testing.T, n int) (m *tokenstore.Memory, many, few tokenstore.Key
 		var b tokenstore.Batch
 		for i := range n {
 			b.Put = append(b.Put, tokenstore.Record{
-				Key: tokenstore.KeyOf("test", string(owner[:]), time.Duration(i).String()), Owner: owner,
+				Key: tokenstore.KeyOf("test", string(owner[:]), fmt.Sprint(i)), Owner: owner,
 				Expires: epoch.Add(time.Hour), Data: make([]byte, 135)})
 			if len(b.Put) == 500 || i == n-1 {
 				require.NoError(t, m.Commit(t.Context(), epoch, b))
@@ -91,10 +92,10 @@ func TestListOfMany(t *testing.T) {
 	t.Run("a page in the middle", func(t *testing.T) { pageInTheMiddle(t, m, many, few) })
 }
 
-// Somebody who has 300,000 tokens and lists them holds up nobody else: the longest that another call
-// waits is a small part of the time that the whole list takes. Where one call reads the whole list
-// under the lock, it is nearly all of that time. The best of several rounds counts, since the machine
-// may be doing other things too.
+// Somebody who has 300,000 tokens and lists them holds up nobody else: the longest that another
+// call waits is a small part of the time that the whole list takes. Where one call reads the whole
+// list under the lock, it is nearly all of that time. The best of several rounds counts, since the
+// machine may be doing other things too.
 func holdsUpNobody(t *testing.T, m *tokenstore.Memory, many tokenstore.Key) {
 	best := 1.0
 	for range 5 {

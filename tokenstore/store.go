@@ -126,22 +126,24 @@ type Store interface {
 	// returns. The key need not be known. The tombstone stays until then, and at least as long as the store knows the key.
 	Revoke(ctx context.Context, now time.Time, key Key, until time.Time) error
 
-	// List returns one page of the records of an owner, in ascending order of their keys as bytes. It
-	// looks at the first records of the owner whose keys are greater than after, limit of them or
-	// MaxPage, whichever is less, and returns those that Get would return: the others have expired or
-	// are revoked. So a page may have fewer records than limit, or none, and more may follow. A limit
-	// below 1 is an error.
+	// List returns one page of the records of an owner, in ascending order of their keys as bytes.
+	// It looks at the first records of the owner whose keys are greater than after, limit of them
+	// or MaxPage, whichever is less, and returns those that Get would return: the others have
+	// expired or are revoked. So a page may have fewer records than limit, or none, and more may
+	// follow. A limit below 1 is an error.
 	//
-	// next is the key up to which it has looked, and is to be given as after for the next page; it is
-	// always greater than after. A zero next means that there are no more, a zero after begins. after
-	// need not be the key of a record, or no longer. The zero owner has no records.
+	// next is the key up to which it has looked, and is to be given as after for the next page; it
+	// is always greater than after. A zero next means that there are no more, a zero after begins.
+	// after need not be the key of a record, or no longer. The zero owner has no records.
 	//
-	// Records may come and go between the pages. A record that is live all the time is on exactly one
-	// page, and no record is on two. A record that has been put or has ended meanwhile may be missing.
+	// Records may come and go between the pages. A record that is live all the time is on exactly
+	// one page, and no record is on two. A record that has been put or has ended meanwhile may be
+	// missing.
 	//
 	// The time of a page does not depend on how many records the owner has, nor on how many of them
 	// are before it: WHERE owner = ? AND key > ? ORDER BY key LIMIT ? with an index does it.
-	List(ctx context.Context, now time.Time, owner, after Key, limit int) (page []Record, next Key, err error)
+	List(ctx context.Context, now time.Time, owner, after Key, limit int) (
+		page []Record, next Key, err error)
 }
 
 // Refusal is an answer of a Store that is no failure. As an error of an exchange it is invalid_request, save ErrExists.

@@ -45,6 +45,12 @@ type Tokens struct {
 	// reads Token.Claims. Nil: none, since all else that a later decision and an ID token need is in fields of their own.
 	Keep []string
 
+	// Subjects is asked by IntrospectionHandler and VerifyActive whether the subject of a token and
+	// the current actor of its chain are still active, as an Exchanger asks at every exchange; it
+	// may be the same resolver. Nil: introspection does not ask, and a token of somebody who has
+	// been disabled stays active there until it expires or is revoked.
+	Subjects tokenexchange.SubjectResolver
+
 	// Report is told why a handler has refused or failed, for a log; the caller only gets the code. What Refresh answers is
 	// audited besides. Nil: nobody is told.
 	Report func(context.Context, error)
@@ -200,7 +206,8 @@ func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after s
 }
 
 // page is a page of records that are about somebody, spent ones included.
-func (t *Tokens) page(ctx context.Context, about tokenexchange.Identity, after Key, limit int) ([]finding, Key, error) {
+func (t *Tokens) page(ctx context.Context, about tokenexchange.Identity, after Key, limit int) (
+	[]finding, Key, error) {
 	if t.Store == nil {
 		return nil, Key{}, errNoStore
 	}

@@ -275,8 +275,8 @@ func (s *brokenStore) set(err error) {
 	s.err = err
 }
 
-func (s *brokenStore) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s *brokenStore) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {

@@ -11,12 +11,13 @@ import (
 // Usual is the time that one call gets where nothing else is configured.
 const Usual = 5 * time.Second
 
-// Call returns what call returns, or an error that is context.DeadlineExceeded after limit. The context of call has the
-// values of ctx and ends after limit; the end of ctx does not end it. So it is for what must be done although the request
-// is gone, and must not take for ever.
+// Call returns what call returns, or an error that is context.DeadlineExceeded after limit. The
+// context of call has the values of ctx and ends after limit; the end of ctx does not end it. So it
+// is for what must be done although the request is gone, and must not take for ever.
 //
-// A call that ignores its context goes on in a goroutine of its own, and its result is dropped. Until it returns it keeps
-// what it refers to, so it must not write to what the caller reads. A panic in it is one of Call, unless it comes too late.
+// A call that ignores its context goes on in a goroutine of its own, and its result is dropped.
+// Until it returns it keeps what it refers to, so it must not write to what the caller reads. A
+// panic in it is one of Call, unless it comes too late.
 func Call(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()

@@ -4,12 +4,43 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
 // Drivers that get the pages of a list wrong.
+func TestFaultyPages(t *testing.T) {
+	const (
+		once     = "pages are in the order of keys and have every record once"
+		anywhere = "a page begins after any key"
+		limited  = "a page has as many records as it may have, and no more"
+		dead     = "what has ended does not end a list"
+		changing = "records may come and go while a list is read"
+		meantime = "records may come and go at the same time as a page is read"
+	)
+	for _, f := range []struct {
+		fault, promise string
+		store          tokenstore.Store
+	}{
+		{"it lists the last record of a page again", once, inclusive{memory()}},
+		{"it lists in some order", once, backward{memory()}},
+		{"it compares where keys begin", once, prefixed{memory()}},
+		{"it does not move on", once, stuck{memory()}},
+		{"it looks for the record that a page begins after", anywhere, anchored{memory()}},
+		{"it gives all at once", limited, whole{memory()}},
+		{"it gives as many as it is asked for", limited, generous{memory()}},
+		{"it gives one record where none may be", limited, lenient{memory()}},
+		{"an empty page is the last", dead, hasty{memory()}},
+		{"it counts the records that were listed before", changing,
+			&counting{Store: memory(), before: map[tokenstore.Key]int{}}},
+		{"it reads once, and gives the pages of that", changing, &remembering{Store: memory()}},
+		{"it counts, and then skips as many", meantime, skipping{memory()}},
+	} {
+		t.Run(f.fault, func(t *testing.T) { notices(t, f.promise, f.store) })
+	}
+}
 
 func byKey(a, b tokenstore.Record) int { return bytes.Compare(a.Key[:], b.Key[:]) }
 
@@ -38,8 +69,8 @@ func from(list []tokenstore.Record, begin, limit int) ([]tokenstore.Record, toke
 
 type inclusive struct{ tokenstore.Store }
 
-func (s inclusive) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s inclusive) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	for i := len(after) - 1; i >= 0 && after != (tokenstore.Key{}); i-- { // one less
 		if after[i]--; after[i] != 0xff {
 			break
@@ -50,8 +81,8 @@ func (s inclusive) List(ctx context.Context, now time.Time, owner, after tokenst
 
 type backward struct{ tokenstore.Store }
 
-func (s backward) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s backward) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	page, next, err := s.Store.List(ctx, now, owner, after, limit)
 	slices.Reverse(page)
 	return page, next, err
@@ -59,8 +90,8 @@ func (s backward) List(ctx context.Context, now time.Time, owner, after tokensto
 
 type prefixed struct{ tokenstore.Store }
 
-func (s prefixed) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s prefixed) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	if after != (tokenstore.Key{}) {
 		copy(after[16:], lastKey[:])
 	}
@@ -69,15 +100,15 @@ func (s prefixed) List(ctx context.Context, now time.Time, owner, after tokensto
 
 type stuck struct{ tokenstore.Store }
 
-func (s stuck) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s stuck) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	return s.Store.List(ctx, now, owner, tokenstore.Key{}, limit)
 }
 
 type anchored struct{ tokenstore.Store }
 
-func (s anchored) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s anchored) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	list, err := everything(ctx, s.Store, now, owner)
 	if err != nil || limit < 1 {
 		return s.Store.List(ctx, now, owner, after, limit)
@@ -91,8 +122,8 @@ func (s anchored) List(ctx context.Context, now time.Time, owner, after tokensto
 
 type whole struct{ tokenstore.Store }
 
-func (s whole) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s whole) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	if limit < 1 {
 		return s.Store.List(ctx, now, owner, after, limit)
 	}
@@ -102,8 +133,8 @@ func (s whole) List(ctx context.Context, now time.Time, owner, after tokenstore.
 
 type generous struct{ tokenstore.Store }
 
-func (s generous) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s generous) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	page, next, err := s.Store.List(ctx, now, owner, after, limit)
 	if err != nil || limit <= tokenstore.MaxPage || next == (tokenstore.Key{}) {
 		return page, next, err
@@ -114,15 +145,15 @@ func (s generous) List(ctx context.Context, now time.Time, owner, after tokensto
 
 type lenient struct{ tokenstore.Store }
 
-func (s lenient) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s lenient) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	return s.Store.List(ctx, now, owner, after, max(1, limit))
 }
 
 type hasty struct{ tokenstore.Store }
 
-func (s hasty) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s hasty) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	page, next, err := s.Store.List(ctx, now, owner, after, limit)
 	if len(page) == 0 {
 		next = tokenstore.Key{}
@@ -136,8 +167,8 @@ type counting struct {
 	before map[tokenstore.Key]int
 }
 
-func (s *counting) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s *counting) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	list, err := everything(ctx, s.Store, now, owner)
 	if err != nil || limit < 1 {
 		return s.Store.List(ctx, now, owner, after, limit)
@@ -153,8 +184,8 @@ type remembering struct {
 	list []tokenstore.Record
 }
 
-func (s *remembering) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s *remembering) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	if after == (tokenstore.Key{}) {
 		list, err := everything(ctx, s.Store, now, owner)
 		if err != nil {
@@ -178,8 +209,8 @@ func position(list []tokenstore.Record, after tokenstore.Key) int {
 
 type skipping struct{ tokenstore.Store }
 
-func (s skipping) List(ctx context.Context, now time.Time, owner, after tokenstore.Key, limit int) (
-	[]tokenstore.Record, tokenstore.Key, error) {
+func (s skipping) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	list, err := everything(ctx, s.Store, now, owner)
 	if err != nil || limit < 1 {
 		return s.Store.List(ctx, now, owner, after, limit)

@@ -46,7 +46,9 @@ var pagePromises = []promise{
 	{"a page begins after any key", func(s *scene) {
 		owner := key()
 		list := s.own(owner, 10)
-		slices.SortFunc(list, func(a, b tokenstore.Record) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+		slices.SortFunc(list, func(a, b tokenstore.Record) int {
+			return bytes.Compare(a.Key[:], b.Key[:])
+		})
 		begins := func(after tokenstore.Key, rest []tokenstore.Record) {
 			page, _, err := s.page(owner, after, 100)
 			s.must(err, nil, "List")
@@ -66,10 +68,11 @@ var pagePromises = []promise{
 	{"a page has as many records as it may have, and no more", func(s *scene) {
 		owner := key()
 		want := s.own(owner, tokenstore.MaxPage+10)
-		for _, limit := range []int{1, 10, tokenstore.MaxPage, tokenstore.MaxPage + 1, math.MaxInt} {
+		const most = tokenstore.MaxPage
+		for _, limit := range []int{1, 10, most, most + 1, math.MaxInt} {
 			page, _, err := s.page(owner, tokenstore.Key{}, limit)
 			s.must(err, nil, "List")
-			if len(page) != min(limit, tokenstore.MaxPage) {
+			if len(page) != min(limit, most) {
 				s.fail("a page of %d has %d records, and more are live", limit, len(page))
 			}
 		}
@@ -84,7 +87,8 @@ var pagePromises = []promise{
 	{"what has ended does not end a list", func(s *scene) {
 		owner, parent := key(), key()
 		for range 10 {
-			expired, orphan, revoked := s.record(time.Second), s.record(time.Hour, parent), s.record(time.Hour)
+			expired, orphan := s.record(time.Second), s.record(time.Hour, parent)
+			revoked := s.record(time.Hour)
 			expired.Owner, orphan.Owner, revoked.Owner = owner, owner, owner
 			s.commit(nil, expired, orphan, revoked)
 			s.revoke(revoked.Key, time.Hour)
@@ -116,7 +120,9 @@ var pagePromises = []promise{
 			defer close(read)
 			for range 20 {
 				var got []tokenstore.Record
-				err := s.readPages(owner, 7, func(page []tokenstore.Record) { got = append(got, page...) })
+				err := s.readPages(owner, 7, func(page []tokenstore.Record) {
+					got = append(got, page...)
+				})
 				if err = errors.Join(err, once(got, stable)); err != nil {
 					return err
 				}
@@ -218,7 +224,8 @@ func (s *scene) readPages(owner tokenstore.Key, limit int, see func([]tokenstore
 }
 
 // page reads one page, and returns an error where it is not what every page is.
-func (s *scene) page(owner, after tokenstore.Key, limit int) ([]tokenstore.Record, tokenstore.Key, error) {
+func (s *scene) page(owner, after tokenstore.Key, limit int) (
+	[]tokenstore.Record, tokenstore.Key, error) {
 	page, next, err := s.store.List(s.ctx, s.now, owner, after, limit)
 	if err != nil {
 		return nil, tokenstore.Key{}, err

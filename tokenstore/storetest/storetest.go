@@ -40,7 +40,8 @@ type promise struct {
 	test func(*scene)
 }
 
-var promises = slices.Concat(recordPromises, batchPromises, lineagePromises, markPromises, discardPromises, pagePromises, racePromises)
+var promises = slices.Concat(recordPromises, batchPromises, lineagePromises, markPromises,
+	discardPromises, pagePromises, racePromises)
 
 // hold returns where a store breaks the promise; nil if it keeps it.
 func (p promise) hold(ctx context.Context, store tokenstore.Store) (err error) {
