@@ -14,7 +14,7 @@ import (
 // decision or the credential, so one Tokens serves an Exchanger that is copied for every issuer. It must not be changed
 // once it is in use; then any number of goroutines may share it.
 //
-//	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: signer}
+//	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: signer, Subjects: directory}
 //	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Live: tokens.Live, …})
 //	tokens.Verify = verifier.Verify
 //	x.Tokens = tokens
