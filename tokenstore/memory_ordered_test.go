@@ -88,15 +88,15 @@ func owners(t *testing.T, n int) (m *tokenstore.Memory, many, few tokenstore.Key
 
 func TestListOfMany(t *testing.T) {
 	m, many, few := owners(t, 300_000)
-	t.Run("nobody else is held up", func(t *testing.T) { holdsUpNobody(t, m, many) })
+	t.Run("other calls go on", func(t *testing.T) { otherCallsGoOn(t, m, many) })
 	t.Run("a page in the middle", func(t *testing.T) { pageInTheMiddle(t, m, many, few) })
 }
 
-// Somebody who has 300,000 tokens and lists them holds up nobody else: the longest that another
+// A list of 300,000 tokens of one owner does not hold up other calls: the longest that another
 // call waits is a small part of the time that the whole list takes. Where one call reads the whole
 // list under the lock, it is nearly all of that time. The best of several rounds counts, since the
 // machine may be doing other things too.
-func holdsUpNobody(t *testing.T, m *tokenstore.Memory, many tokenstore.Key) {
+func otherCallsGoOn(t *testing.T, m *tokenstore.Memory, many tokenstore.Key) {
 	best := 1.0
 	for range 5 {
 		done := make(chan time.Duration)
