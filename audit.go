@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// AuditSink records every outcome, refusals and failures included. An error means that no token leaves. It is called
-// under a context that is not cancelled with the request.
+// AuditSink records every outcome, refusals and failures included. An error means that no token
+// leaves. Its context is not cancelled with the request, and ends after Exchanger.RecordTimeout. A
+// sink that has not returned by then has failed: no token leaves, even if the sink records the
+// event later. It keeps its goroutine until it returns, so a sink should heed its context.
 type AuditSink interface {
 	RecordExchange(ctx context.Context, ev Event) error
 }

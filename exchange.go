@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
@@ -62,6 +63,11 @@ type Exchanger struct {
 	Tokens   TokenIssuer
 	Audit    AuditSink
 	Now      func() time.Time // nil is time.Now
+
+	// RecordTimeout is how long Audit may take to record an event, and IssuedToken.Discard to undo
+	// what was issued; each has this time for itself. When it runs out, the call has failed and is
+	// not waited for, even if it ignores its context. Zero is 5 seconds.
+	RecordTimeout time.Duration
 }
 
 // Exchange answers one form (RFC 8693 §2.1) of an authenticated client. Whatever comes out has been audited, a malformed
@@ -123,7 +129,7 @@ func (c *conductor) run(ctx context.Context) (Response, error) {
 		return newResponse(&c.event.Decision, &c.issued), nil
 	}
 	if c.issued.Discard != nil {
-		undo := guard(func() error { return c.issued.Discard(context.WithoutCancel(ctx)) })
+		undo := c.inTime(ctx, c.issued.Discard)
 		if undo != nil {
 			err = c.seal(errors.Join(err, fmt.Errorf("discarding what was issued: %w", undo)))
 		}
@@ -368,11 +374,24 @@ func (c *conductor) record(ctx context.Context) error {
 	if c.event.Decision.Mode != "" {
 		c.event.Decision.Facts = c.event.Facts
 	}
-	err := guard(func() error { return c.Audit.RecordExchange(context.WithoutCancel(ctx), c.event) })
+	// From here on nothing is written to the event: a sink that is given up may still be reading
+	// it.
+	err := c.inTime(ctx, func(ctx context.Context) error {
+		return c.Audit.RecordExchange(ctx, c.event)
+	})
 	if err != nil {
 		return because("I06: the event was not recorded", err)
 	}
 	return nil
+}
+
+// inTime calls the host, and gives up after RecordTimeout. The end of ctx does not count: what is
+// called here must be done although the request is gone.
+func (c *conductor) inTime(ctx context.Context, call func(context.Context) error) error {
+	limit := cmp.Or(c.RecordTimeout, bounded.Usual)
+	return bounded.Call(ctx, limit, func(ctx context.Context) error {
+		return guard(func() error { return call(ctx) }) // here, where it can tell what panicked
+	})
 }
 
 // withoutClaims leaves out the payloads of the tokens, in which a token may be embedded (I08). The actor is copied, since

@@ -40,8 +40,9 @@ type IssuedToken struct {
 
 	RefreshExpires time.Time // of RefreshToken, Decision.RefreshExpires at the latest
 
-	// Discard undoes what IssueToken recorded, a spent ticket included; called where the token must not leave (I06).
-	// Nil: there is no record.
+	// Discard undoes what IssueToken recorded, a spent ticket included; called where the token must
+	// not leave (I06), under a context that ends after Exchanger.RecordTimeout and not with the
+	// request. Nil: there is no record.
 	Discard func(context.Context) error `json:"-"`
 }
 

@@ -188,7 +188,7 @@ func TestGrowthOfTokens(t *testing.T) {
 	crowds := map[int]*crowd{}
 	for _, n := range sizes {
 		c := newCrowd(n)
-		if bytes := bytesEach(n, func() { c.grow(n) }); n >= 1e5 && bytes > 2*400 {
+		if bytes := bytesEach(n, func() { c.grow(n) }); n >= 1e5 && bytes > 800 {
 			t.Errorf("%.0f bytes for each of %d tokens; at most 800", bytes, n)
 		}
 		crowds[n] = c

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -404,6 +405,24 @@ func TestAssertions_FailureOfTheUndoing(t *testing.T) {
 	_, err := w.redeem("portal", form)
 	require.ErrorIs(t, err, tokenexchange.ServerError)
 	require.ErrorContains(t, err, "down too")
+}
+
+// A store that hangs while an assertion is given back is not waited for without end.
+func TestAssertions_UndoingThatHangs(t *testing.T) {
+	w := newWorld(t)
+	form := bearer(w.assert(w.partner, partner, "p-1", nil))
+	w.tokens.MayAct = func(context.Context, tokenexchange.Decision) (*tokenexchange.Actor, error) {
+		return nil, errors.New("no token is made")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w.store.hang = make(chan struct{})
+		begin := time.Now()
+		_, err := w.redeem("portal", form)
+		require.ErrorIs(t, err, tokenexchange.TemporarilyUnavailable)
+		require.ErrorContains(t, err, "no token is made")
+		require.Equal(t, 5*time.Second, time.Since(begin))
+		close(w.store.hang)
+	})
 }
 
 // I07, I08: a panic of the verifier is audited; what a host's error says of the assertion does not get out.

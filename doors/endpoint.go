@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
@@ -67,7 +68,7 @@ func undoing(ctx context.Context, d tokenexchange.Decision, next tokenexchange.T
 	made := false
 	defer func() {
 		if !made { // next has refused, failed or panicked
-			err = errors.Join(err, undo(context.WithoutCancel(ctx)))
+			err = errors.Join(err, bounded.Call(ctx, bounded.Usual, undo))
 		}
 	}()
 	if issued, err = next.IssueToken(ctx, d); err != nil {

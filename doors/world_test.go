@@ -63,6 +63,7 @@ type watched struct {
 	mu      sync.Mutex
 	fail    func(tokenstore.Batch) error // what Commit answers; nil: the memory does
 	discard error                        // what Discard answers after it is done
+	hang    chan struct{}                // Discard waits until it is closed; nil: it does not wait
 	written []tokenstore.Key
 }
 
@@ -82,6 +83,9 @@ func (s *watched) Commit(ctx context.Context, now time.Time, b tokenstore.Batch)
 }
 
 func (s *watched) Discard(ctx context.Context, b tokenstore.Batch) error {
+	if s.hang != nil {
+		<-s.hang
+	}
 	return firstOf(s.Memory.Discard(ctx, b), s.discard)
 }
 

@@ -50,8 +50,10 @@ type API struct {
 	// one whose key is not proved is 401 (D30). Nil: nothing is proved, and DPoP is no scheme here.
 	Proved func(*http.Request) tokenexchange.Confirmation
 
-	Audit func(context.Context, Access) // told of every request, refused ones too; nil: nobody is
-	Now   func() time.Time              // nil is time.Now
+	// Audit is told of every request, refused ones too. Its context ends after 5 seconds, and then
+	// the request does not wait for it any longer. Nil: nothing is told.
+	Audit func(context.Context, Access)
+	Now   func() time.Time // nil is time.Now
 }
 
 // Protect lets to next only requests with a good access token for this API that has every one of the scopes; without

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
 // Access is one request and how it ended, for API.Audit. It has no query, no body and no token that could be used. The
@@ -78,8 +79,13 @@ func path(a *tokenexchange.Actor) string {
 	return strings.Join(names, " < ")
 }
 
-// ServeHTTP lets a request in or answers it, and in the end tells Audit, also where the handler panics. The context of
-// Audit is not cancelled with the request. The answer may have left by then: what must be on record first is the handler's.
+// auditTime is how long Audit may take.
+const auditTime = bounded.Usual
+
+// ServeHTTP lets a request in or answers it, and in the end tells Audit, also where the handler
+// panics. The context of Audit is not cancelled with the request, and ends after auditTime; then
+// Audit is not waited for, even if it ignores its context. The answer may have left by then: what
+// must be on record first is the handler's.
 func (p *protected) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access := Access{Time: p.Now().UTC(), Method: r.Method, Path: r.URL.Path}
 	if p.Audit == nil {
@@ -90,7 +96,10 @@ func (p *protected) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access.Panicked = true // until it has returned; a recover would hide the panic's own trace
 	defer func() {
 		access.Status = seen.status
-		p.Audit(context.WithoutCancel(r.Context()), access)
+		_ = bounded.Call(r.Context(), auditTime, func(ctx context.Context) error {
+			p.Audit(ctx, access)
+			return nil
+		})
 	}()
 	p.serve(seen, r, &access)
 	access.Panicked, seen.status = false, cmp.Or(seen.status, http.StatusOK)

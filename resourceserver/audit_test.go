@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -104,6 +105,30 @@ func TestW05_TheStatusIsTheFinalOne(t *testing.T) {
 		assert.NoError(t, a.Err, name)
 		assert.Equal(t, "alice", a.Subject.Subject, name)
 	}
+}
+
+// An audit that hangs holds a request for some seconds, even if it ignores its context; one that
+// panics does so in the request's goroutine, where the server sees it.
+func TestW05_AuditThatHangs(t *testing.T) {
+	w := newWorld(t)
+	ask := func(ctx context.Context) {
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+		w.api.Protect(who).ServeHTTP(httptest.NewRecorder(), r)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		until := make(chan struct{})
+		w.api.Audit = func(ctx context.Context, _ resourceserver.Access) {
+			end, _ := ctx.Deadline()
+			assert.Equal(t, 5*time.Second, time.Until(end))
+			<-until
+		}
+		begin := time.Now()
+		ask(t.Context())
+		require.Equal(t, 5*time.Second, time.Since(begin))
+		close(until)
+	})
+	w.api.Audit = func(context.Context, resourceserver.Access) { panic(http.ErrAbortHandler) }
+	require.PanicsWithError(t, http.ErrAbortHandler.Error(), func() { ask(t.Context()) })
 }
 
 // W05: a log line has both people under names of their own, and how it ended.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -30,15 +29,21 @@ type Delegation struct {
 	Tokens   []tokenexchange.Token // the live ones, in the order in which they were issued; never empty
 }
 
-// Delegations returns who acts for somebody, as far as tokens of exchanges are live, the longest first.
+// Delegations returns who acts for somebody, as far as tokens of exchanges are live, the longest
+// first. It reads all tokens about somebody, page after page. A token that is issued or ends while
+// it reads may be missing.
 func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) ([]Delegation, error) {
-	found, err := t.listed(ctx, about)
-	if err != nil {
-		return nil, err
-	}
 	owner := ownerKey(about)
+	var found []finding
 	members := map[Key]int{}
-	for _, f := range found {
+	for f, err := range t.all(ctx, about) {
+		if err != nil {
+			return nil, err
+		}
+		if f.Spent {
+			continue
+		}
+		found = append(found, f)
 		for _, key := range f.delegations(owner) {
 			members[key]++
 		}
@@ -71,20 +76,25 @@ func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) 
 // user id never is. What is being exchanged at that time is either ended with the rest or refused. ErrUnknown: the user has
 // no such delegation, or it has ended.
 func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)
-	if err != nil || len(raw) != len(Key{}) {
-		return ErrUnknown
-	}
-	families, err := t.families(ctx, about)
+	key, err := parseKey(id)
 	if err != nil {
-		return err
-	}
-	family, known := families[Key(raw)]
-	if !known {
 		return ErrUnknown
 	}
-	ends := newDelegation(Key(raw), ownerKey(about), family)
-	relation := relationIn(Key(raw))
+	var family []finding
+	for f, err := range t.all(ctx, about) {
+		if err != nil {
+			return err
+		}
+		// A refresh token may be used up while pages are read, and its successor be missing. So a
+		// record that is spent shows the delegation as well.
+		if slices.Contains(f.delegations(ownerKey(about)), key) {
+			family = append(family, f)
+		}
+	}
+	if len(family) == 0 {
+		return ErrUnknown
+	}
+	shown, relation := newDelegation(key, ownerKey(about), family), relationIn(key)
 	records, err := t.ended(ctx, about)
 	if err != nil {
 		return err
@@ -98,28 +108,12 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 	// An exchange that is under way either reads this record or belongs to the generation that is revoked next.
 	now := t.now()
 	err = t.remember(ctx, about, endedRecord{EndedDelegation: EndedDelegation{
-		ID: relation.String(), Actor: ends.Actor, Client: ends.Client, Ended: now}})
+		ID: relation.String(), Actor: shown.Actor, Client: shown.Client, Ended: now}})
 	if err != nil {
 		return err
 	}
-	until := later(usableUntil(Key(raw)), now.Add(Linger))
+	until := later(usableUntil(key), now.Add(Linger))
 	return t.Store.Revoke(ctx, now, generationKey(about.Issuer, relation, lastEnd), until)
-}
-
-// families returns the live tokens of every delegation of a user, by the key of the delegation. A token that was given on
-// within a delegation is in several.
-func (t *Tokens) families(ctx context.Context, about tokenexchange.Identity) (map[Key][]finding, error) {
-	found, err := t.listed(ctx, about)
-	if err != nil {
-		return nil, err
-	}
-	families := map[Key][]finding{}
-	for _, f := range found {
-		for _, key := range f.delegations(ownerKey(about)) {
-			families[key] = append(families[key], f)
-		}
-	}
-	return families, nil
 }
 
 // newDelegation says what a family has in common. Its first tokens are those that were given on least often.
@@ -128,7 +122,8 @@ func newDelegation(key, owner Key, family []finding) Delegation {
 		return cmp.Or(a.token.Issued.Compare(b.token.Issued), strings.Compare(a.token.ID, b.token.ID))
 	})
 	first := slices.MinFunc(family, func(a, b finding) int { return len(a.delegations(owner)) - len(b.delegations(owner)) }).token
-	d := Delegation{ID: base64.RawURLEncoding.EncodeToString(key[:]), Actor: first.Actor, Client: first.ClientID, Since: family[0].token.Issued}
+	d := Delegation{ID: key.text(), Actor: first.Actor, Client: first.ClientID,
+		Since: family[0].token.Issued}
 	if isTicket(first, first.Issuer) {
 		d.Actor = first.MayAct
 	}

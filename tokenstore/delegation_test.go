@@ -87,9 +87,7 @@ func TestC07_DelegationIsToSomebodyElse(t *testing.T) {
 		Scope: tokenexchange.Scope{"*"}, Lifetime: time.Hour})...)
 	own := w.granted(w.exchange("webapp", w.opaque("alice"), access, "scope", "read"))
 	require.Empty(t, w.delegations())
-	list, err := w.tokens.List(t.Context(), alice)
-	require.NoError(t, err)
-	require.Len(t, list, 1, "List has it")
+	require.Len(t, w.list(alice, 100), 1, "List has it")
 
 	w.granted(w.exchange("gateway", own.text("access_token"), access))
 	d := w.delegations()
@@ -175,6 +173,7 @@ func TestC07_AllowDelegation(t *testing.T) {
 	w := newWorld(t)
 	login := w.opaque("alice")
 	w.granted(w.actFor(login, w.opaque("bob"), "scope", "read"))
+	w.after(time.Second)
 	w.granted(w.exchange("gateway", login, access, "scope", "read"))
 	for _, d := range w.delegations() {
 		require.NoError(t, w.end(d.ID))
@@ -211,7 +210,7 @@ func TestC07_RefusedAsEndedLeavesNothing(t *testing.T) {
 	w.refused(w.refresh("helpdesk", a.text("refresh_token")), tokenexchange.InvalidGrant, "")
 	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
 	require.Empty(t, w.delegations())
-	tokens, err := w.tokens.List(t.Context(), alice)
+	tokens, _, err := w.tokens.List(t.Context(), alice, "", tokenstore.MaxPage)
 	require.NoError(t, err)
 	require.Empty(t, tokens)
 }

@@ -108,15 +108,11 @@ func endedKey(about tokenexchange.Identity) Key {
 
 // ended returns what is recorded of each relation, the latest first.
 func (t *Tokens) ended(ctx context.Context, about tokenexchange.Identity) ([]endedRecord, error) {
-	if t.Store == nil {
-		return nil, errNoStore
-	}
-	records, err := t.Store.List(ctx, t.now(), endedKey(about))
-	if err != nil {
-		return nil, err
-	}
 	latest := map[string]endedRecord{}
-	for _, record := range records {
+	for record, err := range t.records(ctx, endedKey(about)) {
+		if err != nil {
+			return nil, err
+		}
 		var r endedRecord
 		if err := json.Unmarshal(record.Data, &r); err != nil {
 			return nil, errors.Join(errData, err)

@@ -11,7 +11,7 @@ const (
 
 // Entries is how many keys the memory knows of, Owners, Buckets and Marks how many of them there are.
 func (m *Memory) Entries() int { return int(m.rows.values + m.bare.values) }
-func (m *Memory) Owners() int  { return int(m.people.values) }
+func (m *Memory) Owners() int  { return len(m.owned) }
 func (m *Memory) Buckets() int { return len(m.due.buckets) }
 func (m *Memory) Marks() int   { return len(m.spentBy) }
 
@@ -37,3 +37,30 @@ func (m *Memory) Dump() (all []string) {
 
 // Encode and Decode are the data of a record.
 var Encode, Decode = encode, decode
+
+// Ordered is the set of keys that belong to an owner.
+type Ordered struct{ set ordered }
+
+const MaxBlock = maxBlock
+
+func NewOrdered() *Ordered                          { return &Ordered{} }
+func (o *Ordered) Add(k Key)                        { o.set.add(k) }
+func (o *Ordered) Remove(k Key)                     { o.set.remove(k) }
+func (o *Ordered) After(k Key, n int) ([]Key, bool) { return o.set.after(k, n) }
+func (o *Ordered) Blocks() int                      { return len(o.set.blocks) }
+
+// Longest and Shortest are the lengths of blocks.
+func (o *Ordered) Longest() (n int) {
+	for _, b := range o.set.blocks {
+		n = max(n, len(b))
+	}
+	return n
+}
+
+func (o *Ordered) Shortest() int {
+	n := maxBlock
+	for _, b := range o.set.blocks {
+		n = min(n, len(b))
+	}
+	return n
+}

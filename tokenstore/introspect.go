@@ -10,7 +10,9 @@ import (
 // IntrospectionHandler answers resource servers of an issuer (RFC 7662). authenticate is as for
 // tokenexchange.Exchanger.Handler; public clients are refused. A caller is told about an access token that is for it, by
 // its ID or one of its Audiences, or was issued to it, and about a refresh token that was issued to it. Every other
-// token, of another kind or issuer, unknown, expired or revoked, is {"active":false}.
+// token, of another kind or issuer, unknown, expired or revoked, is {"active":false}. So is a token
+// whose subject or current actor is unknown to Subjects, locked or disabled; where Subjects fails,
+// the answer is an error.
 //
 // The answer says what the token says, in the claims of an access token with act whatever shape a JWT has (D18), with
 // may_act and cnf, and with auth_time and acr (RFC 9470 §6.2); amr and claims that a host has added are not in it. It is
@@ -26,10 +28,14 @@ func (t *Tokens) IntrospectionHandler(issuer string, authenticate func(*http.Req
 		}
 		answer := map[string]any{"active": false}
 		tok, err := t.presented(r.Context(), issuer, caller, value)
+		known := err == nil && mayKnow(caller, tok)
+		if known {
+			err = t.resolve(r.Context(), tok)
+		}
 		switch {
 		case isFailure(err):
 			return nil, err
-		case err == nil && mayKnow(caller, tok):
+		case err == nil && known:
 			answer = introspection(tok)
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, answer) }), nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
 // IssueToken makes what was decided, and is a tokenexchange.TokenIssuer: an opaque token or a JWT by type, an ID token
@@ -243,7 +244,7 @@ func (i *issue) commit(ctx context.Context) error {
 		i.refresh.done = true
 	case err == nil:
 	case !errors.As(err, &refusal):
-		return errors.Join(err, i.Store.Discard(context.WithoutCancel(ctx), i.batch))
+		return errors.Join(err, bounded.Call(ctx, bounded.Usual, i.discard(i.batch)))
 	case refusal == ErrSpent && i.refresh != nil: // another request was faster: the token is in two hands
 		return i.reused(ctx, i.refresh.finding, i.d.Issued)
 	}

@@ -2,6 +2,7 @@ package tokenstore
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -14,7 +15,7 @@ type Memory struct {
 	rows    index[row, *row]     // of keys that have or had a record
 	bare    index[entry, *entry] // of keys that have none: others were made from them, or they are spent or revoked
 	cells   cells                // ancestors, and data that have no room in a row
-	people  index[owner, *owner]
+	owned   map[Key]*ordered     // by owner: the keys of the records
 	due     schedule
 	spentBy map[uint32]Key // by entry: the first key that the batch put, or zero
 	scratch []byte
@@ -29,6 +30,7 @@ func (m *Memory) begin() {
 	m.mu.Lock()
 	if m.spentBy == nil {
 		m.spentBy, m.due.buckets = map[uint32]Key{}, map[int64]uint32{}
+		m.owned = map[Key]*ordered{}
 	}
 }
 
@@ -122,7 +124,7 @@ func (m *Memory) put(at int64, r Record, lineage []Key) {
 	to.lineage, to.ancestors = m.cells.put(m.scratch), uint8(len(lineage))
 	to.size, to.rest = uint32(len(r.Data)), m.cells.put(r.Data[copy(to.data[:], r.Data):])
 	to.expires, to.holds = expires, true
-	m.own(n, r.Owner)
+	m.own(to, r.Owner)
 }
 
 // entry returns the number of a key's entry, which it makes known until then at least.
@@ -227,24 +229,33 @@ func (m *Memory) Revoke(ctx context.Context, now time.Time, key Key, until time.
 	return nil
 }
 
-// List implements Store. It takes as long as the owner has records.
-func (m *Memory) List(ctx context.Context, now time.Time, key Key) ([]Record, error) {
+// List implements Store.
+func (m *Memory) List(ctx context.Context, now time.Time, owner, after Key, limit int) (
+	[]Record, Key, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, Key{}, err
+	}
+	if limit < 1 {
+		return nil, Key{}, fmt.Errorf("tokenstore: a page of %d, it must be 1 or more", limit)
 	}
 	m.begin()
 	defer m.mu.Unlock()
 	at := now.Unix()
 	m.sweep(at, sweepRead)
-	var list []Record
-	if who := m.people.find(key); who != 0 {
-		for n := m.people.get(who).first; n != 0; n = m.row(n).after {
-			if r := m.row(n); r.live(at) && !m.ended(at, &r.entry) {
-				list = append(list, m.record(r))
-			}
+	if m.owned[owner] == nil {
+		return nil, Key{}, nil
+	}
+	keys, more := m.owned[owner].after(after, min(limit, MaxPage))
+	var page []Record
+	for _, key := range keys {
+		if r := m.row(m.find(key)); r.live(at) && !m.ended(at, &r.entry) {
+			page = append(page, m.record(r))
 		}
 	}
-	return list, nil
+	if !more {
+		return page, Key{}, nil
+	}
+	return page, keys[len(keys)-1], nil
 }
 
 // ceil is the time in whole seconds, up: what must be remembered is never forgotten early.

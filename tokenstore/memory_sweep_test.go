@@ -166,7 +166,7 @@ func TestSharedHash(t *testing.T) {
 		live := 0
 		for i, k := range keys {
 			r, err := m.Get(ctx, now.Add(-time.Second), k)
-			list, failed := m.List(ctx, now.Add(-time.Second), k)
+			list, _, failed := m.List(ctx, now.Add(-time.Second), k, tokenstore.Key{}, 10)
 			require.NoError(t, failed)
 			if (i*5)%6+1 >= hours {
 				require.NoError(t, err)

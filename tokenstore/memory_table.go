@@ -35,16 +35,15 @@ type row struct {
 
 // content is what a record says beside its key and its ancestors. It is zero where there is no record.
 type content struct {
-	expires       int64  // Unix time
-	owner         Key    // zero: nobody's
-	before, after uint32 // rows in the owner's list
-	size          uint32 // bytes of data
-	rest          uint32 // cells: the data that have no room here
-	data          [room]byte
+	expires int64  // Unix time
+	owner   Key    // zero: nobody's
+	size    uint32 // bytes of data
+	rest    uint32 // cells: the data that have no room here
+	data    [room]byte
 }
 
 // room is what is left of 256 bytes. The data of a plain token are some 135 bytes; what has no room here is in cells.
-const room = 144
+const room = 152
 
 // inRow is the bit that tells the number of an entry in a row from that of one without.
 const inRow = 1 << 31

@@ -3,8 +3,10 @@ package tokenstore
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
@@ -31,6 +33,21 @@ func KeyOf(kind, issuer string, name ...string) Key {
 	return sha256.Sum256(buf)
 }
 
+// text is the key in base64url, for those who need a name.
+func (k Key) text() string { return base64.RawURLEncoding.EncodeToString(k[:]) }
+
+// parseKey reads back what text has written.
+func parseKey(text string) (Key, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return Key{}, err
+	}
+	if len(raw) != len(Key{}) {
+		return Key{}, fmt.Errorf("%d bytes, a key has %d", len(raw), len(Key{}))
+	}
+	return Key(raw), nil
+}
+
 // TokenKey is the key of a token, of any kind and issuer: that of its record, if it is one of ours, and that by which it
 // is the parent of others. A token without Issuer or ID cannot be named; its key is zero.
 func TokenKey(t tokenexchange.Token) Key {
@@ -48,6 +65,9 @@ const (
 	// Linger is how long a store goes on knowing what has expired: the clocks of several machines may differ by as much,
 	// and so long may an exchange take from its verified subject token to its Commit.
 	Linger = time.Minute
+
+	// MaxPage is how many records one List looks at, however many it is asked for.
+	MaxPage = 256
 )
 
 // Record is what a store keeps for one token.
@@ -106,8 +126,24 @@ type Store interface {
 	// returns. The key need not be known. The tombstone stays until then, and at least as long as the store knows the key.
 	Revoke(ctx context.Context, now time.Time, key Key, until time.Time) error
 
-	// List returns the records of an owner that Get would return, in no particular order. The zero owner has none.
-	List(ctx context.Context, now time.Time, owner Key) ([]Record, error)
+	// List returns one page of the records of an owner, in ascending order of their keys as bytes.
+	// It looks at the first records of the owner whose keys are greater than after, limit of them
+	// or MaxPage, whichever is less, and returns those that Get would return: the others have
+	// expired or are revoked. So a page may have fewer records than limit, or none, and more may
+	// follow. A limit below 1 is an error.
+	//
+	// next is the key up to which it has looked, and is to be given as after for the next page; it
+	// is always greater than after. A zero next means that there are no more, a zero after begins.
+	// after need not be the key of a record, or no longer. The zero owner has no records.
+	//
+	// Records may come and go between the pages. A record that is live all the time is on exactly
+	// one page, and no record is on two. A record that has been put or has ended meanwhile may be
+	// missing.
+	//
+	// The time of a page does not depend on how many records the owner has, nor on how many of them
+	// are before it: WHERE owner = ? AND key > ? ORDER BY key LIMIT ? with an index does it.
+	List(ctx context.Context, now time.Time, owner, after Key, limit int) (
+		page []Record, next Key, err error)
 }
 
 // Refusal is an answer of a Store that is no failure. As an error of an exchange it is invalid_request, save ErrExists.

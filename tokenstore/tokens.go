@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
@@ -13,7 +14,7 @@ import (
 // decision or the credential, so one Tokens serves an Exchanger that is copied for every issuer. It must not be changed
 // once it is in use; then any number of goroutines may share it.
 //
-//	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: signer}
+//	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: signer, Subjects: directory}
 //	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Live: tokens.Live, …})
 //	tokens.Verify = verifier.Verify
 //	x.Tokens = tokens
@@ -43,6 +44,12 @@ type Tokens struct {
 	// Keep names the claims of subject and actor tokens that a refresh keeps, where a resolver or a hook of the host
 	// reads Token.Claims. Nil: none, since all else that a later decision and an ID token need is in fields of their own.
 	Keep []string
+
+	// Subjects is asked by IntrospectionHandler and VerifyActive whether the subject of a token and
+	// the current actor of its chain are still active, as an Exchanger asks at every exchange; it
+	// may be the same resolver. Nil: introspection does not ask, and a token of somebody who has
+	// been disabled stays active there until it expires or is revoked.
+	Subjects tokenexchange.SubjectResolver
 
 	// Report is told why a handler has refused or failed, for a log; the caller only gets the code. What Refresh answers is
 	// audited besides. Nil: nobody is told.
@@ -171,41 +178,87 @@ func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 	return t.Store.Revoke(ctx, now, key, r.Expires)
 }
 
-// List returns the live tokens that exchanges have issued about somebody, refresh tokens included, the user's own ones as
-// well as those that somebody acts with, see Delegations. Tokens that a host records or mints itself are not among them.
-// Revoke ends one.
-func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity) ([]tokenexchange.Token, error) {
-	found, err := t.listed(ctx, about)
-	if err != nil {
-		return nil, err
+// List returns a page of the live tokens that exchanges have issued about somebody, refresh tokens
+// included, the user's own ones as well as those that somebody acts with, see Delegations. Tokens
+// that a host records or mints itself are not among them. Revoke ends one.
+//
+// A page has at most limit tokens, and at most MaxPage. It may have fewer, or none, although there
+// are more: next is empty after the last one, and is otherwise to be given as after for the next
+// page. An empty after begins. It names a position and is no secret. The order is of no meaning. A
+// token that lives all the time is on exactly one page.
+func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after string, limit int) (
+	page []tokenexchange.Token, next string, err error) {
+	var from Key
+	if after != "" {
+		if from, err = parseKey(after); err != nil {
+			return nil, "", fmt.Errorf("tokenstore: not a position in a list: %w", err)
+		}
 	}
-	var list []tokenexchange.Token
-	for _, f := range found {
-		list = append(list, f.token)
-	}
-	return list, nil
-}
-
-// listed is List with the records.
-func (t *Tokens) listed(ctx context.Context, about tokenexchange.Identity) ([]finding, error) {
 	if t.Store == nil {
-		return nil, errNoStore
+		return nil, "", errNoStore
 	}
-	records, err := t.Store.List(ctx, t.now(), ownerKey(about))
+	records, to, err := t.Store.List(ctx, t.now(), ownerKey(about), from, limit)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var list []finding
 	for _, r := range records {
-		f := finding{Record: r}
-		if f.token, f.grant, err = decode(about.Issuer, r); err != nil {
-			return nil, err
+		tok, _, err := decode(about.Issuer, r)
+		if err != nil {
+			return nil, "", err
 		}
 		if !r.Spent {
-			list = append(list, f)
+			page = append(page, tok)
 		}
 	}
-	return list, nil
+	if to != (Key{}) {
+		next = to.text()
+	}
+	return page, next, nil
+}
+
+// all are the records about somebody, spent ones included. After an error there are no more.
+func (t *Tokens) all(ctx context.Context, about tokenexchange.Identity) iter.Seq2[finding, error] {
+	return func(yield func(finding, error) bool) {
+		for r, err := range t.records(ctx, ownerKey(about)) {
+			f := finding{Record: r}
+			if err == nil {
+				f.token, f.grant, err = decode(about.Issuer, r)
+			}
+			if !yield(f, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// records are those of an owner, read page by page as they are asked for. After an error there are no more.
+func (t *Tokens) records(ctx context.Context, owner Key) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		if t.Store == nil {
+			yield(Record{}, errNoStore)
+			return
+		}
+		var after Key
+		for {
+			page, next, err := t.Store.List(ctx, t.now(), owner, after, MaxPage)
+			if err == nil && next != (Key{}) && compareKeys(next, after) <= 0 {
+				err = errors.New("tokenstore: the store gives the same page again")
+			}
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			for _, r := range page {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if next == (Key{}) {
+				return
+			}
+			after = next
+		}
+	}
 }
 
 func ownerKey(id tokenexchange.Identity) Key {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
 // recordSeen is under which Live tells VerifyToken what only the record knows, so that it is not fetched twice.
@@ -115,7 +116,10 @@ func (t *Tokens) reused(ctx context.Context, f finding, now time.Time) error {
 	if f.grant != nil {
 		key = f.grant.Key
 	}
-	if err := t.Store.Revoke(context.WithoutCancel(ctx), now, key, f.Expires); err != nil {
+	err := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
+		return t.Store.Revoke(ctx, now, key, f.Expires)
+	})
+	if err != nil {
 		return err
 	}
 	return no("D28: a refresh token was used twice; its grant has ended", ErrSpent)

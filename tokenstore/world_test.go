@@ -247,6 +247,21 @@ func (w *world) introspect(client, token string) map[string]any {
 
 func (w *world) active(token string) bool { return w.introspect("api", token)["active"] == true }
 
+// list reads all pages about somebody.
+func (w *world) list(about tokenexchange.Identity, limit int) (list []tokenexchange.Token) {
+	for after := ""; ; {
+		page, next, err := w.tokens.List(w.Context(), about, after, limit)
+		require.NoError(w, err)
+		require.LessOrEqual(w, len(page), limit)
+		list = append(list, page...)
+		if next == "" {
+			return list
+		}
+		require.NotEqual(w, after, next)
+		after = next
+	}
+}
+
 // login is a token for the API that webapp was given when somebody logged in.
 func (w *world) login(who string) tokenexchange.Token {
 	return tokenexchange.Token{Type: access, Kind: tokenexchange.KindUser, Issuer: issuer, Subject: who, ClientID: "webapp",

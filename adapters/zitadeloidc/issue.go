@@ -8,6 +8,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
 // issuer makes the tokens of one request. The storage creates the record of an access token and chooses its id and expiry,
@@ -52,7 +53,7 @@ func (i *issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (t to
 	ended := false
 	defer func() {
 		if !ended { // but panicked, in Claims: nobody else knows of the record
-			_ = discard(context.WithoutCancel(ctx))
+			_ = bounded.Call(ctx, bounded.Usual, discard)
 		}
 	}()
 	if isJWT {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -84,7 +85,10 @@ func (s *server) foresee(ctx context.Context, a *authorization, session tokenexc
 	if actor != nil {
 		event.Facts.Actor = &tokenexchange.Subject{Token: *actor}
 	}
-	return tokenexchange.Decision{}, errors.Join(denied(err), s.exchanger.Audit.RecordExchange(context.WithoutCancel(ctx), event))
+	recorded := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
+		return s.exchanger.Audit.RecordExchange(ctx, event)
+	})
+	return tokenexchange.Decision{}, errors.Join(denied(err), recorded)
 }
 
 // decideAbout is what an Exchanger does up to the decision.
@@ -219,7 +223,10 @@ func (s *server) findCode(ctx context.Context, code string, now time.Time) (toke
 
 // reused ends all that a code has given, and is the refusal.
 func (s *server) reused(ctx context.Context, code tokenstore.Record, now time.Time) error {
-	if err := s.tokens.Store.Revoke(context.WithoutCancel(ctx), now, code.Key, code.Expires); err != nil {
+	err := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
+		return s.tokens.Store.Revoke(ctx, now, code.Key, code.Expires)
+	})
+	if err != nil {
 		return err
 	}
 	return invalidGrant("the code was used twice; what came of it has ended")

@@ -31,7 +31,8 @@ func (s *server) embed(w *world, o options) error {
 		return err
 	}
 	// What is issued and what is presented goes through the same records, so that revoking one token ends all made from it.
-	s.tokens = &tokenstore.Tokens{Store: o.Store, JWT: s.signer, MayAct: s.sayMayAct, Now: o.Now}
+	s.tokens = &tokenstore.Tokens{Store: o.Store, JWT: s.signer, MayAct: s.sayMayAct,
+		Subjects: s, Now: o.Now}
 	s.tokens.Opaque = map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "at_", typeSession: "se_"}
 	verifier, err := tokenexchange.NewVerifier(s.trust(w)...)
 	if err != nil {

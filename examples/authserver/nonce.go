@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
 )
 
@@ -33,7 +34,8 @@ func (l *loginIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) 
 		return issued, nil
 	}
 	if *idToken, err = l.withNonce(*idToken); err != nil {
-		return tokenexchange.IssuedToken{}, errors.Join(err, issued.Discard(context.WithoutCancel(ctx)))
+		undo := bounded.Call(ctx, bounded.Usual, issued.Discard)
+		return tokenexchange.IssuedToken{}, errors.Join(err, undo)
 	}
 	return issued, nil
 }

@@ -327,11 +327,12 @@ func (s *brokenStore) set(err error) {
 	s.err = err
 }
 
-func (s *brokenStore) List(ctx context.Context, now time.Time, owner tokenstore.Key) ([]tokenstore.Record, error) {
+func (s *brokenStore) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
+	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return nil, s.err
+		return nil, tokenstore.Key{}, s.err
 	}
-	return s.Store.List(ctx, now, owner)
+	return s.Store.List(ctx, now, owner, after, limit)
 }

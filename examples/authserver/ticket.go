@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
 // A ticket is asked for at the authorization endpoint, by a client whose user wants to act for somebody else:
@@ -83,7 +84,10 @@ func (s *server) answerTicket(ctx context.Context, a *authorization, session tok
 		return idTokenRequest, impersonator, nil, nil
 	})
 	if err != nil {
-		return nil, errors.Join(denied(err), s.endTicket(context.WithoutCancel(ctx), ticket.AccessToken))
+		undo := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
+			return s.endTicket(ctx, ticket.AccessToken)
+		})
+		return nil, errors.Join(denied(err), undo)
 	}
 	answer.Set("id_token", idToken.AccessToken)
 	return answer, nil

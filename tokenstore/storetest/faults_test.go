@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -43,17 +44,19 @@ func TestFaultyDrivers(t *testing.T) {
 		}},
 		{"it hashes keys to half", "keys are compared whole", func() tokenstore.Store { return halved{memory()} }},
 	} {
-		t.Run(f.fault, func(t *testing.T) {
-			found := false
-			for _, p := range promises {
-				if p.name == f.promise {
-					found = true
-					require.Error(t, p.hold(t.Context(), f.open()), "the suite does not notice")
-				}
-			}
-			require.True(t, found, "there is no such promise")
-		})
+		t.Run(f.fault, func(t *testing.T) { notices(t, f.promise, f.open()) })
 	}
+}
+
+// notices fails where a store keeps a promise.
+func notices(t *testing.T, promise string, store tokenstore.Store) {
+	for _, p := range promises {
+		if p.name == promise {
+			require.Error(t, p.hold(t.Context(), store), "the suite does not notice")
+			return
+		}
+	}
+	require.Fail(t, "there is no such promise")
 }
 
 func memory() tokenstore.Store { return tokenstore.NewMemory() }
@@ -335,13 +338,19 @@ func (s *lister) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) 
 	return s.Store.Commit(ctx, now, b)
 }
 
-func (s *lister) List(_ context.Context, _ time.Time, owner tokenstore.Key) (list []tokenstore.Record, err error) {
+func (s *lister) List(_ context.Context, _ time.Time, owner, after tokenstore.Key, limit int) (
+	[]tokenstore.Record, tokenstore.Key, error) {
+	var list []tokenstore.Record
 	for _, r := range s.put {
-		if r.Owner == owner {
+		if r.Owner == owner && bytes.Compare(r.Key[:], after[:]) > 0 {
 			list = append(list, r)
 		}
 	}
-	return list, nil
+	slices.SortFunc(list, byKey)
+	if len(list) <= limit {
+		return list, tokenstore.Key{}, nil
+	}
+	return list[:limit], list[limit-1].Key, nil
 }
 
 type halved struct{ tokenstore.Store }

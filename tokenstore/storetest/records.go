@@ -146,7 +146,7 @@ var recordPromises = []promise{
 		ctx, cancel := context.WithCancel(s.ctx)
 		cancel()
 		_, getting := s.store.Get(ctx, s.now, kept.Put[0].Key)
-		_, listing := s.store.List(ctx, s.now, key())
+		_, _, listing := s.store.List(ctx, s.now, key(), tokenstore.Key{}, 1)
 		for what, err := range map[string]error{
 			"Commit": s.store.Commit(ctx, s.now, b), "Discard": s.store.Discard(ctx, kept), "Get": getting, "List": listing,
 			"Revoke": s.store.Revoke(ctx, s.now, kept.Put[0].Key, s.now.Add(time.Hour)),

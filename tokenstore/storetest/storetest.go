@@ -40,7 +40,8 @@ type promise struct {
 	test func(*scene)
 }
 
-var promises = slices.Concat(recordPromises, batchPromises, lineagePromises, markPromises, discardPromises, racePromises)
+var promises = slices.Concat(recordPromises, batchPromises, lineagePromises, markPromises,
+	discardPromises, pagePromises, racePromises)
 
 // hold returns where a store breaks the promise; nil if it keeps it.
 func (p promise) hold(ctx context.Context, store tokenstore.Store) (err error) {
@@ -143,9 +144,9 @@ func (s *scene) discard(b tokenstore.Batch) {
 	s.must(s.store.Discard(s.ctx, b), nil, "Discard")
 }
 
-func (s *scene) list(owner tokenstore.Key) []tokenstore.Record {
-	list, err := s.store.List(s.ctx, s.now, owner)
-	s.must(err, nil, "List")
+// list reads all pages. They are short, so that nearly every list has several.
+func (s *scene) list(owner tokenstore.Key) (list []tokenstore.Record) {
+	s.pages(owner, 2, func(page []tokenstore.Record) { list = append(list, page...) })
 	return list
 }
 
