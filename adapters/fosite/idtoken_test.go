@@ -37,88 +37,93 @@ func (h *host) generous(ctx context.Context, c tokenexchange.Credential) (tokene
 		return tokenexchange.Token{}, err
 	}
 	found, err := tokenexchange.ParseToken(payload)
+	if err != nil {
+		return tokenexchange.Token{}, fmt.Errorf("%w: %w", tokenexchange.InvalidRequest, err)
+	}
 	found.Type, found.Scope = c.Type, nil
 	if c.Type == tokenexchange.TypeJWT {
 		found.Type = tokenexchange.TypeIDToken
 	}
-	return found, err
+	return found, nil
 }
 
 // TestR07_AnAccessTokenIsNoIDToken, whatever its header and claims, whether the storage still has
 // it or not, and however
 // generous the host's own verifier is.
 func TestR07_AnAccessTokenIsNoIDToken(t *testing.T) {
-	for name, set := range map[string]func(*host){
-		"the usual verifier": func(*host) {},
-		"a generous one": func(h *host) {
-			for _, declared := range []tokenexchange.TokenType{tokenexchange.TypeIDToken,
-				tokenexchange.TypeJWT, typeTicket} {
-				h.exchange.Exchanger.Verify[declared] = h.generous
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHost(t, jwtForm, set)
-			tokens := map[string]string{}
-			scopes := map[string]bool{"": true, "none": false, "orders:read": false}
-			extras := []map[string]any{nil, {"auth_time": 1700000000, "acr": "gold"},
-				{"client_id": "webapp"}, {"nonce": ""}, {"at_hash": 1}}
-			for _, typ := range []string{"", "JWT", "at+jwt", "jwt", "application/at+jwt"} {
-				for _, audience := range [][]string{{"helpdesk"}, {"helpdesk", "webapp"}} {
-					for scope, unscoped := range scopes {
-						for _, extra := range extras {
-							l := login{user: "alice", client: "webapp", audience: audience,
-								claims: maps.Clone(extra), typ: typ, unscoped: unscoped}
-							if scope == "orders:read" {
-								l.scope = []string{scope}
-							}
-							tokens[fmt.Sprintf("typ %q, aud %v, scope %q, %v", typ, audience,
-								scope, extra)] = h.logIn(t, l)
+	verifiers(t, jwtForm, func(t *testing.T, h *host) {
+		tokens := map[string]string{}
+		scopes := map[string]bool{"": true, "none": false, "orders:read": false}
+		extras := []map[string]any{nil, {"auth_time": 1700000000, "acr": "gold"},
+			{"client_id": "webapp"}, {"nonce": ""}, {"at_hash": 1}}
+		for _, typ := range []string{"", "JWT", "at+jwt", "jwt", "application/at+jwt"} {
+			for _, audience := range [][]string{{"helpdesk"}, {"helpdesk", "webapp"}} {
+				for scope, unscoped := range scopes {
+					for _, extra := range extras {
+						l := login{user: "alice", client: "webapp", audience: audience,
+							claims: maps.Clone(extra), typ: typ, unscoped: unscoped}
+						if scope == "orders:read" {
+							l.scope = []string{scope}
 						}
+						tokens[fmt.Sprintf("typ %q, aud %v, scope %q, %v", typ, audience,
+							scope, extra)] = h.logIn(t, l)
 					}
 				}
 			}
-			for _, typ := range []string{"at+jwt", "JWT"} {
-				h.exchange.NewSession = func() fosite.Session {
-					s := h.newSession()
-					s.(interface{ GetJWTHeader() *jwt.Headers }).GetJWTHeader().Add("typ", typ)
-					return s
-				}
-				h.serve(t)
-				unscoped := aliceAtHelpdesk
-				unscoped.scope, unscoped.audience = nil, []string{"helpdesk"}
-				tokens["exchanged, typ "+typ] = h.ask(t, "webapp", "subject_token", h.logIn(t,
-					unscoped)).token()
+		}
+		for _, typ := range []string{"at+jwt", "JWT"} {
+			h.exchange.NewSession = func() fosite.Session {
+				s := h.newSession()
+				s.(interface{ GetJWTHeader() *jwt.Headers }).GetJWTHeader().Add("typ", typ)
+				return s
 			}
-			bobs := h.logIn(t, bob)
-			present := func(token, declared string) reply {
-				return h.delegate(t, token, bobs, "subject_token_type", declared)
+			h.serve(t)
+			unscoped := aliceAtHelpdesk
+			unscoped.scope, unscoped.audience = nil, []string{"helpdesk"}
+			tokens["exchanged, typ "+typ] = h.ask(t, "webapp", "subject_token", h.logIn(t,
+				unscoped)).token()
+		}
+		bobs := h.logIn(t, bob)
+		present := func(token, declared string) reply {
+			return h.delegate(t, token, bobs, "subject_token_type", declared)
+		}
+		for name, token := range tokens {
+			h.refused(t, present(token, "id_token"), tokenexchange.InvalidRequest, "R07")
+			got := h.ask(t, "helpdesk", "subject_token", bobs, "actor_token", token,
+				"actor_token_type", "id_token")
+			h.refused(t, got, tokenexchange.InvalidRequest, "R07")
+			h.granted(t, present(token, "jwt"))
+			require.Equal(t, tokenexchange.TypeAccessToken,
+				h.last(t).Facts.Subject.Token.Type, name)
+			if h.exchange.Exchanger.Verify[typeTicket] != nil {
+				h.refused(t, present(token, string(typeTicket)), tokenexchange.InvalidRequest,
+					"R07")
 			}
-			for name, token := range tokens {
-				h.refused(t, present(token, "id_token"), tokenexchange.InvalidRequest, "R07")
-				got := h.ask(t, "helpdesk", "subject_token", bobs, "actor_token", token,
-					"actor_token_type", "id_token")
-				h.refused(t, got, tokenexchange.InvalidRequest, "R07")
-				h.granted(t, present(token, "jwt"))
-				require.Equal(t, tokenexchange.TypeAccessToken,
-					h.last(t).Facts.Subject.Token.Type, name)
-				if h.exchange.Exchanger.Verify[typeTicket] != nil {
-					h.refused(t, present(token, string(typeTicket)), tokenexchange.InvalidRequest,
-						"R07")
-				}
-				h.revoke(t, token)
-				for _, declared := range []string{"id_token", "jwt"} {
-					h.refused(t, present(token, declared), tokenexchange.InvalidRequest, "")
-					require.Empty(t, h.last(t).Facts.Subject.ID, name)
-				}
+			h.revoke(t, token)
+			for _, declared := range []string{"id_token", "jwt"} {
+				h.refused(t, present(token, declared), tokenexchange.InvalidRequest, "")
+				require.Empty(t, h.last(t).Facts.Subject.ID, name)
 			}
-		})
-	}
+		}
+	})
+}
+
+// verifiers runs a test with the usual verifier of the host's, and with a generous one.
+func verifiers(t *testing.T, format string, test func(t *testing.T, h *host)) {
+	t.Run("the usual verifier", func(t *testing.T) { test(t, newHost(t, format)) })
+	t.Run("a generous verifier", func(t *testing.T) {
+		test(t, newHost(t, format, func(h *host) {
+			h.exchange.Exchanger.Verify = tokenexchange.Verifiers{
+				tokenexchange.TypeIDToken: h.generous, tokenexchange.TypeJWT: h.generous,
+				typeTicket: h.generous}
+		}))
+	})
 }
 
 // TestR07_MarksOfAnIDToken: those of fosite's logins have one.
-func TestR07_MarksOfAnIDToken(t *testing.T) {
-	h := newHost(t, opaque)
+func TestR07_MarksOfAnIDToken(t *testing.T) { verifiers(t, opaque, testMarksOfAnIDToken) }
+
+func testMarksOfAnIDToken(t *testing.T, h *host) {
 	for _, test := range []struct {
 		claims  jwt.IDTokenClaims
 		granted bool
@@ -154,6 +159,24 @@ func TestR07_MarksOfAnIDToken(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestR08_OneTextOfAnIDToken: none but the canonical one, even for a verifier that takes others.
+func TestR08_OneTextOfAnIDToken(t *testing.T) {
+	verifiers(t, opaque, func(t *testing.T, h *host) {
+		actor := h.logIn(t, bob)
+		token := h.idToken(t, "helpdesk", jwt.IDTokenClaims{Subject: "alice",
+			ExpiresAt: time.Now().Add(time.Hour)})
+		for _, text := range append(spellings(token), token) {
+			got := h.delegate(t, text, actor, "subject_token_type", "id_token")
+			if text == token {
+				h.granted(t, got)
+				continue
+			}
+			h.refused(t, got, tokenexchange.InvalidRequest, "")
+			require.Empty(t, h.last(t).Facts.Subject.ID, text)
+		}
+	})
 }
 
 // idSession is a session of a login that has an ID token only.
