@@ -291,6 +291,7 @@ func (h *host) serve(t testing.TB) {
 		compose.OAuth2AuthorizeExplicitFactory,
 		compose.OAuth2AuthorizeImplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
 		compose.OAuth2ClientCredentialsGrantFactory,
+		//lint:ignore SA1019 servers still have this grant
 		compose.OAuth2ResourceOwnerPasswordCredentialsFactory,
 		compose.RFC7523AssertionGrantFactory, compose.OpenIDConnectHybridFactory,
 		compose.PushedAuthorizeHandlerFactory,
