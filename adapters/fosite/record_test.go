@@ -51,10 +51,10 @@ func TestR08_TheStorageHasTheLastWord(t *testing.T) {
 		silent := login{user: "alice", client: "webapp"}.with("aud", []string{"helpdesk"}, "scope", "orders:read", "exp", time.Now().Add(time.Hour).Unix(), "sub", "alice")
 		h.refused(t, h.delegate(t, h.logIn(t, silent), h.logIn(t, bob)), tokenexchange.InvalidRequest, "D04")
 		// Fosite may take an assertion (RFC 7523) without a client.
-		nobodys := h.logIn(t, silent.with("client_id", "webapp"))
-		signature := h.strategy.AccessTokenSignature(t.Context(), nobodys)
+		clientless := h.logIn(t, silent.with("client_id", "webapp"))
+		signature := h.strategy.AccessTokenSignature(t.Context(), clientless)
 		h.store.AccessTokens[signature].(*fosite.Request).Client = &fosite.DefaultClient{}
-		h.refused(t, h.ask(t, "webapp", "subject_token", nobodys), tokenexchange.InvalidRequest, "")
+		h.refused(t, h.ask(t, "webapp", "subject_token", clientless), tokenexchange.InvalidRequest, "")
 		require.Empty(t, h.last(t).Facts.Subject.Token.ClientID)
 		silent.audience = []string{"https://orders.example"}
 		h.refused(t, h.ask(t, "webapp", "subject_token", h.logIn(t, silent), "scope", "orders:read"), tokenexchange.InvalidScope, "D21")
