@@ -66,6 +66,23 @@ func TestI12_AStorageThatFails(t *testing.T) {
 	})
 }
 
+// TestI12_AStorageThatFailsAboutAnotherType: without an answer of the storage, the host's verifier
+// may have an access token before it.
+func TestI12_AStorageThatFailsAboutAnotherType(t *testing.T) {
+	verifiers(t, jwtForm, func(t *testing.T, h *host) {
+		actor := h.logIn(t, bob)
+		token := h.idToken(t, "helpdesk", jwt.IDTokenClaims{Subject: "alice",
+			ExpiresAt: time.Now().Add(time.Hour)})
+		for declared := range h.exchange.Exchanger.Verify {
+			h.store.fail("get", errors.New(secretText))
+			got := h.delegate(t, token, actor, "subject_token_type", string(declared))
+			h.failed(t, got, tokenexchange.ServerError, 1)
+			require.Empty(t, h.last(t).Facts.Subject.Token.Subject, "before the verifier is asked")
+			h.store.fail("get", nil)
+		}
+	})
+}
+
 // TestI12_IntrospectionFailsClosed: where nobody can say whether an origin was revoked, the token is not active.
 func TestI12_IntrospectionFailsClosed(t *testing.T) {
 	h := newHost(t, opaque)

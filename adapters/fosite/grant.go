@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 
@@ -36,9 +35,10 @@ type Config struct {
 	IDTokens *tokenexchange.JWTIssuer
 }
 
-// Factory is a compose.Factory. A storage that is no oauth2.AccessTokenStorage, and a strategy that is no
-// oauth2.AccessTokenStrategy, is a panic. What it makes handles the grant, and takes part in introspection: there it vouches
-// for no token, but objects to one that was made from a revoked one.
+// Factory is a compose.Factory. A storage that is no oauth2.AccessTokenStorage, and a strategy that
+// is no oauth2.AccessTokenStrategy, is a panic. Its handler handles the grant, and takes part in
+// introspection: there it vouches for no token, but objects to one that was made from a revoked
+// token, and to one whose subject or current actor Exchanger.Subjects refuses.
 func (c Config) Factory(config fosite.Configurator, storage, strategy any) any {
 	if c.NewSession == nil {
 		panic("fositeexchange: a Config without NewSession")
@@ -66,8 +66,13 @@ type handler struct {
 	oauth2.AccessTokenStrategy
 }
 
-// CanHandleTokenEndpointRequest says yes to the grant type of RFC 8693.
+// CanHandleTokenEndpointRequest says yes to the grant type of RFC 8693. Fosite asks every handler
+// about every request to the token endpoint before one of them makes a token, so this is where a
+// client credentials grant gets its mark.
 func (h *handler) CanHandleTokenEndpointRequest(_ context.Context, r fosite.AccessRequester) bool {
+	if r.GetGrantTypes().ExactOne(string(fosite.GrantTypeClientCredentials)) {
+		r.GetSession().SetExpiresAt(sessionClient, r.GetRequestedAt())
+	}
 	return r.GetGrantTypes().ExactOne(tokenexchange.GrantType)
 }
 
@@ -88,10 +93,14 @@ func (h *handler) PopulateTokenEndpointResponse(ctx context.Context, r fosite.Ac
 	if !read {
 		return answer(errors.New("fositeexchange: not behind ReadForm, or not in the context of the request"))
 	}
-	t := &tokens{handler: h, client: r.GetClient()}
+	t := &tokens{handler: h, client: r.GetClient(), records: map[string]*fosite.Request{}}
 	x := h.Exchanger // a copy
 	x.Tokens, x.Verify = t, tokenexchange.Verifiers{}
-	maps.Copy(x.Verify, h.Exchanger.Verify)
+	for declared, verify := range h.Exchanger.Verify {
+		if verify != nil {
+			x.Verify[declared] = t.guard(verify)
+		}
+	}
 	x.Verify[tokenexchange.TypeAccessToken], x.Verify[tokenexchange.TypeJWT] = t.verifyAccessToken, t.verifyJWT
 	client := tokenexchange.Client{ID: t.client.GetID(), Public: t.client.IsPublic(), Scope: tokenexchange.Scope(t.client.GetScopes())}
 	request = request.WithContext(ctx)

@@ -50,6 +50,12 @@ func TestR08_TheStorageHasTheLastWord(t *testing.T) {
 		// Where the storage knows of none there is none.
 		silent := login{user: "alice", client: "webapp"}.with("aud", []string{"helpdesk"}, "scope", "orders:read", "exp", time.Now().Add(time.Hour).Unix(), "sub", "alice")
 		h.refused(t, h.delegate(t, h.logIn(t, silent), h.logIn(t, bob)), tokenexchange.InvalidRequest, "D04")
+		// Fosite may take an assertion (RFC 7523) without a client.
+		clientless := h.logIn(t, silent.with("client_id", "webapp"))
+		signature := h.strategy.AccessTokenSignature(t.Context(), clientless)
+		h.store.AccessTokens[signature].(*fosite.Request).Client = &fosite.DefaultClient{}
+		h.refused(t, h.ask(t, "webapp", "subject_token", clientless), tokenexchange.InvalidRequest, "")
+		require.Empty(t, h.last(t).Facts.Subject.Token.ClientID)
 		silent.audience = []string{"https://orders.example"}
 		h.refused(t, h.ask(t, "webapp", "subject_token", h.logIn(t, silent), "scope", "orders:read"), tokenexchange.InvalidScope, "D21")
 		require.NotContains(t, h.granted(t, h.ask(t, "webapp", "subject_token", h.logIn(t, silent))), "scope")
@@ -331,8 +337,15 @@ func TestR08_OnlyTheStorageVouchesForAccessTokens(t *testing.T) {
 			h.granted(t, again)
 		}
 		h.revoke(t, got.token())
-		for _, declared := range []string{"access_token", "jwt"} {
-			h.refused(t, h.ask(t, "webapp", "subject_token", got.token(), "subject_token_type", declared), tokenexchange.InvalidRequest, "")
+		unscoped := alice.with("client_id", "webapp") // scp would give it away
+		unscoped.scope, unscoped.unscoped, unscoped.typ = nil, true, "at+jwt"
+		login := h.logIn(t, unscoped)
+		h.revoke(t, login)
+		for _, token := range []string{got.token(), login} {
+			for _, declared := range []string{"access_token", "jwt"} {
+				got := h.ask(t, "webapp", "subject_token", token, "subject_token_type", declared)
+				h.refused(t, got, tokenexchange.InvalidRequest, "")
+			}
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ory/fosite"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
@@ -121,16 +122,34 @@ func TestD25_AnOriginThatExpires(t *testing.T) {
 	require.Nil(t, h.says(t, got.token()), "a storage that drops expired records: it cannot be told from a revocation")
 }
 
-// TestD07_AStorageThatDropsTheForm knows no origins, so that what it keeps of an exchange lives on: the doc comment says so.
+// TestD07_AStorageThatDropsTheForm knows no origins, so that nothing that an exchange made is
+// good there.
 func TestD07_AStorageThatDropsTheForm(t *testing.T) {
-	h := newHost(t, opaque)
-	subject := h.logIn(t, aliceAtHelpdesk)
-	first, _ := h.hops(t, subject, h.logIn(t, bob))
-	for signature, r := range h.store.AccessTokens {
-		h.store.AccessTokens[signature] = r.Sanitize(nil)
-	}
-	h.revoke(t, subject)
-	require.NotNil(t, h.says(t, first))
+	formats(t, func(t *testing.T, format string) {
+		for name, drop := range map[string]func(fosite.Requester) fosite.Requester{
+			"the adapter's values": func(r fosite.Requester) fosite.Requester {
+				return r.Sanitize(nil)
+			},
+			"all of it": func(r fosite.Requester) fosite.Requester {
+				stored := *r.(*fosite.Request)
+				stored.Form = nil
+				return &stored
+			},
+		} {
+			h := newHost(t, format)
+			subject := h.logIn(t, aliceAtHelpdesk)
+			first, second := h.hops(t, subject, h.logIn(t, bob))
+			_, idToken := h.idTokens(t)
+			for signature, r := range h.store.AccessTokens {
+				h.store.AccessTokens[signature] = drop(r)
+			}
+			h.dead(t, first, "orders", "D19")
+			h.dead(t, second, "billing", "D19")
+			got := h.delegate(t, idToken, h.logIn(t, bob), "subject_token_type", "id_token")
+			h.refused(t, got, tokenexchange.InvalidRequest, "D19")
+			require.NotNil(t, h.says(t, subject), name)
+		}
+	})
 }
 
 // TestR10_TooManyTokensBehindOne: each is looked up, so there is an end to it.

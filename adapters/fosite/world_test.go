@@ -1,6 +1,7 @@
 package fositeexchange_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -62,7 +63,8 @@ type host struct {
 	clients  map[string]exchangetable.Client
 	ended    sync.Map // users whose session has ended
 
-	unread bool // the token endpoint is not behind ReadForm
+	unread   bool                             // the token endpoint is not behind ReadForm
+	sessions func(user string) fosite.Session // those of logins; nil: by format
 }
 
 // store is fosite's memory store, with faults.
@@ -71,6 +73,11 @@ type store struct {
 	mu    sync.Mutex
 	fails map[string]error // by method
 	panic bool
+
+	deadline func(time.Time, bool) // told of each delete
+
+	decode func() fosite.Session // requests are kept as JSON, with such sessions; nil: as they are
+	bare   bool                  // a pushed authorization request is kept without its form
 }
 
 func (s *store) fail(method string, err error) {
@@ -92,7 +99,11 @@ func (s *store) GetAccessTokenSession(ctx context.Context, signature string, ses
 	if err := s.fault("get"); err != nil {
 		return nil, err
 	}
-	return s.MemoryStore.GetAccessTokenSession(ctx, signature, session)
+	r, err := s.MemoryStore.GetAccessTokenSession(ctx, signature, session)
+	if err != nil {
+		return nil, err
+	}
+	return s.kept(r), nil
 }
 
 func (s *store) CreateAccessTokenSession(ctx context.Context, signature string, r fosite.Requester) error {
@@ -100,7 +111,89 @@ func (s *store) CreateAccessTokenSession(ctx context.Context, signature string, 
 		_ = s.MemoryStore.CreateAccessTokenSession(ctx, signature, r) // a write of which nobody knows whether it took place
 		return err
 	}
-	return s.MemoryStore.CreateAccessTokenSession(ctx, signature, r)
+	if isIDToken := strings.Contains(signature, "."); isIDToken {
+		if err := s.fault("create the record of an ID token"); err != nil {
+			return err
+		}
+	}
+	return s.MemoryStore.CreateAccessTokenSession(ctx, signature, s.kept(r))
+}
+
+func (s *store) DeleteAccessTokenSession(ctx context.Context, signature string) error {
+	if s.deadline != nil {
+		s.deadline(ctx.Deadline())
+	}
+	if err := s.fault("delete"); err != nil {
+		return err
+	}
+	return s.MemoryStore.DeleteAccessTokenSession(ctx, signature)
+}
+
+func (s *store) CreateRefreshTokenSession(
+	ctx context.Context, signature, accessSignature string, r fosite.Requester,
+) error {
+	return s.MemoryStore.CreateRefreshTokenSession(ctx, signature, accessSignature, s.kept(r))
+}
+
+func (s *store) CreateAuthorizeCodeSession(
+	ctx context.Context, code string, r fosite.Requester,
+) error {
+	return s.MemoryStore.CreateAuthorizeCodeSession(ctx, code, s.kept(r))
+}
+
+func (s *store) CreatePARSession(
+	ctx context.Context, requestURI string, r fosite.AuthorizeRequester,
+) error {
+	if s.bare {
+		stored := *r.(*fosite.AuthorizeRequest)
+		stored.Form = url.Values{}
+		r = &stored
+	}
+	return s.MemoryStore.CreatePARSession(ctx, requestURI, r)
+}
+
+// Authenticate takes any password, and has the name of a user as their subject.
+func (s *store) Authenticate(_ context.Context, name, _ string) (string, error) { return name, nil }
+
+// kept is a request as it comes out of the storage: encoded and decoded, where that keeps JSON.
+func (s *store) kept(r fosite.Requester) fosite.Requester {
+	if s.decode == nil {
+		return r
+	}
+	type text struct {
+		ID                         string
+		RequestedAt                time.Time
+		Client                     string
+		Scope, GrantedScope        []string
+		Audience, GrantedAudiences []string
+		Form                       url.Values
+		Session                    json.RawMessage
+	}
+	session, err := json.Marshal(r.GetSession())
+	if err != nil {
+		panic(err)
+	}
+	encoded, err := json.Marshal(text{r.GetID(), r.GetRequestedAt(), r.GetClient().GetID(),
+		r.GetRequestedScopes(),
+		r.GetGrantedScopes(), r.GetRequestedAudience(), r.GetGrantedAudience(),
+		r.GetRequestForm(), session})
+	if err != nil {
+		panic(err)
+	}
+	var decoded text
+	into := s.decode()
+	if err := errors.Join(json.Unmarshal(encoded, &decoded), json.Unmarshal(decoded.Session,
+		into)); err != nil {
+		panic(err)
+	}
+	client, err := s.GetClient(context.Background(), decoded.Client)
+	if err != nil {
+		panic(err)
+	}
+	return &fosite.Request{ID: decoded.ID, RequestedAt: decoded.RequestedAt, Client: client,
+		RequestedScope: decoded.Scope, GrantedScope: decoded.GrantedScope,
+		RequestedAudience: decoded.Audience,
+		GrantedAudience:   decoded.GrantedAudiences, Form: decoded.Form, Session: into}
 }
 
 // newHost starts one. set may change it before.
@@ -126,7 +219,8 @@ func newHost(t testing.TB, format string, set ...func(*host)) *host {
 	idTokens := &tokenexchange.JWTIssuer{Key: key}
 	jwks, err := idTokens.JWKS()
 	require.NoError(t, err)
-	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: issuer, JWKS: jwks, Live: h.live,
+	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: issuer, JWKS: jwks,
+		Live: h.live, Actors: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: ""}})
 	require.NoError(t, err)
 	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeIDToken: verifier.Verify, tokenexchange.TypeJWT: verifier.Verify}
@@ -139,14 +233,17 @@ func newHost(t testing.TB, format string, set ...func(*host)) *host {
 }
 
 func (h *host) register(c exchangetable.Client) {
-	grants := []string{"authorization_code", "client_credentials", "refresh_token"}
+	grants := []string{"authorization_code", "client_credentials", "refresh_token", "implicit",
+		"password",
+		string(fosite.GrantTypeJWTBearer)}
 	if !c.NoGrant {
 		grants = append(grants, tokenexchange.GrantType)
 	}
 	h.clients[c.ID] = c
 	h.store.Clients[c.ID] = &fosite.DefaultClient{ID: c.ID, Secret: []byte(c.Secret), Scopes: append([]string{"offline"}, c.Scope...), Public: c.Secret == "",
-		GrantTypes: grants, ResponseTypes: []string{"code"}, RedirectURIs: []string{"https://app.example/callback"},
-		Audience: []string{"https://orders.example", "https://gateway.example", "helpdesk"}}
+		GrantTypes: grants, ResponseTypes: []string{"code", "token", "code token"},
+		RedirectURIs: []string{"https://app.example/callback"},
+		Audience:     []string{"https://orders.example", "https://gateway.example", "helpdesk"}}
 }
 
 // plain keeps secrets as they are, since many of these tests are about many requests.
@@ -169,6 +266,9 @@ func (h *host) live(_ context.Context, t tokenexchange.Token) error {
 }
 
 func (h *host) newSession() fosite.Session {
+	if h.sessions != nil {
+		return h.sessions("")
+	}
 	if h.format == jwtForm {
 		return &oauth2.JWTSession{}
 	}
@@ -185,8 +285,17 @@ func (h *host) complete(_ *http.Request, registered fosite.Client, c *tokenexcha
 func (h *host) serve(t testing.TB) {
 	h.config.AuthorizeEndpointHandlers, h.config.TokenEndpointHandlers = nil, nil
 	h.config.TokenIntrospectionHandlers, h.config.RevocationHandlers = nil, nil
-	h.provider = compose.Compose(h.config, h.store, h.strategy, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
-		compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory,
+	h.config.PushedAuthorizeEndpointHandlers = nil
+	h.config.TokenURL = "https://as.example/token"
+	h.provider = compose.Compose(h.config, h.store, h.strategy,
+		compose.OAuth2AuthorizeExplicitFactory,
+		compose.OAuth2AuthorizeImplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
+		compose.OAuth2ClientCredentialsGrantFactory,
+		//lint:ignore SA1019 servers still have this grant
+		compose.OAuth2ResourceOwnerPasswordCredentialsFactory,
+		compose.RFC7523AssertionGrantFactory, compose.OpenIDConnectHybridFactory,
+		compose.PushedAuthorizeHandlerFactory,
+		compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory,
 		h.exchange.Factory)
 	mux := http.NewServeMux()
 	mux.Handle("/token", fositeexchange.ReadForm(http.HandlerFunc(h.token)))
@@ -195,6 +304,7 @@ func (h *host) serve(t testing.TB) {
 		mux.HandleFunc("/token", h.token)
 	}
 	mux.HandleFunc("/authorize", h.authorize)
+	mux.HandleFunc("/par", h.push)
 	mux.HandleFunc("/introspect", h.introspect)
 	mux.HandleFunc("/revoke", func(w http.ResponseWriter, r *http.Request) {
 		h.provider.WriteRevocationResponse(r.Context(), w, h.provider.NewRevocationRequest(r.Context(), r))
@@ -207,7 +317,8 @@ func (h *host) serve(t testing.TB) {
 func (h *host) token(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	// A session that says too much, and scopes that a host grants without a look: neither must get into an exchanged token.
-	session := h.session("mallory", map[string]any{"poison": "poison"})
+	session := h.session(cmp.Or(r.Header.Get("Session-Of"), "mallory"),
+		map[string]any{"poison": "poison"})
 	if r.PostFormValue("grant_type") == tokenexchange.GrantType {
 		session = h.session("mallory", map[string]any{"poison": "poison", "act": map[string]any{"sub": "mallory"}})
 	}
@@ -218,6 +329,9 @@ func (h *host) token(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, scope := range ar.GetRequestedScopes() { // as hosts do for client_credentials, and some for every grant
 		ar.GrantScope(scope)
+	}
+	for _, audience := range ar.GetRequestedAudience() {
+		ar.GrantAudience(audience)
 	}
 	resp, err := h.provider.NewAccessResponse(ctx, ar)
 	if err != nil {
@@ -248,6 +362,21 @@ func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	h.provider.WriteAuthorizeResponse(r.Context(), w, ar, resp)
 }
 
+// push is the endpoint of pushed authorization requests.
+func (h *host) push(w http.ResponseWriter, r *http.Request) {
+	ar, err := h.provider.NewPushedAuthorizeRequest(r.Context(), r)
+	if err != nil {
+		h.provider.WritePushedAuthorizeError(r.Context(), w, ar, err)
+		return
+	}
+	resp, err := h.provider.NewPushedAuthorizeResponse(r.Context(), ar, h.session("", nil))
+	if err != nil {
+		h.provider.WritePushedAuthorizeError(r.Context(), w, ar, err)
+		return
+	}
+	h.provider.WritePushedAuthorizeResponse(r.Context(), w, ar, resp)
+}
+
 func (h *host) introspect(w http.ResponseWriter, r *http.Request) {
 	resp, err := h.provider.NewIntrospectionRequest(r.Context(), r, h.newSession())
 	if err != nil {
@@ -259,6 +388,13 @@ func (h *host) introspect(w http.ResponseWriter, r *http.Request) {
 
 // session is that of a login.
 func (h *host) session(user string, claims map[string]any) fosite.Session {
+	if h.sessions != nil {
+		s := h.sessions(user)
+		for name, value := range claims {
+			s.(oauth2.JWTSessionContainer).GetJWTClaims().(*jwt.JWTClaims).Add(name, value)
+		}
+		return s
+	}
 	if h.format == jwtForm {
 		s := &oauth2.JWTSession{Subject: user, JWTClaims: &jwt.JWTClaims{Subject: user}}
 		for name, value := range claims {
@@ -277,6 +413,8 @@ type login struct {
 	audience []string
 	lifetime time.Duration // zero: an hour
 	claims   map[string]any
+	typ      string // of a JWT; empty: as fosite has it
+	unscoped bool   // no scope was granted, rather than an empty list
 }
 
 // logIn makes an access token by fosite's own means.
@@ -297,6 +435,12 @@ func (h *host) logIn(t testing.TB, l login) string {
 	for _, audience := range l.audience {
 		r.GrantAudience(audience)
 	}
+	if l.unscoped {
+		r.GrantedScope = nil
+	}
+	if s, isJWT := r.GetSession().(oauth2.JWTSessionContainer); isJWT && l.typ != "" {
+		s.GetJWTHeader().Add("typ", l.typ)
+	}
 	resp := fosite.NewAccessResponse()
 	helper := oauth2.HandleHelper{AccessTokenStrategy: h.strategy, AccessTokenStorage: h.store, Config: h.config}
 	_, err := helper.IssueAccessToken(t.Context(), time.Hour, r, resp)
@@ -306,6 +450,7 @@ func (h *host) logIn(t testing.TB, l login) string {
 
 // idToken makes an ID token by fosite's own means.
 func (h *host) idToken(t testing.TB, client string, claims jwt.IDTokenClaims) string {
+	claims.Nonce = cmp.Or(claims.Nonce, "a nonce of the login")
 	r := fosite.NewAccessRequest(&openid.DefaultSession{Claims: &claims, Subject: claims.Subject})
 	r.Client = h.store.Clients[client]
 	value, err := h.strategy.GenerateIDToken(t.Context(), time.Hour, r)
@@ -408,9 +553,9 @@ func claims(t testing.TB, payload []byte) (c map[string]any) {
 
 // last is the event of the last exchange.
 func (h *host) last(t testing.TB) tokenexchange.Event {
-	events := h.audit.Events()
-	require.NotEmpty(t, events)
-	return events[len(events)-1]
+	last := h.audit.Last()
+	require.False(t, last.Time.IsZero(), "nothing is on record")
+	return last
 }
 
 // everybody may act for everybody.

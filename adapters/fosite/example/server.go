@@ -83,14 +83,24 @@ func newExchange(store *storage.MemoryStore, audit tokenexchange.AuditSink) (fos
 	}, err
 }
 
-// directory knows the users of the store. No token of this server is about a client; where there are such, Token.Kind says so.
+// directory knows the users and the clients of the store. No user has the id of a client here;
+// where one may, Token.Kind says which of them a token is about. Introspection asks about the
+// client that is the current actor of a chain.
 type directory struct{ store *storage.MemoryStore }
 
-func (d directory) ResolveSubject(_ context.Context, t tokenexchange.Token) (tokenexchange.Subject, error) {
-	if _, known := d.store.Users[t.Subject]; !known || t.Kind == tokenexchange.KindClient {
+func (d directory) ResolveSubject(
+	_ context.Context, t tokenexchange.Token,
+) (tokenexchange.Subject, error) {
+	id := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: t.Subject}
+	_, isUser := d.store.Users[t.Subject]
+	_, isClient := d.store.Clients[t.Subject]
+	switch {
+	case isClient && t.Subject == t.ClientID:
+		id.Kind = tokenexchange.KindClient
+	case !isUser || t.Kind == tokenexchange.KindClient:
 		return tokenexchange.Subject{}, fmt.Errorf("%w: unknown", tokenexchange.InvalidRequest)
 	}
-	return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: t.Subject}}, nil
+	return tokenexchange.Subject{Identity: id}, nil
 }
 
 // mayActFor lets susan of the help desk act for peter, and the service behind which his photos are.
