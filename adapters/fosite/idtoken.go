@@ -84,20 +84,16 @@ func read(token string) (tokenexchange.Token, error) {
 	return tokenexchange.ParseToken(message.Payload)
 }
 
-// addIDToken adds the record of an ID token that IDTokens has signed. It has no scope, no audience
-// and no claims, and is there to be found.
-func (t *tokens) addIDToken(d tokenexchange.Decision, idToken string) error {
-	said, err := read(idToken)
-	if err != nil {
-		return err
-	}
+// addIDToken adds the record of an ID token that is about to be signed, and returns its jti. The
+// record has no scope, no audience and no claims, and is there to be found.
+func (t *tokens) addIDToken(d tokenexchange.Decision) (id string, err error) {
 	r, err := t.newRecord(d)
 	if err != nil {
-		return err
+		return "", err
 	}
-	r.SetID(said.ID)
-	r.Form.Set(formIDToken, said.ID)
+	id = r.GetID()
+	r.Form.Set(formIDToken, id)
 	r.Session.SetExpiresAt(fosite.AccessToken, d.Expires)
-	t.records[idTokenSignature(said.ID)] = r
-	return nil
+	t.records[idTokenSignature(id)] = r
+	return id, nil
 }

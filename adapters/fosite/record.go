@@ -29,11 +29,11 @@ const (
 	formKind    = "exchange_subject_kind" // the Kind of the subject
 	formOrigins = "exchange_origins"      // signatures of all tokens that it was made from
 	formIDToken = "exchange_id_token"     // in the record of an ID token, its jti
+	formLineage = "exchange_lineage"      // the limits that the token inherits, as JSON
 )
 
 // newRecord makes the record of any token, from the decision alone and from nothing in fosite's
-// access request. What a later exchange must know, and the claims of the token do not say, belongs
-// into its form.
+// access request. What a later exchange must know, and not every session can hold, is in its form.
 func (t *tokens) newRecord(d tokenexchange.Decision) (*fosite.Request, error) {
 	origins := slices.Compact(slices.Sorted(slices.Values(t.origins)))
 	if len(origins) > 32 { // each is looked up
@@ -44,6 +44,13 @@ func (t *tokens) newRecord(d tokenexchange.Decision) (*fosite.Request, error) {
 	r.Session.SetExpiresAt(sessionExchange, d.Expires)
 	r.Form = url.Values{"grant_type": {tokenexchange.GrantType}, formOrigins: origins,
 		formKind: {string(d.Subject.Kind)}}
+	if lineage := d.Lineage(); lineage != nil {
+		text, err := json.Marshal(lineage)
+		if err != nil {
+			return nil, err
+		}
+		r.Form.Set(formLineage, string(text))
+	}
 	return r, nil
 }
 
@@ -103,7 +110,7 @@ func write(session fosite.Session, said tokenexchange.Token) {
 // of a chain. In a JWT jti and iat may be the strategy's own.
 func says(claims []byte, want tokenexchange.Token) bool {
 	got, err := tokenexchange.ParseToken(claims)
-	got.ID, got.Issued = want.ID, want.Issued
+	got.Type, got.ID, got.Issued = want.Type, want.ID, want.Issued
 	left, _ := json.Marshal(got.ClaimsSet())
 	right, _ := json.Marshal(want.ClaimsSet())
 	var x, y any
@@ -125,12 +132,18 @@ func tokenOf(record fosite.Requester, issuer string) (tokenexchange.Token, error
 	if s, ok := session.(fosite.ExtraClaimsSession); ok {
 		maps.Copy(claims, s.GetExtraClaims())
 	}
-	for _, name := range []string{"aud", "iat", "exp", "sub", "client_id"} {
+	for _, name := range []string{"aud", "iat", "exp", "sub", "client_id", "lineage"} {
 		delete(claims, name)
+	}
+	if lineage := record.GetRequestForm().Get(formLineage); lineage != "" {
+		claims["lineage"] = json.RawMessage(lineage)
 	}
 	maps.Copy(claims, known.ClaimsSet())
 	claims["scope"] = strings.Join(record.GetGrantedScopes(), " ")
-	text, _ := json.Marshal(claims)
+	text, err := json.Marshal(claims)
+	if err != nil {
+		return tokenexchange.Token{}, refuse("R08: the record has claims that are not JSON: %w", err)
+	}
 	t, err := tokenexchange.ParseToken(text)
 	if err == nil && (t.Issuer != issuer || t.Subject == "" || t.Subject != subject) {
 		err = errors.New("another issuer name, no subject, or act_as in a session")
@@ -175,7 +188,7 @@ func (h *handler) stored(
 	if err != nil {
 		return nil, err
 	}
-	record := stored.Sanitize([]string{formKind, formOrigins, formIDToken})
+	record := stored.Sanitize([]string{formKind, formOrigins, formIDToken, formLineage})
 	record.SetSession(stored.GetSession().Clone())
 	return record, nil
 }

@@ -141,7 +141,7 @@ func TestD17_NothingOfOneTokenReachesAnother(t *testing.T) {
 		said := h.granted(t, got)
 		want := []string{"active", "iss", "sub", "client_id", "jti", "scope", "aud", "iat", "exp", "act", "auth_time", "acr", "amr"}
 		for name := range said {
-			require.Contains(t, append(want, "scp"), name)
+			require.Contains(t, append(want, "scp", "lineage"), name)
 		}
 		require.EqualValues(t, 1700000000, said["auth_time"], "the subject's login")
 		require.Equal(t, "gold", said["acr"])

@@ -80,10 +80,11 @@ func isJWT(token string) bool { return strings.Count(token, ".") == 2 }
 func (t *tokens) IssueToken(
 	ctx context.Context, d tokenexchange.Decision,
 ) (issued tokenexchange.IssuedToken, err error) {
+	id := ""
 	switch {
 	case d.Type == tokenexchange.TypeIDToken && t.IDTokens != nil:
-		if issued, err = t.IDTokens.IssueToken(ctx, d); err == nil {
-			err = t.addIDToken(d, issued.Value)
+		if id, err = t.addIDToken(d); err == nil {
+			issued, err = t.IDTokens.IssueTokenWithID(ctx, d, id)
 		}
 	case d.Type == tokenexchange.TypeAccessToken || d.Type == tokenexchange.TypeJWT:
 		issued, err = t.accessToken(ctx, d)
@@ -91,8 +92,8 @@ func (t *tokens) IssueToken(
 		err = errType
 	}
 	if err == nil && d.IDToken && t.IDTokens != nil { // without it the Exchanger refuses
-		if issued.IDToken, err = t.IDTokens.IssueIDToken(ctx, d, issued.Value); err == nil {
-			err = t.addIDToken(d, issued.IDToken)
+		if id, err = t.addIDToken(d); err == nil {
+			issued.IDToken, err = t.IDTokens.IssueIDTokenWithID(ctx, d, issued.Value, id)
 		}
 	}
 	if err == nil {
