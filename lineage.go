@@ -196,8 +196,8 @@ func (l *Lineage) And(other *Lineage) (*Lineage, error) {
 		return nil, fmt.Errorf("two organisations: %q and %q", l.Tenant, other.Tenant)
 	}
 	both := Lineage{
-		Scope: l.Scope, Ends: l.Ends, Tenant: cmp.Or(l.Tenant, other.Tenant), Lent: l.Lent || other.Lent,
-		Begun: l.Begun, From: distinct(slices.Concat(l.From, other.From)),
+		Scope: l.Scope, Ends: l.Ends, Begun: l.Begun, Lent: l.Lent || other.Lent,
+		Tenant: cmp.Or(l.Tenant, other.Tenant), From: distinct(slices.Concat(l.From, other.From)),
 	}
 	if both.Scope == nil {
 		both.Scope = other.Scope

@@ -13,20 +13,26 @@ import (
 // TestLineage_And: a token that is described twice has the limits of both descriptions.
 func TestLineage_And(t *testing.T) {
 	early, late := time.Unix(1700000000, 0).UTC(), time.Unix(1800000000, 0).UTC()
-	full := &te.Lineage{Scope: te.Scope{"a"}, Ends: late, Tenant: "acme", Lent: true, Begun: early, From: []string{"x"}}
+	full := &te.Lineage{Scope: te.Scope{"a"}, Ends: late, Tenant: "acme", Lent: true, Begun: early,
+		From: []string{"x"}}
+	scope := func(tokens ...string) *te.Lineage {
+		return &te.Lineage{Scope: append(te.Scope{}, tokens...)}
+	}
+	ends := func(at time.Time) *te.Lineage { return &te.Lineage{Ends: at} }
+	begun := func(at time.Time) *te.Lineage { return &te.Lineage{Begun: at} }
 	for name, test := range map[string]struct{ one, other, want *te.Lineage }{
 		"nothing":        {nil, nil, nil},
 		"nil":            {nil, full, full},
 		"alike":          {full, full, full},
-		"scope":          {&te.Lineage{Scope: te.Scope{"a", "b"}}, &te.Lineage{Scope: te.Scope{"b", "c"}}, &te.Lineage{Scope: te.Scope{"b"}}},
-		"one scope":      {&te.Lineage{}, &te.Lineage{Scope: te.Scope{}}, &te.Lineage{Scope: te.Scope{}}},
-		"no scope left":  {&te.Lineage{Scope: te.Scope{"a"}}, &te.Lineage{Scope: te.Scope{"b"}}, &te.Lineage{Scope: te.Scope{}}},
-		"ends":           {&te.Lineage{Ends: late}, &te.Lineage{Ends: early}, &te.Lineage{Ends: early}},
-		"one end":        {&te.Lineage{}, &te.Lineage{Ends: late}, &te.Lineage{Ends: late}},
+		"scope":          {scope("a", "b"), scope("b", "c"), scope("b")},
+		"one scope":      {&te.Lineage{}, scope(), scope()},
+		"no scope left":  {scope("a"), scope("b"), scope()},
+		"ends":           {ends(late), ends(early), ends(early)},
+		"one end":        {&te.Lineage{}, ends(late), ends(late)},
 		"tenant":         {&te.Lineage{}, &te.Lineage{Tenant: "acme"}, &te.Lineage{Tenant: "acme"}},
 		"lent":           {&te.Lineage{}, &te.Lineage{Lent: true}, &te.Lineage{Lent: true}},
-		"begun":          {&te.Lineage{Begun: late}, &te.Lineage{Begun: early}, &te.Lineage{Begun: early}},
-		"no known login": {&te.Lineage{}, &te.Lineage{Begun: early}, &te.Lineage{}},
+		"begun":          {begun(late), begun(early), begun(early)},
+		"no known login": {&te.Lineage{}, begun(early), &te.Lineage{}},
 		"from": {&te.Lineage{From: []string{"x", "y"}}, &te.Lineage{From: []string{"y", "z"}},
 			&te.Lineage{From: []string{"x", "y", "z"}}},
 	} {

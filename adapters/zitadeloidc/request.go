@@ -61,8 +61,8 @@ func typeOf(s tokenexchange.Subject) oidc.TokenType { return oidc.TokenType(s.To
 
 // TokenOf is the record to keep, by id, of a token that the storage has just created: in CreateAccessToken and
 // CreateAccessAndRefreshTokens, for exchanges and for the framework's own grants alike. Of an exchange it is all that was
-// decided, the tokens it was made from included. Of any other request it is what that says: client, time and methods of the
-// login where it is an op.IDTokenRequest, acr where it is an op.AuthRequest.
+// decided, with the tokens it was made from. Of any other request it is what that says: client, and
+// time and methods of the login, of an op.IDTokenRequest, acr of an op.AuthRequest.
 func TokenOf(ctx context.Context, id string, expires time.Time, r op.TokenRequest) tokenexchange.Token {
 	if exchange, ok := r.(Request); ok {
 		t := exchange.Decision.Token(id)

@@ -115,7 +115,7 @@ func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential, t toke
 	}
 	// A JWT may say less than its record, and may say what the host has added to it. An opaque token says nothing more.
 	if record.Lineage, err = record.Lineage.And(t.Lineage); err != nil {
-		return tokenexchange.Token{}, fmt.Errorf("%w: R08: token and record are for %w", invalid, err)
+		return tokenexchange.Token{}, fmt.Errorf("%w: R08: token and record: %w", invalid, err)
 	}
 	record.ID, record.Claims, record.Issued = t.ID, t.Claims, cmp.Or(t.Issued, record.Issued)
 	record.ClientID, record.Confirmation = cmp.Or(t.ClientID, record.ClientID), cmp.Or(t.Confirmation, record.Confirmation)

@@ -134,8 +134,9 @@ func (l *ledger) CreateAccessToken(ctx context.Context, r op.TokenRequest) (stri
 		return "", time.Time{}, err
 	}
 	expires := time.Now().Add(l.life)
-	if r, ok := r.(zitadelexchange.Request); ok && r.Decision.Expires.Before(expires) && !l.stubborn {
-		expires = r.Decision.Expires
+	x, ok := r.(zitadelexchange.Request)
+	if ok && x.Decision.Expires.Before(expires) && !l.stubborn {
+		expires = x.Decision.Expires
 	}
 	in, isLogin := r.(login)
 	if isLogin {

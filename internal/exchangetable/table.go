@@ -34,14 +34,14 @@ type scenario struct {
 	Differs map[string]difference `json:"differs,omitempty"` // by Server.Name, or by that and Server.Format
 }
 
-// step is one request. In the form, $name is the token of that name in the world, minted for this case, $step1 the
-// access_token that the first step got, and $step1:id the id_token beside it; ":cut" behind a name leaves out the end. The
-// token types of RFC 8693 go without their urn prefix. grant_type, and access_token as the type of a token that has none
-// beside it, are added unless Bare.
+// step is one request. In the form, $name is the token of that name in the world, minted for this
+// case, $step1 the access_token that the first step got, and $step1:id the id_token beside it;
+// ":cut" behind a name leaves out the end. The token types of RFC 8693 go without their urn prefix.
+// Unless Bare, grant_type is added, and access_token as the type of a token without one.
 type step struct {
-	Lock     []string    `json:"lock,omitempty"`     // users who are locked before the request, until the case ends
+	Lock     []string    `json:"lock,omitempty"`     // users who are locked from then on
 	Revoke   []string    `json:"revoke,omitempty"`   // names of tokens that end before the request
-	Inactive []string    `json:"inactive,omitempty"` // names of access tokens that the server then calls inactive
+	Inactive []string    `json:"inactive,omitempty"` // access tokens that are then inactive
 	Client   string      `json:"client"`
 	Secret   string      `json:"secret,omitempty"` // in place of the client's own
 	Query    string      `json:"query,omitempty"`  // of the URL
@@ -84,7 +84,7 @@ type expectation struct {
 	IDToken         bool                `json:"id_token,omitempty"`          // there is an id_token beside the access token
 	ExpiresAtLeast  int64               `json:"expires_at_least,omitempty"`  // seconds of expires_in
 	ExpiresAtMost   int64               `json:"expires_at_most,omitempty"`   // zero: not looked at
-	Tenant          string              `json:"tenant,omitempty"`            // organisation that was selected
+	Tenant          string              `json:"tenant,omitempty"`            // selected
 
 	Subject  string                     `json:"sub,omitempty"`
 	Audience []string                   `json:"aud,omitempty"`

@@ -17,7 +17,7 @@ import (
 type world struct {
 	Clients []Client          `json:"clients"`
 	Users   []user            `json:"users"`
-	ActsFor [][2]string       `json:"acts_for"` // actor, subject or subject@tenant; relationships that somebody has allowed
+	ActsFor [][2]string       `json:"acts_for"` // actor, and subject or subject@tenant
 	Policy  json.RawMessage   `json:"policy"`
 	Tokens  map[string]Minted `json:"tokens"`
 }
@@ -63,18 +63,20 @@ func (c Client) Client() tokenexchange.Client {
 	return tokenexchange.Client{ID: c.ID, Audiences: c.Audiences, Public: c.Secret == "", Scope: c.Scope}
 }
 
-// lockedUsers are those that a step has locked, by id. It is one for all servers, since Exchanger is all that they know of
-// the world; cases do not run side by side.
+// lockedUsers are those that a step has locked, by id. All servers share it, since Exchanger is all
+// that they know of the world; cases do not run side by side.
 var lockedUsers sync.Map
 
 // directory is the SubjectResolver of the world.
 type directory struct{ *tokenexchangetest.Directory }
 
-func (d directory) ResolveSubject(ctx context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
-	if _, locked := lockedUsers.Load(tok.Subject); locked {
-		return tokenexchange.Subject{}, fmt.Errorf("%w: %s is locked", tokenexchange.InvalidRequest, tok.Subject)
+func (d directory) ResolveSubject(ctx context.Context, t tokenexchange.Token) (
+	tokenexchange.Subject, error) {
+	if _, locked := lockedUsers.Load(t.Subject); locked {
+		err := fmt.Errorf("%w: %s is locked", tokenexchange.InvalidRequest, t.Subject)
+		return tokenexchange.Subject{}, err
 	}
-	return d.Directory.ResolveSubject(ctx, tok)
+	return d.Directory.ResolveSubject(ctx, t)
 }
 
 func (w world) directory(issuer string) directory {
@@ -83,8 +85,9 @@ func (w world) directory(issuer string) directory {
 		d.Add(tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: c.ID}})
 	}
 	for _, u := range w.Users {
-		s := tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: u.Tenant, ID: u.ID},
-			Scope: u.Scope, Tenants: u.Tenants, Privileges: []string{}}
+		s := tokenexchange.Subject{Scope: u.Scope, Tenants: u.Tenants, Privileges: []string{}}
+		s.Identity = tokenexchange.Identity{
+			Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: u.Tenant, ID: u.ID}
 		switch u.State {
 		case unknown:
 			continue

@@ -35,7 +35,8 @@ func newServer(issuer string, policy *tokenexchange.Policy, audit tokenexchange.
 	if err != nil {
 		return nil, err
 	}
-	exchange := &zitadelexchange.Grant{Provider: provider, Token: s.token, Session: s.session, Client: registration,
+	exchange := &zitadelexchange.Grant{
+		Provider: provider, Token: s.token, Session: s.session, Client: registration,
 		Exchanger: tokenexchange.Exchanger{
 			Subjects: directory{issuer, users}, Decide: policy.Decide, Audit: audit,
 			Actors: actors.Any(actors.Roles{administrator: {}}, actors.InAudience()),
@@ -68,7 +69,7 @@ func registration(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeReque
 type store struct {
 	*storage.Storage
 	records sync.Map // tokenexchange.Token, by id
-	revoked sync.Map // true, by Token.Origin; a table would drop a row once nothing made from that token can live
+	revoked sync.Map // true, by Token.Origin; a database drops it once nothing made from it lives
 }
 
 func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
@@ -117,7 +118,7 @@ func (s *store) check(t tokenexchange.Token) error {
 	}
 	for _, origin := range origins {
 		if _, ended := s.revoked.Load(origin); ended {
-			return fmt.Errorf("%w: revoked, or made from a token that was", tokenexchange.InvalidRequest)
+			return fmt.Errorf("%w: it, or its origin, was revoked", tokenexchange.InvalidRequest)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/zitadel/oidc/v3/example/server/storage"
@@ -26,13 +25,13 @@ func TestStore_TerminateSession(t *testing.T) {
 		tokens = append(tokens, record)
 	}
 	madeFrom := func(parent tokenexchange.Token) tokenexchange.Token {
-		return tokenexchange.Token{Issuer: issuer, ID: "of " + parent.ID, Expires: time.Now().Add(time.Hour),
+		return tokenexchange.Token{Issuer: issuer, ID: "of " + parent.ID,
 			Lineage: &tokenexchange.Lineage{From: []string{"another", parent.Origin()}}}
 	}
 	require.NoError(t, s.session(ctx, madeFrom(tokens[0])))
 	require.NoError(t, s.TerminateSession(ctx, "id1", "web"))
 	require.NoError(t, s.check(tokens[0]), "at another client")
-	require.NoError(t, s.TerminateSession(ctx, "id1", "")) // the request of this login names no client
+	require.NoError(t, s.TerminateSession(ctx, "id1", "")) // this login names no client
 	_, err := s.token(ctx, tokens[0].ID)
 	require.ErrorIs(t, err, tokenexchange.InvalidRequest)
 	require.ErrorIs(t, s.session(ctx, madeFrom(tokens[0])), tokenexchange.InvalidRequest)
@@ -45,7 +44,7 @@ func TestStore_TerminateSession(t *testing.T) {
 func TestStore_SessionOfALogin(t *testing.T) {
 	s := &store{}
 	for _, lineage := range []*tokenexchange.Lineage{nil, {}, {Lent: true}} {
-		err := s.session(t.Context(), tokenexchange.Token{Issuer: "https://as.example", ID: "x", Lineage: lineage})
-		require.ErrorIs(t, err, tokenexchange.InvalidRequest)
+		id := tokenexchange.Token{Issuer: "https://as.example", ID: "x", Lineage: lineage}
+		require.ErrorIs(t, s.session(t.Context(), id), tokenexchange.InvalidRequest)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// step is one request: an exchange, or a revocation where the form has token. It says what a client asks, and the lines
-// that must come of it.
+// step is one request: an exchange, or a revocation where the form has token. It says what a
+// client asks, and the lines that must come of it.
 type step struct {
 	title  string
 	client string
@@ -62,22 +62,25 @@ var steps = []step{
 			`record   refused: D11`,
 		}},
 	{"ID TOKEN: the administrator gets an ID token about the user", "web",
-		[]string{"subject_token", "user", "actor_token", "administrator", "requested_token_type", idToken,
-			"scope", "email"}, []string{
-			`answer   200 no-store issued_token_type=id_token token_type=N_A expires_in=120 scope=email`,
+		[]string{"subject_token", "user", "actor_token", "administrator",
+			"requested_token_type", idToken, "scope", "email"}, []string{
+			`answer   200 no-store issued_token_type=id_token token_type=N_A expires_in=120 ` +
+				`scope=email`,
 			`record   granted by rule "support"`,
 		}},
 	{"SCOPE REFUSED: the ID token gives no more than was granted with it", "web",
-		[]string{"subject_token", "step 7", "subject_token_type", idToken, "actor_token", "administrator",
-			"audience", "api", "scope", "profile email"}, []string{
+		[]string{"subject_token", "step 7", "subject_token_type", idToken,
+			"actor_token", "administrator", "audience", "api", "scope", "profile email"}, []string{
 			`answer   400 no-store error=invalid_scope`,
 			`record   refused by rule "support": D21`,
 		}},
 	{"DELEGATE: an access token is made from the ID token", "web",
-		[]string{"subject_token", "step 7", "subject_token_type", idToken, "actor_token", "administrator",
-			"audience", "api", "scope", "email"}, []string{
-			`answer   200 no-store issued_token_type=access_token token_type=Bearer expires_in=120 scope=email`,
-			`says     sub=id2 client_id=web aud=api scope=email act={"iss":"ISSUER","sub":"id1","client_id":"web"}`,
+		[]string{"subject_token", "step 7", "subject_token_type", idToken,
+			"actor_token", "administrator", "audience", "api", "scope", "email"}, []string{
+			`answer   200 no-store issued_token_type=access_token token_type=Bearer ` +
+				`expires_in=120 scope=email`,
+			`says     sub=id2 client_id=web aud=api scope=email ` +
+				`act={"iss":"ISSUER","sub":"id1","client_id":"web"}`,
 			`record   granted by rule "support"`,
 		}},
 	{"REVOKE: web ends the user's token", "web",
@@ -88,13 +91,13 @@ var steps = []step{
 	{"REVOKED: what was made from it over two exchanges ends too", "billing",
 		[]string{"subject_token", "step 3", "audience", "api", "scope", "email"}, []string{
 			`answer   400 no-store error=invalid_request`,
-			`record   refused: invalid_request: revoked, or made from a token that was`,
+			`record   refused: invalid_request: it, or its origin, was revoked`,
 		}},
 	{"REVOKED: and so does the ID token", "web",
-		[]string{"subject_token", "step 7", "subject_token_type", idToken, "actor_token", "administrator",
-			"audience", "api", "scope", "email"}, []string{
+		[]string{"subject_token", "step 7", "subject_token_type", idToken,
+			"actor_token", "administrator", "audience", "api", "scope", "email"}, []string{
 			`answer   400 no-store error=invalid_request`,
-			`record   refused: invalid_request: revoked, or made from a token that was`,
+			`record   refused: invalid_request: it, or its origin, was revoked`,
 		}},
 }
 
@@ -200,7 +203,8 @@ func (k *walk) revoke(ctx context.Context, s step, _ string) ([]string, error) {
 		}
 	}
 	slices.Sort(active)
-	return []string{fmt.Sprintf("answer   %d", resp.status), "active   " + strings.Join(active, ", ")}, nil
+	answer := fmt.Sprintf("answer   %d", resp.status)
+	return []string{answer, "active   " + strings.Join(active, ", ")}, nil
 }
 
 var errInactive = errors.New("no API takes the token")
@@ -264,8 +268,8 @@ func list(v any) (texts []string) {
 	return texts
 }
 
-// outcome is what an operator reads: which rule decided, or why it was refused, as far as the row of the rules, or in the
-// words of the host.
+// outcome is what an operator reads: which rule decided, or why it was refused: the row of the
+// rules, or the words of the host.
 func outcome(ev tokenexchange.Event) string {
 	if ev.Err == nil {
 		return fmt.Sprintf("granted by rule %q", ev.Decision.Rule)
