@@ -289,7 +289,7 @@ func (j *JWTIssuer) payload(d *Decision, id, atHash string, lineage *Lineage) ([
 	o.login(d)
 	if lineage != nil {
 		text, err := json.Marshal(lineage)
-		if err = errors.Join(err, lineage.check()); err != nil {
+		if err = errors.Join(err, lineage.Check()); err != nil {
 			return nil, err
 		}
 		o.name("lineage")

@@ -1,6 +1,7 @@
 package tokenexchange
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -182,8 +183,38 @@ func (d Decision) LineageWithOrigins() *Lineage {
 	return l
 }
 
-// check refuses a lineage that no verifier would read.
-func (l *Lineage) check() error {
+// And returns the limits of both, for a token that is described twice, as by a JWT and its record.
+// Either may be nil. Two organisations are an error, since one token is not for both.
+func (l *Lineage) And(other *Lineage) (*Lineage, error) {
+	switch {
+	case l == nil:
+		return other, nil
+	case other == nil:
+		return l, nil
+	case l.Tenant != "" && other.Tenant != "" && l.Tenant != other.Tenant:
+		return nil, fmt.Errorf("two organisations: %q and %q", l.Tenant, other.Tenant)
+	}
+	both := Lineage{
+		Scope: l.Scope, Ends: l.Ends, Begun: l.Begun, Lent: l.Lent || other.Lent,
+		Tenant: cmp.Or(l.Tenant, other.Tenant), From: distinct(slices.Concat(l.From, other.From)),
+	}
+	if both.Scope == nil {
+		both.Scope = other.Scope
+	} else if other.Scope != nil {
+		both.Scope = both.Scope.Within(other.Scope)
+	}
+	if both.Ends.IsZero() || !other.Ends.IsZero() && other.Ends.Before(both.Ends) {
+		both.Ends = other.Ends
+	}
+	if other.Begun.Before(both.Begun) { // zero, which knows of no login, is the earliest
+		both.Begun = other.Begun
+	}
+	return &both, nil
+}
+
+// Check refuses a lineage that no verifier would read. An issuer whose records have
+// LineageWithOrigins checks that before it makes a token. Nil is fine.
+func (l *Lineage) Check() error {
 	if l != nil && len(l.From) > maxOrigins {
 		return refuse(InvalidRequest, fmt.Sprintf(
 			"the token would be made from %d others; %d are allowed", len(l.From), maxOrigins))

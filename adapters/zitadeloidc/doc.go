@@ -24,7 +24,10 @@
 //     Grant.Claims and not from the storage, and ClockSkew and IDTokenLifetime of an op.Client have no meaning.
 //   - There are no refresh tokens. The framework's own refresh handler would renew one without asking the policy, so the scope
 //     offline_access is no client's here: invalid_scope where it is asked for, left out where it is inherited (D23, D28).
-//   - The framework links no tokens: revoking a token ends it, and not what was exchanged from it before. A storage that should
-//     do so finds the parent's id in Request.Decision.Facts.Subject.Token.
+//   - The framework links no tokens: its revocation ends one token only. So the record that TokenOf
+//     keeps, and each ID token that an exchange made, list in Lineage.From the tokens they were
+//     made from. A storage that keeps the Token.Origin of each token it revokes, for as long as a
+//     token made from it may live, ends those too: it refuses in Grant.Token, Grant.Session and
+//     introspection what has a revoked origin or lists one. The example does so.
 //   - Its discovery document names the grant only if the storage is an op.TokenExchangeStorage, whose methods nobody calls.
 package zitadelexchange

@@ -235,25 +235,6 @@ func checkWho(t *testing.T, h *host, got reply, subject, actor, client string) {
 	assert.Equal(t, map[string]any{"iss": issuer, "sub": actor, "client_id": client}, said["act"])
 }
 
-// RFC 7009, at the framework's endpoint: a token that was exchanged ends, for introspection and for exchanges. What was
-// exchanged from it before does not, since the framework links no tokens.
-func TestD07_Revocation(t *testing.T) {
-	for _, format := range []op.AccessTokenType{op.AccessTokenTypeBearer, op.AccessTokenTypeJWT} {
-		h := newHost(t, format)
-		token := h.alice(t)
-		first := h.narrow(t, token, "scope", "orders:read").granted(t).token()
-		second := h.narrow(t, first).granted(t).token()
-		require.Equal(t, h.live()[h.audit.Last().Decision.Facts.Subject.Token.ID].Subject, "alice", "the parent is named")
-		h.ask(t, "/revoke", "helpdesk", map[string][]string{"token": {first}})
-		require.NotNil(t, h.read(t, first), "another client cannot end it")
-		h.revoke(t, first)
-		require.Nil(t, h.read(t, first))
-		h.refused(t, h.narrow(t, first), tokenexchange.InvalidRequest)
-		h.narrow(t, second).granted(t)
-		h.narrow(t, token).granted(t)
-	}
-}
-
 // I12: a sink that panics is one that fails.
 func TestI12_PanicInAnAuditSink(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) { h.grant.Exchanger.Audit = panicking{} })

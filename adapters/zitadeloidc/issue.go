@@ -1,6 +1,7 @@
 package zitadelexchange
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -21,7 +22,7 @@ type issuer struct {
 // IssueToken is tokenexchange.TokenIssuer. JWTs are signed with the framework's key, but not by its helpers: they would
 // leave out the scope, write a typ that says no kind, and encode the chain anew (D12).
 func (i *issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (t tokenexchange.IssuedToken, err error) {
-	if err := d.Check(); err != nil {
+	if err := cmp.Or(d.Check(), d.LineageWithOrigins().Check()); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
 	storage, signer := i.Provider.Storage(), &tokenexchange.JWTIssuer{Claims: i.Claims}
@@ -40,7 +41,7 @@ func (i *issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (t to
 	case d.RefreshToken || d.Type != tokenexchange.TypeAccessToken && d.Type != tokenexchange.TypeJWT:
 		return tokenexchange.IssuedToken{}, errors.New("zitadelexchange: only access and ID tokens are made")
 	}
-	id, expires, err := storage.CreateAccessToken(ctx, Request{Decision: d})
+	id, expires, err := storage.CreateAccessToken(ctx, Request{d, isJWT})
 	if err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}

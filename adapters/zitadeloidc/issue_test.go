@@ -80,7 +80,9 @@ func headerOf(t testing.TB, jwt string) (header map[string]any) {
 func TestD18_JWTs(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeJWT)
 	alice, bob := h.alice(t), h.bob(t)
-	h.claims = map[string]any{"roles": []string{"a"}, "nbf": 1, "azp": "x", "scope": "all", "act": "nobody", "sub": "root", "may_act": map[string]any{"sub": "carol"}}
+	h.claims = map[string]any{"roles": []string{"a"}, "nbf": 1, "azp": "x", "scope": "all",
+		"act": "nobody", "sub": "root", "may_act": map[string]any{"sub": "carol"},
+		"lineage": map[string]any{"scope": "all"}}
 	for name := range claimsOf(t, h.idToken(t, login{subject: "alice", client: "webapp"})) {
 		h.claims[name] = "of the host"
 	}
@@ -90,10 +92,12 @@ func TestD18_JWTs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "at+jwt"}, headerOf(t, token))
 	claims := claimsOf(t, token)
-	require.ElementsMatch(t, []string{"iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope", "act", "roles", "may_act"}, slices.Collect(maps.Keys(claims)))
+	require.ElementsMatch(t, []string{"iss", "sub", "aud", "exp", "iat", "jti", "client_id",
+		"scope", "act", "roles", "may_act", "lineage"}, slices.Collect(maps.Keys(claims)))
 	require.Equal(t, "alice", claims["sub"])
 	require.Equal(t, "orders:read", claims["scope"])
 	require.Equal(t, map[string]any{"iss": issuer, "sub": "bob", "client_id": "helpdesk"}, claims["act"])
+	require.NotContains(t, claims["lineage"], "from", "its record lists what it was made from")
 	require.Contains(t, h.live(), claims["jti"], "the id is that of the record")
 	require.Equal(t, h.audit.Last().TokenID, claims["jti"])
 }
@@ -137,7 +141,9 @@ func TestD27_IDTokens(t *testing.T) {
 	}
 	h.claims = map[string]any{"name": "Alice", "nonce": "x", "auth_time": 1, "acr": "x"}
 	claims := ask()
-	require.ElementsMatch(t, []string{"iss", "sub", "aud", "azp", "client_id", "exp", "iat", "jti", "auth_time", "acr", "amr", "act", "name"}, slices.Collect(maps.Keys(claims)))
+	require.ElementsMatch(t, []string{"iss", "sub", "aud", "azp", "client_id", "exp", "iat", "jti",
+		"auth_time", "acr", "amr", "act", "name", "lineage"}, slices.Collect(maps.Keys(claims)))
+	require.Len(t, claims["lineage"].(map[string]any)["from"], 2, "it has no record")
 	require.EqualValues(t, at.Unix(), claims["auth_time"])
 	require.Equal(t, "high", claims["acr"])
 	require.InDelta(t, time.Now().Unix()+600, claims["exp"], 2)

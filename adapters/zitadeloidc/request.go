@@ -16,6 +16,8 @@ type Request struct {
 	// Decision is all that was decided. Its Expires is the latest that the token may live: a storage that would choose a later
 	// expiry must choose this one. Its Actor is the chain, to be kept with an opaque token; TokenOf keeps it.
 	Decision tokenexchange.Decision
+
+	isJWT bool // the token says what it says itself
 }
 
 var _ op.TokenExchangeRequest = Request{}
@@ -59,17 +61,21 @@ func typeOf(s tokenexchange.Subject) oidc.TokenType { return oidc.TokenType(s.To
 
 // TokenOf is the record to keep, by id, of a token that the storage has just created: in CreateAccessToken and
 // CreateAccessAndRefreshTokens, for exchanges and for the framework's own grants alike. Of an exchange it is all that was
-// decided. Of any other request it is what that says: client, time and methods of the login where it is an
-// op.IDTokenRequest, acr where it is an op.AuthRequest.
+// decided, with the tokens it was made from. Of any other request it is what that says: client, and
+// time and methods of the login, of an op.IDTokenRequest, acr of an op.AuthRequest.
 func TokenOf(ctx context.Context, id string, expires time.Time, r op.TokenRequest) tokenexchange.Token {
 	if exchange, ok := r.(Request); ok {
 		t := exchange.Decision.Token(id)
-		t.Expires = expires
+		t.Expires, t.Lineage = expires, exchange.Decision.LineageWithOrigins()
+		if exchange.isJWT && exchange.Decision.ReplaceMayAct {
+			t.MayAct = nil // Grant.Claims may replace it, so what the JWT says counts
+		}
 		return t
 	}
 	t := tokenexchange.Token{
 		Type: tokenexchange.TypeAccessToken, ID: id, Issuer: op.IssuerFromContext(ctx), Subject: r.GetSubject(),
-		Audience: r.GetAudience(), Scope: append(tokenexchange.Scope{}, r.GetScopes()...), Expires: expires,
+		Audience: r.GetAudience(), Scope: append(tokenexchange.Scope{}, r.GetScopes()...),
+		Issued: time.Now().UTC().Truncate(time.Second), Expires: expires,
 	}
 	if r, ok := r.(op.IDTokenRequest); ok {
 		t.ClientID, t.AuthTime, t.AMR = r.GetClientID(), r.GetAuthTime(), r.GetAMR()

@@ -113,14 +113,19 @@ func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential, t toke
 		return tokenexchange.Token{}, fmt.Errorf("%w: R08: the record is not of this access token", invalid)
 	}
 	// A JWT may say less than its record, and may say what the host has added to it. An opaque token says nothing more.
+	if record.Lineage, err = record.Lineage.And(t.Lineage); err != nil {
+		return tokenexchange.Token{}, fmt.Errorf("%w: R08: token and record: %w", invalid, err)
+	}
 	record.ID, record.Claims, record.Issued = t.ID, t.Claims, cmp.Or(t.Issued, record.Issued)
 	record.ClientID, record.Confirmation = cmp.Or(t.ClientID, record.ClientID), cmp.Or(t.Confirmation, record.Confirmation)
-	record.Actor, record.MayAct = cmp.Or(t.Actor, record.Actor), cmp.Or(t.MayAct, record.MayAct)
+	record.Actor, record.MayAct = cmp.Or(t.Actor, record.Actor), cmp.Or(record.MayAct, t.MayAct)
 	if t.Audience != nil {
 		record.Audience = t.Audience
 	}
-	if t.Scope != nil {
+	if record.Scope == nil {
 		record.Scope = t.Scope
+	} else if t.Scope != nil {
+		record.Scope = record.Scope.Within(t.Scope)
 	}
 	if !t.Expires.IsZero() && t.Expires.Before(record.Expires) {
 		record.Expires = t.Expires

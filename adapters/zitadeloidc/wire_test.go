@@ -186,7 +186,8 @@ func TestR07_FurtherTypes(t *testing.T) {
 			if c.Token != "alice" {
 				return tokenexchange.Token{}, fmt.Errorf("%w: no such user", tokenexchange.InvalidRequest)
 			}
-			return tokenexchange.Token{Type: userID, Issuer: c.Issuer, Subject: c.Token, Expires: c.Now.Add(time.Hour)}, nil
+			return tokenexchange.Token{Type: userID, Name: true, Issuer: c.Issuer, Subject: c.Token,
+				Expires: c.Now.Add(time.Hour)}, nil
 		}
 	})
 	ask := func() reply {

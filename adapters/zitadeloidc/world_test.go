@@ -52,8 +52,9 @@ type ledger struct {
 	fails  string         // the method that fails
 	broken error          // what that answers; nil: it panics
 
-	mu     sync.Mutex
-	tokens map[string]tokenexchange.Token
+	mu      sync.Mutex
+	tokens  map[string]tokenexchange.Token
+	revoked map[string]bool // by Token.Origin
 }
 
 // client is one of the example's clients with a registration of its own.
@@ -133,20 +134,18 @@ func (l *ledger) CreateAccessToken(ctx context.Context, r op.TokenRequest) (stri
 		return "", time.Time{}, err
 	}
 	expires := time.Now().Add(l.life)
-	t := tokenexchange.Token{}
-	switch r := r.(type) {
-	case zitadelexchange.Request:
-		if decided := r.Decision.Expires; decided.Before(expires) && !l.stubborn {
-			expires = decided
-		}
-	case login:
-		expires, t.MayAct, t.Actor = r.expires, r.mayAct, r.actor
+	x, ok := r.(zitadelexchange.Request)
+	if ok && x.Decision.Expires.Before(expires) && !l.stubborn {
+		expires = x.Decision.Expires
+	}
+	in, isLogin := r.(login)
+	if isLogin {
+		expires = in.expires
 	}
 	id := uuid.NewString()
 	record := zitadelexchange.TokenOf(ctx, id, expires, r)
-	record.MayAct = t.MayAct
-	if t.Actor != nil {
-		record.Actor = t.Actor
+	if isLogin {
+		record.MayAct, record.Actor = in.mayAct, in.actor
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,10 +161,40 @@ func (l *ledger) token(_ context.Context, id string) (tokenexchange.Token, error
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t, live := l.tokens[id]
-	if !live {
+	if !live || l.ended(t) {
 		return tokenexchange.Token{}, fmt.Errorf("%w: unknown or revoked", tokenexchange.InvalidRequest)
 	}
 	return t, nil
+}
+
+// ended reports whether the token was revoked, or one that it was made from.
+func (l *ledger) ended(t tokenexchange.Token) bool {
+	origins := []string{t.Origin()}
+	if t.Lineage != nil {
+		origins = append(origins, t.Lineage.From...)
+	}
+	return slices.ContainsFunc(origins, func(origin string) bool { return l.revoked[origin] })
+}
+
+// session is Grant.Session. A session ends by a fault only; an ID token of an exchange ends with
+// what it was made from.
+func (l *ledger) session(_ context.Context, t tokenexchange.Token) error {
+	if err := l.fault("session"); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended(t) {
+		return fmt.Errorf("%w: revoked", tokenexchange.InvalidRequest)
+	}
+	return nil
+}
+
+// revokeByName ends a token by its name, as an operator may.
+func (l *ledger) revokeByName(t tokenexchange.Token) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.revoked[t.Origin()] = true
 }
 
 // live are the ids of all records.
@@ -187,6 +216,7 @@ func (l *ledger) RevokeToken(ctx context.Context, id, subject, clientID string) 
 	defer l.mu.Unlock()
 	if t, live := l.tokens[id]; live && t.ClientID == clientID && t.Subject == subject {
 		delete(l.tokens, id)
+		l.revoked[t.Origin()] = true
 	}
 	return nil
 }
@@ -198,8 +228,11 @@ func (l *ledger) SetIntrospectionFromToken(ctx context.Context, resp *oidc.Intro
 	}
 	resp.Scope, resp.ClientID, resp.Subject, resp.Audience = oidc.SpaceDelimitedArray(t.Scope), t.ClientID, t.Subject, t.Audience
 	resp.Issuer, resp.JWTID, resp.Expiration = t.Issuer, id, oidc.FromTime(t.Expires)
-	if t.Actor != nil {
-		resp.Claims = map[string]any{"act": t.Actor}
+	resp.Claims = map[string]any{}
+	for name, value := range t.ClaimsSet() {
+		if slices.Contains([]string{"act", "may_act", "lineage"}, name) {
+			resp.Claims[name] = value
+		}
 	}
 	return nil
 }
@@ -268,7 +301,8 @@ var example = sync.OnceValue(func() *storage.Storage { return storage.NewStorage
 
 // newHost starts a server with the world of the table. Its access tokens are opaque, or JWTs. set may change it before.
 func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host {
-	h := &host{ledger: &ledger{Storage: example(), clients: map[string]client{}, tokens: map[string]tokenexchange.Token{}, life: time.Hour}}
+	h := &host{ledger: &ledger{Storage: example(), clients: map[string]client{}, life: time.Hour,
+		tokens: map[string]tokenexchange.Token{}, revoked: map[string]bool{}}}
 	for _, c := range exchangetable.Clients() {
 		h.clients[c.ID] = client{storage.WebClient(c.ID, c.Secret), c, format, 0, time.Hour, ""}
 	}
@@ -303,9 +337,6 @@ func (h *host) registration(_ context.Context, r *op.ClientRequest[oidc.TokenExc
 	c.Scope, c.Audiences = known.Scope, known.Audiences
 	return nil
 }
-
-// session is Grant.Session. No session ends but by a fault.
-func (h *host) session(context.Context, tokenexchange.Token) error { return h.fault("session") }
 
 // addClaims is Grant.Claims.
 func (h *host) addClaims(_ context.Context, _ tokenexchange.Decision, claims map[string]any) error {

@@ -1,6 +1,8 @@
 // Package exchangetable runs one table of exchanges over HTTP against a server, whatever that is built on, so that plain
-// net/http, ory/fosite and zitadel/oidc are held to the same claims and the same error codes. The table is table.json; what a
-// framework forces to be different stands beside the case it concerns, with the reason.
+// net/http, ory/fosite and zitadel/oidc are held to the same claims and the same error codes. The
+// table is table.json, and sequences.json for cases in which several exchanges together must not
+// give what one refuses. What a framework forces to be different stands beside the case it
+// concerns, with the reason.
 package exchangetable
 
 import (

@@ -68,8 +68,15 @@ func (a answer) text(name string) string {
 
 // take makes one request and looks at everything that is to be seen of it.
 func (r *run) take(s step) {
+	for _, user := range s.Lock {
+		lockedUsers.Store(user, true)
+		r.Cleanup(func() { lockedUsers.Delete(user) })
+	}
 	for _, name := range s.Revoke {
 		r.Revoke(r.T, r.token(name))
+	}
+	for _, name := range s.Inactive {
+		assert.Nil(r, r.Read(r.T, r.token(name)), r.step("%s is inactive", name))
 	}
 	form := r.form(s)
 	before := len(r.Events())
@@ -243,11 +250,15 @@ func (r *run) checkToken(s step, a answer, form url.Values) {
 	}
 	assert.Equal(r, e.Audience, list(got["aud"]), r.step("D24: aud"))
 	r.checkParties(e, got)
+	lineage, _ := got["lineage"].(map[string]any)
+	tenant, _ := lineage["tenant"].(string)
+	assert.Equal(r, e.Tenant, tenant, r.step("D24: organisation"))
 	for name, want := range e.Claims {
 		r.checkClaim(name, want, got)
 	}
 	r.checkExpiry(got, a, form)
 	if e.IDToken {
+		r.tokens[fmt.Sprintf("step%d:id", r.number)] = a.text("id_token")
 		id := r.Read(r.T, a.text("id_token"))
 		require.NotNil(r, id, r.step("the ID token is good"))
 		assert.Equal(r, []string{s.Client}, list(id["aud"]), r.step("D27: aud of the ID token"))

@@ -10,10 +10,17 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
+// tableJSON has the world and most cases.
+//
 //go:embed table.json
 var tableJSON []byte
 
-// table is table.json.
+// sequencesJSON has the cases in which several exchanges together must not give what one refuses.
+//
+//go:embed sequences.json
+var sequencesJSON []byte
+
+// table is what the two files say.
 type table struct {
 	World world      `json:"world"`
 	Cases []scenario `json:"cases"`
@@ -27,17 +34,20 @@ type scenario struct {
 	Differs map[string]difference `json:"differs,omitempty"` // by Server.Name, or by that and Server.Format
 }
 
-// step is one request. In the form, $name is the token of that name in the world, minted for this case, and $step1 the
-// access_token that the first step got; ":cut" behind either leaves out its end. The token types of RFC 8693 go without
-// their urn prefix. grant_type, and access_token as the type of a token that has none beside it, are added unless Bare.
+// step is one request. In the form, $name is the token of that name in the world, minted for this
+// case, $step1 the access_token that the first step got, and $step1:id the id_token beside it;
+// ":cut" behind a name leaves out the end. The token types of RFC 8693 go without their urn prefix.
+// Unless Bare, grant_type is added, and access_token as the type of a token without one.
 type step struct {
-	Revoke []string    `json:"revoke,omitempty"` // names of tokens that end before the request
-	Client string      `json:"client"`
-	Secret string      `json:"secret,omitempty"` // in place of the client's own
-	Query  string      `json:"query,omitempty"`  // of the URL
-	Form   []parameter `json:"form"`
-	Bare   bool        `json:"bare,omitempty"` // nothing is added to the form
-	Expect expectation `json:"expect"`
+	Lock     []string    `json:"lock,omitempty"`     // users who are locked from then on
+	Revoke   []string    `json:"revoke,omitempty"`   // names of tokens that end before the request
+	Inactive []string    `json:"inactive,omitempty"` // access tokens that are then inactive
+	Client   string      `json:"client"`
+	Secret   string      `json:"secret,omitempty"` // in place of the client's own
+	Query    string      `json:"query,omitempty"`  // of the URL
+	Form     []parameter `json:"form"`
+	Bare     bool        `json:"bare,omitempty"` // nothing is added to the form
+	Expect   expectation `json:"expect"`
 }
 
 // parameter is ["name", "value"].
@@ -74,6 +84,7 @@ type expectation struct {
 	IDToken         bool                `json:"id_token,omitempty"`          // there is an id_token beside the access token
 	ExpiresAtLeast  int64               `json:"expires_at_least,omitempty"`  // seconds of expires_in
 	ExpiresAtMost   int64               `json:"expires_at_most,omitempty"`   // zero: not looked at
+	Tenant          string              `json:"tenant,omitempty"`            // selected
 
 	Subject  string                     `json:"sub,omitempty"`
 	Audience []string                   `json:"aud,omitempty"`
@@ -88,21 +99,29 @@ type difference struct {
 	Steps  []step              `json:"steps,omitempty"`  // in place of the usual ones, where those cannot be had at all
 }
 
-// read reads a table strictly.
-func read(data []byte) (table, error) {
-	if err := strictjson.Check(data); err != nil {
-		return table{}, err
+// read reads files of a table strictly.
+func read(files ...[]byte) (t table, err error) {
+	for _, data := range files {
+		if err := strictjson.Check(data); err != nil {
+			return table{}, err
+		}
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields()
+		var part table
+		if err := d.Decode(&part); err != nil {
+			return table{}, err
+		}
+		if part.World.Policy != nil {
+			t.World = part.World
+		}
+		t.Cases = append(t.Cases, part.Cases...)
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	var t table
-	err := d.Decode(&t)
-	return t, err
+	return t, nil
 }
 
 // usual is the table that is built in, which its own test has read.
 func usual() table {
-	t, err := read(tableJSON)
+	t, err := read(tableJSON, sequencesJSON)
 	if err != nil {
 		panic(err)
 	}

@@ -3,6 +3,7 @@ package exchangetable
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ var rows = map[string]int{"R": 17, "D": 30, "I": 12}
 
 // TestTable_IsWellFormed: a case that names what does not exist would prove nothing, and look as if it did.
 func TestTable_IsWellFormed(t *testing.T) {
-	table, err := read(tableJSON)
+	table, err := read(tableJSON, sequencesJSON)
 	require.NoError(t, err)
 	w := table.World
 	_, err = tokenexchange.ParsePolicy(w.Policy)
@@ -61,7 +62,11 @@ func isRow(row string) bool {
 
 // checkStep: the client, and every token by name, of the world or of a step before.
 func checkStep(t *testing.T, name string, w world, s step, before int, used map[string]bool) {
-	names := s.Revoke
+	for _, id := range s.Lock {
+		known := slices.ContainsFunc(w.Users, func(u user) bool { return u.ID == id })
+		assert.True(t, known, "%s: no user is %s", name, id)
+	}
+	names := slices.Concat(s.Revoke, s.Inactive)
 	for _, p := range s.Form {
 		if token, ok := strings.CutPrefix(p.value, "$"); ok {
 			names = append(names, strings.TrimSuffix(token, ":cut"))
@@ -70,7 +75,7 @@ func checkStep(t *testing.T, name string, w world, s step, before int, used map[
 	for _, token := range names {
 		used["token "+token] = true
 		if step, ok := strings.CutPrefix(token, "step"); ok {
-			n, err := strconv.Atoi(step)
+			n, err := strconv.Atoi(strings.TrimSuffix(step, ":id"))
 			assert.True(t, err == nil && n >= 1 && n <= before, "%s: %s", name, token)
 			continue
 		}
@@ -124,7 +129,8 @@ func checkWorld(t *testing.T, w world, used map[string]bool) {
 		parties[u.ID] = true
 	}
 	for _, pair := range w.ActsFor {
-		assert.True(t, parties[pair[0]] && parties[pair[1]], "%v", pair)
+		subject, _, _ := strings.Cut(pair[1], "@")
+		assert.True(t, parties[pair[0]] && parties[subject], "%v", pair)
 	}
 	for name, m := range w.Tokens {
 		have["token "+name] = true

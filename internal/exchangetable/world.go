@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/actors"
@@ -16,15 +17,17 @@ import (
 type world struct {
 	Clients []Client          `json:"clients"`
 	Users   []user            `json:"users"`
-	ActsFor [][2]string       `json:"acts_for"` // actor, subject; relationships that somebody has allowed
+	ActsFor [][2]string       `json:"acts_for"` // actor, and subject or subject@tenant
 	Policy  json.RawMessage   `json:"policy"`
 	Tokens  map[string]Minted `json:"tokens"`
 }
 
 type user struct {
-	ID    string              `json:"id"`
-	State state               `json:"state"`
-	Scope tokenexchange.Scope `json:"scope,omitempty"` // Subject.Scope
+	ID      string              `json:"id"`
+	State   state               `json:"state"`
+	Scope   tokenexchange.Scope `json:"scope,omitempty"`   // Subject.Scope
+	Tenant  string              `json:"tenant,omitempty"`  // home organisation
+	Tenants []string            `json:"tenants,omitempty"` // Subject.Tenants
 }
 
 // state is what the directory says of a user.
@@ -60,14 +63,31 @@ func (c Client) Client() tokenexchange.Client {
 	return tokenexchange.Client{ID: c.ID, Audiences: c.Audiences, Public: c.Secret == "", Scope: c.Scope}
 }
 
-func (w world) directory(issuer string) *tokenexchangetest.Directory {
+// lockedUsers are those that a step has locked, by id. All servers share it, since Exchanger is all
+// that they know of the world; cases do not run side by side.
+var lockedUsers sync.Map
+
+// directory is the SubjectResolver of the world.
+type directory struct{ *tokenexchangetest.Directory }
+
+func (d directory) ResolveSubject(ctx context.Context, t tokenexchange.Token) (
+	tokenexchange.Subject, error) {
+	if _, locked := lockedUsers.Load(t.Subject); locked {
+		err := fmt.Errorf("%w: %s is locked", tokenexchange.InvalidRequest, t.Subject)
+		return tokenexchange.Subject{}, err
+	}
+	return d.Directory.ResolveSubject(ctx, t)
+}
+
+func (w world) directory(issuer string) directory {
 	d := tokenexchangetest.NewDirectory()
 	for _, c := range w.Clients {
 		d.Add(tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: c.ID}})
 	}
 	for _, u := range w.Users {
-		s := tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: u.ID},
-			Scope: u.Scope, Privileges: []string{}}
+		s := tokenexchange.Subject{Scope: u.Scope, Tenants: u.Tenants, Privileges: []string{}}
+		s.Identity = tokenexchange.Identity{
+			Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: u.Tenant, ID: u.ID}
 		switch u.State {
 		case unknown:
 			continue
@@ -79,11 +99,15 @@ func (w world) directory(issuer string) *tokenexchangetest.Directory {
 			d.Disable(s.Identity)
 		}
 	}
-	return d
+	return directory{d}
 }
 
 func (w world) mayActFor(_ context.Context, actor, subject tokenexchange.Identity) error {
-	if slices.Contains(w.ActsFor, [2]string{actor.ID, subject.ID}) {
+	of := subject.ID
+	if subject.Tenant != "" {
+		of += "@" + subject.Tenant
+	}
+	if slices.Contains(w.ActsFor, [2]string{actor.ID, of}) {
 		return nil
 	}
 	return fmt.Errorf("%w: nobody has allowed it", tokenexchange.InvalidRequest)

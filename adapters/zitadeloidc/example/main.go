@@ -1,7 +1,8 @@
 // Command example starts the example server of zitadel/oidc on loopback, login pages and all, with its token exchange
 // replaced by that of package zitadelexchange. Two users log in over HTTP, then clients exchange their tokens: they are made
-// smaller, an administrator acts for a user, an API calls the next one, and what nobody has allowed is refused. It prints
-// what was asked and what came of it, and exits with 0 only if that is what was expected.
+// smaller, an administrator acts for a user, an API calls the next one, and further requests are
+// refused. At last a token is revoked, and what was made from it ends too. The program prints each
+// request and its outcome, and exits with 0 only if every outcome is the expected one.
 //
 // What a host writes is in server.go. The rest is its users, its clients and its rules, and the other side of the wire.
 package main

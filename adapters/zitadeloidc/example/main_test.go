@@ -43,7 +43,8 @@ func TestTranscript(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), out.String(), "run the test with -update if this is meant")
 	require.NotContains(t, out.String(), "eyJ", "a token is printed")
-	for _, of := range []string{"NARROW", "DELEGATE", "SECOND HOP", "IMPERSONATION REFUSED", "DELEGATION REFUSED"} {
+	for _, of := range []string{"NARROW", "DELEGATE", "SECOND HOP", "IMPERSONATION REFUSED",
+		"DELEGATION REFUSED", "SCOPE REFUSED", "REVOKED"} {
 		require.Contains(t, out.String(), of)
 	}
 

@@ -35,7 +35,8 @@ func newServer(issuer string, policy *tokenexchange.Policy, audit tokenexchange.
 	if err != nil {
 		return nil, err
 	}
-	exchange := &zitadelexchange.Grant{Provider: provider, Token: s.token, Client: registration,
+	exchange := &zitadelexchange.Grant{
+		Provider: provider, Token: s.token, Session: s.session, Client: registration,
 		Exchanger: tokenexchange.Exchanger{
 			Subjects: directory{issuer, users}, Decide: policy.Decide, Audit: audit,
 			Actors: actors.Any(actors.Roles{administrator: {}}, actors.InAudience()),
@@ -68,6 +69,7 @@ func registration(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeReque
 type store struct {
 	*storage.Storage
 	records sync.Map // tokenexchange.Token, by id
+	revoked sync.Map // true, by Token.Origin; a database drops it once nothing made from it lives
 }
 
 func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
@@ -86,17 +88,59 @@ func (s *store) RevokeToken(ctx context.Context, id, user, client string) *oidc.
 	if err := s.Storage.RevokeToken(ctx, id, user, client); err != nil {
 		return err
 	}
-	s.records.Delete(id)
+	s.end(id)
+	return nil
+}
+
+// TerminateSession is what the framework calls when a user logs out at a client.
+func (s *store) TerminateSession(ctx context.Context, user, client string) error {
+	s.records.Range(func(id, record any) bool {
+		if t := record.(tokenexchange.Token); t.Subject == user && t.ClientID == client {
+			s.end(id.(string))
+		}
+		return true
+	})
+	return s.Storage.TerminateSession(ctx, user, client)
+}
+
+// end ends a token, and by its name all that was made from it.
+func (s *store) end(id string) {
+	if t, ok := s.records.LoadAndDelete(id); ok {
+		s.revoked.Store(t.(tokenexchange.Token).Origin(), true)
+	}
+}
+
+// check refuses a token that was revoked, or made from one that was.
+func (s *store) check(t tokenexchange.Token) error {
+	origins := []string{t.Origin()}
+	if t.Lineage != nil {
+		origins = append(origins, t.Lineage.From...)
+	}
+	for _, origin := range origins {
+		if _, ended := s.revoked.Load(origin); ended {
+			return fmt.Errorf("%w: it, or its origin, was revoked", tokenexchange.InvalidRequest)
+		}
+	}
 	return nil
 }
 
 // token is what is on record about a token that has not been revoked.
 func (s *store) token(_ context.Context, id string) (tokenexchange.Token, error) {
-	t, ok := s.records.Load(id)
+	record, ok := s.records.Load(id)
 	if !ok {
 		return tokenexchange.Token{}, fmt.Errorf("%w: unknown or revoked", tokenexchange.InvalidRequest)
 	}
-	return t.(tokenexchange.Token), nil
+	t := record.(tokenexchange.Token)
+	return t, s.check(t)
+}
+
+// session accepts the ID tokens that exchanges made, which live as the tokens they were made from.
+// The example keeps no sessions, so it can say of no other ID token whether it lives.
+func (s *store) session(_ context.Context, t tokenexchange.Token) error {
+	if t.Lineage == nil || len(t.Lineage.From) == 0 {
+		return fmt.Errorf("%w: the ID token of a login", tokenexchange.InvalidRequest)
+	}
+	return s.check(t)
 }
 
 func (s *store) live(ctx context.Context, id string) (tokenexchange.Token, error) {
@@ -125,8 +169,12 @@ func (s *store) SetIntrospectionFromToken(ctx context.Context, info *oidc.Intros
 	}
 	info.Issuer, info.Subject, info.ClientID = t.Issuer, t.Subject, t.ClientID
 	info.Audience, info.Scope, info.Expiration = t.Audience, oidc.SpaceDelimitedArray(t.Scope), oidc.FromTime(t.Expires)
+	info.Claims = map[string]any{}
 	if t.Actor != nil {
-		info.Claims = map[string]any{"act": t.Actor}
+		info.Claims["act"] = t.Actor
+	}
+	if t.MayAct != nil {
+		info.Claims["may_act"] = t.MayAct
 	}
 	return nil
 }

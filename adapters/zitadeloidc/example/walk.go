@@ -16,13 +16,16 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// step is one exchange: what a client asks, and the lines that must come of it.
+// step is one request: an exchange, or a revocation where the form has token. It says what a
+// client asks, and the lines that must come of it.
 type step struct {
 	title  string
 	client string
 	form   []string // names and values; tokens by name
 	want   []string // the answer, what the new token says, what is on record
 }
+
+const idToken = string(tokenexchange.TypeIDToken)
 
 var steps = []step{
 	{"NARROW: web makes the user's token smaller", "web",
@@ -58,6 +61,44 @@ var steps = []step{
 			`answer   400 no-store error=invalid_request`,
 			`record   refused: D11`,
 		}},
+	{"ID TOKEN: the administrator gets an ID token about the user", "web",
+		[]string{"subject_token", "user", "actor_token", "administrator",
+			"requested_token_type", idToken, "scope", "email"}, []string{
+			`answer   200 no-store issued_token_type=id_token token_type=N_A expires_in=120 ` +
+				`scope=email`,
+			`record   granted by rule "support"`,
+		}},
+	{"SCOPE REFUSED: the ID token gives no more than was granted with it", "web",
+		[]string{"subject_token", "step 7", "subject_token_type", idToken,
+			"actor_token", "administrator", "audience", "api", "scope", "profile email"}, []string{
+			`answer   400 no-store error=invalid_scope`,
+			`record   refused by rule "support": D21`,
+		}},
+	{"DELEGATE: an access token is made from the ID token", "web",
+		[]string{"subject_token", "step 7", "subject_token_type", idToken,
+			"actor_token", "administrator", "audience", "api", "scope", "email"}, []string{
+			`answer   200 no-store issued_token_type=access_token token_type=Bearer ` +
+				`expires_in=120 scope=email`,
+			`says     sub=id2 client_id=web aud=api scope=email ` +
+				`act={"iss":"ISSUER","sub":"id1","client_id":"web"}`,
+			`record   granted by rule "support"`,
+		}},
+	{"REVOKE: web ends the user's token", "web",
+		[]string{"token", "user"}, []string{
+			`answer   200`,
+			`active   administrator`,
+		}},
+	{"REVOKED: what was made from it over two exchanges ends too", "billing",
+		[]string{"subject_token", "step 3", "audience", "api", "scope", "email"}, []string{
+			`answer   400 no-store error=invalid_request`,
+			`record   refused: invalid_request: it, or its origin, was revoked`,
+		}},
+	{"REVOKED: and so does the ID token", "web",
+		[]string{"subject_token", "step 7", "subject_token_type", idToken,
+			"actor_token", "administrator", "audience", "api", "scope", "email"}, []string{
+			`answer   400 no-store error=invalid_request`,
+			`record   refused: invalid_request: it, or its origin, was revoked`,
+		}},
 }
 
 // walk is the clients. All that it has of the server is its URL, and the audit trail, which it reads as an operator would.
@@ -77,7 +118,11 @@ func (k *walk) take(ctx context.Context) (err error) {
 		}
 	}
 	for i, s := range steps {
-		got, err := k.exchange(ctx, s, fmt.Sprintf("step %d", i+1))
+		ask := k.exchange
+		if s.form[0] == "token" {
+			ask = k.revoke
+		}
+		got, err := ask(ctx, s, fmt.Sprintf("step %d", i+1))
 		if err != nil {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
@@ -125,8 +170,11 @@ func (k *walk) exchange(ctx context.Context, s step, name string) ([]string, err
 			got[0] += fmt.Sprintf(" %s=%s", member, strings.TrimPrefix(fmt.Sprint(value), "urn:ietf:params:oauth:token-type:"))
 		}
 	}
-	if token, ok := resp.body["access_token"].(string); ok {
+	token, ok := resp.body["access_token"].(string)
+	if ok {
 		k.tokens[name] = token
+	}
+	if ok && resp.body["issued_token_type"] != idToken {
 		says, err := k.introspect(ctx, token, s.client)
 		if err != nil {
 			return nil, err
@@ -138,6 +186,28 @@ func (k *walk) exchange(ctx context.Context, s step, name string) ([]string, err
 	}
 	return got, nil
 }
+
+// revoke asks for a revocation (RFC 7009), and says which tokens an API still takes after it.
+func (k *walk) revoke(ctx context.Context, s step, _ string) ([]string, error) {
+	resp, err := k.post(ctx, "/revoke", s.client, url.Values{"token": {k.tokens[s.form[1]]}})
+	if err != nil {
+		return nil, err
+	}
+	var active []string
+	for name, token := range k.tokens {
+		switch _, err := k.introspect(ctx, token, s.client); {
+		case err == nil:
+			active = append(active, name)
+		case !errors.Is(err, errInactive):
+			return nil, err
+		}
+	}
+	slices.Sort(active)
+	answer := fmt.Sprintf("answer   %d", resp.status)
+	return []string{answer, "active   " + strings.Join(active, ", ")}, nil
+}
+
+var errInactive = errors.New("no API takes the token")
 
 // introspect is what the API does that a token is for. What nobody is told it is for, only its client may ask about.
 func (k *walk) introspect(ctx context.Context, token, client string) (string, error) {
@@ -159,7 +229,7 @@ func (k *walk) introspect(ctx context.Context, token, client string) (string, er
 		return fmt.Sprintf("says     sub=%s client_id=%s aud=%s scope=%s act=%s", resp.body["sub"], resp.body["client_id"],
 			strings.Join(audience, ","), resp.body["scope"], strings.ReplaceAll(string(act), k.issuer, "ISSUER")), nil
 	}
-	return "", errors.New("no API takes the token")
+	return "", errInactive
 }
 
 // inOrder writes a chain as it is in a token, whose members a decoded map has lost the order of.
@@ -198,12 +268,16 @@ func list(v any) (texts []string) {
 	return texts
 }
 
-// outcome is what an operator reads: which rule decided, or why it was refused, as far as the row of the rules.
+// outcome is what an operator reads: which rule decided, or why it was refused: the row of the
+// rules, or the words of the host.
 func outcome(ev tokenexchange.Event) string {
 	if ev.Err == nil {
 		return fmt.Sprintf("granted by rule %q", ev.Decision.Rule)
 	}
 	e := tokenexchange.AsError(ev.Err)
+	if e.Reason == "" {
+		return "refused: " + e.Err.Error()
+	}
 	row, _, _ := strings.Cut(e.Reason, ":")
 	row, _, _ = strings.Cut(row, " ")
 	if e.Rule != "" {
@@ -234,5 +308,9 @@ func (k *walk) post(ctx context.Context, path, client string, form url.Values) (
 	}
 	defer resp.Body.Close()
 	got := response{status: resp.StatusCode, header: maps.Clone(resp.Header)}
-	return got, json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&got.body)
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&got.body)
+	if errors.Is(err, io.EOF) { // a revocation answers with nothing
+		err = nil
+	}
+	return got, err
 }
