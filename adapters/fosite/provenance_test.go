@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
 // loginSession is a session for all flows: an access token of either format, and an ID token.
@@ -263,8 +262,11 @@ func (h *host) assertion(t testing.TB, user string) string {
 }
 
 // directory is the one behind Exchanger.Subjects.
-func (h *host) directory() *tokenexchangetest.Directory {
-	return h.exchange.Exchanger.Subjects.(*tokenexchangetest.Directory)
+func (h *host) directory() directory { return h.exchange.Exchanger.Subjects.(directory) }
+
+type directory interface {
+	Add(entries ...tokenexchange.Subject)
+	Disable(id tokenexchange.Identity)
 }
 
 var webapp = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: "webapp"}
