@@ -56,6 +56,8 @@ func TestNobodyNew(t *testing.T) {
 		s := party(kind, "x", typ, "", as)
 		return &s
 	}
+	signed := party(user, "alice", typeUserAssertion, "", "portal")
+	signed.Token.ByClient = true
 	for _, c := range []struct {
 		name    string
 		subject tokenexchange.Subject
@@ -67,7 +69,8 @@ func TestNobodyNew(t *testing.T) {
 		{"issued to the client", party(user, "alice", access, "portal", as), nil, true},
 		{"issued to another", party(user, "alice", access, "mobile", as), nil, false},
 		{"a linked account", party(user, "alice", tokenexchange.TypeJWT, "", "https://idp.example"), nil, true},
-		{"a client's own word", party(user, "alice", typeUserAssertion, "", "portal"), nil, false},
+		{"a client's own word", signed, nil, false},
+		{"an issuer with the name of the client", party(user, "alice", typeUserAssertion, "", "portal"), nil, true},
 		{"a service goes on", party(user, "alice", access, "mobile", as), carried(service, ""), true},
 		{"a person goes on", party(user, "alice", access, "portal", as), carried(user, ""), false},
 		{"a service that is new", party(user, "alice", access, "portal", as), carried(service, access), false},
