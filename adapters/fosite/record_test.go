@@ -154,7 +154,7 @@ func TestD17_NothingOfOneTokenReachesAnother(t *testing.T) {
 		if format == jwtForm {
 			said = claims(t, h.payload(t, got.token()))
 			for name := range said {
-				require.Contains(t, append(want[1:], "scp"), name)
+				require.Contains(t, append(want[1:], "scp", "lineage"), name)
 			}
 			require.Equal(t, "orders:read", said["scope"], "R17: a string, beside fosite's list")
 		}
