@@ -69,8 +69,7 @@ func (a answer) text(name string) string {
 // take makes one request and looks at everything that is to be seen of it.
 func (r *run) take(s step) {
 	for _, user := range s.Lock {
-		lockedUsers.Store(user, true)
-		r.Cleanup(func() { lockedUsers.Delete(user) })
+		r.lock(r.T, r.Issuer, user)
 	}
 	for _, name := range s.Revoke {
 		r.Revoke(r.T, r.token(name))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"testing"
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/actors"
@@ -63,43 +64,56 @@ func (c Client) Client() tokenexchange.Client {
 	return tokenexchange.Client{ID: c.ID, Audiences: c.Audiences, Public: c.Secret == "", Scope: c.Scope}
 }
 
-// lockedUsers are those that a step has locked, by id. All servers share it, since Exchanger is all
-// that they know of the world; cases do not run side by side.
-var lockedUsers sync.Map
+// directories are those of all servers, by issuer. A server has the world from Exchanger alone.
+var directories = struct {
+	sync.Mutex
+	of map[string][]*tokenexchangetest.Directory
+}{of: map[string][]*tokenexchangetest.Directory{}}
 
-// directory is the SubjectResolver of the world.
-type directory struct{ *tokenexchangetest.Directory }
-
-func (d directory) ResolveSubject(ctx context.Context, t tokenexchange.Token) (
-	tokenexchange.Subject, error) {
-	if _, locked := lockedUsers.Load(t.Subject); locked {
-		err := fmt.Errorf("%w: %s is locked", tokenexchange.InvalidRequest, t.Subject)
-		return tokenexchange.Subject{}, err
-	}
-	return d.Directory.ResolveSubject(ctx, t)
-}
-
-func (w world) directory(issuer string) directory {
+func (w world) directory(issuer string) *tokenexchangetest.Directory {
 	d := tokenexchangetest.NewDirectory()
 	for _, c := range w.Clients {
 		d.Add(tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: c.ID}})
 	}
 	for _, u := range w.Users {
-		s := tokenexchange.Subject{Scope: u.Scope, Tenants: u.Tenants, Privileges: []string{}}
-		s.Identity = tokenexchange.Identity{
-			Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: u.Tenant, ID: u.ID}
-		switch u.State {
-		case unknown:
+		if u.State == unknown {
 			continue
-		case administrator:
-			s.Privileges = []string{string(administrator)}
 		}
+		s := u.subject(issuer)
 		d.Add(s)
 		if u.State == locked {
 			d.Disable(s.Identity)
 		}
 	}
-	return directory{d}
+	directories.Lock()
+	defer directories.Unlock()
+	directories.of[issuer] = append(directories.of[issuer], d)
+	return d
+}
+
+func (u user) subject(issuer string) tokenexchange.Subject {
+	s := tokenexchange.Subject{Scope: u.Scope, Tenants: u.Tenants, Privileges: []string{}}
+	s.Identity = tokenexchange.Identity{
+		Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: u.Tenant, ID: u.ID}
+	if u.State == administrator {
+		s.Privileges = []string{string(administrator)}
+	}
+	return s
+}
+
+// lock locks a user on every server of the issuer until the test ends. Cases run one by one.
+func (w world) lock(t *testing.T, issuer, id string) {
+	for _, u := range w.Users {
+		if u.ID != id {
+			continue
+		}
+		directories.Lock()
+		defer directories.Unlock()
+		for _, d := range directories.of[issuer] {
+			d.Disable(u.subject(issuer).Identity)
+			t.Cleanup(func() { d.Add(u.subject(issuer)) })
+		}
+	}
 }
 
 func (w world) mayActFor(_ context.Context, actor, subject tokenexchange.Identity) error {

@@ -72,16 +72,16 @@ var steps = []step{
 		[]string{"subject_token", "step 7", "subject_token_type", idToken,
 			"actor_token", "administrator", "audience", "api", "scope", "profile email"}, []string{
 			`answer   400 no-store error=invalid_scope`,
-			`record   refused by rule "support": D21`,
+			`record   refused by rule "support by ID token": D21`,
 		}},
 	{"DELEGATE: an access token is made from the ID token", "web",
 		[]string{"subject_token", "step 7", "subject_token_type", idToken,
 			"actor_token", "administrator", "audience", "api", "scope", "email"}, []string{
 			`answer   200 no-store issued_token_type=access_token token_type=Bearer ` +
-				`expires_in=120 scope=email`,
+				`expires_in=60 scope=email`,
 			`says     sub=id2 client_id=web aud=api scope=email ` +
 				`act={"iss":"ISSUER","sub":"id1","client_id":"web"}`,
-			`record   granted by rule "support"`,
+			`record   granted by rule "support by ID token"`,
 		}},
 	{"REVOKE: web ends the user's token", "web",
 		[]string{"token", "user"}, []string{

@@ -45,7 +45,6 @@ func (d directory) ResolveSubject(_ context.Context, t tokenexchange.Token) (tok
 var (
 	anyUser      = []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	accessTokens = []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
-	userTokens   = append(accessTokens, tokenexchange.TypeIDToken)
 )
 
 // rules are the policy. There is none for impersonation, so nobody impersonates.
@@ -53,11 +52,15 @@ var rules = []tokenexchange.Rule{
 	{Name: "smaller", Mode: tokenexchange.Narrow, Clients: []string{"web"}, Subjects: anyUser, SubjectTypes: accessTokens,
 		Types: accessTokens, SubjectAudience: true, Scope: tokenexchange.Scope{"*"}, Lifetime: 4 * time.Minute},
 	{Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"web"}, Subjects: anyUser,
-		SubjectTypes: userTokens, Actors: anyUser, ActorTypes: accessTokens, Types: userTokens,
-		Targets: []string{"api"}, Scope: tokenexchange.Scope{"profile", "email"},
-		Lifetime: 2 * time.Minute},
+		SubjectTypes: accessTokens, Actors: anyUser, ActorTypes: accessTokens,
+		Types: append(accessTokens, tokenexchange.TypeIDToken), Targets: []string{"api"},
+		Scope: tokenexchange.Scope{"profile", "email"}, Lifetime: 2 * time.Minute},
 	{Name: "next hop", Mode: tokenexchange.ClientActs, Clients: []string{"api"}, Subjects: anyUser, SubjectTypes: accessTokens,
 		Types: accessTokens, Targets: []string{"billing"}, Scope: tokenexchange.Scope{"email"}, Lifetime: time.Minute},
+	{Name: "support by ID token", Mode: tokenexchange.Delegate, Clients: []string{"web"},
+		Subjects: anyUser, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeIDToken},
+		Actors: anyUser, ActorTypes: accessTokens, Types: accessTokens, Targets: []string{"api"},
+		Scope: tokenexchange.Scope{"profile", "email"}, Lifetime: time.Minute},
 }
 
 // trail is an AuditSink in memory.
