@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -402,4 +404,22 @@ func TestLineage_Unreadable(t *testing.T) {
 			require.Error(t, json.Unmarshal([]byte(text), new(tx.Token)), text)
 		}
 	})
+}
+
+// TestDocs_Lineage: docs/lineage.md lists the members of the claim, all of them and no others.
+func TestDocs_Lineage(t *testing.T) {
+	text, err := os.ReadFile("docs/lineage.md")
+	require.NoError(t, err)
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		listed = append(listed, row[1])
+	}
+	claim, err := json.Marshal(tx.Lineage{Scope: tx.Scope{}, Ends: at, Tenant: "t", Lent: true, Begun: at, From: []string{"f"}})
+	require.NoError(t, err)
+	var members map[string]any
+	require.NoError(t, json.Unmarshal(claim, &members))
+	require.Len(t, listed, len(members))
+	for _, name := range listed {
+		require.Contains(t, members, name)
+	}
 }
