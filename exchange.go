@@ -27,12 +27,12 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
-// SubjectResolver tells whom a verified token is about, and whether they may be acted for at all: unknown, locked,
-// disabled is an error with a Code, any other error is a failure. It is asked at every exchange, in
-// every mode: about the subject token, about the actor token, and about the current actor of the
-// subject token's chain unless the actor token is about the same party. For an actor of a chain, tok
-// has no Type, and only Issuer, Subject and ClientID as the chain has them (D07). The answer for an
-// actor of another issuer may be the identity that tok names.
+// SubjectResolver tells whom a verified token is about, and whether they may be acted for at all:
+// unknown, locked, disabled is an error with a Code, any other error is a failure. It is asked at
+// every exchange, in every mode: about the subject token, about the actor token, and about the
+// current actor of the subject token's chain unless the actor token is about the same party. For an
+// actor of a chain, tok has no Type, and only Issuer, Subject and ClientID as the chain has them
+// (D07). The answer for an actor of another issuer may be the identity that tok names.
 //
 // The identity it returns is the one that rules, act and sub use. A subject must be one of this server's own, whatever
 // issuer its token is from (D19); an actor may keep its issuer.
@@ -40,11 +40,12 @@ type SubjectResolver interface {
 	ResolveSubject(ctx context.Context, tok Token) (Subject, error)
 }
 
-// ActorAuthorizer says whether the acting party may act for the subject, in addition to the policy. Nil means yes, an
-// error with a Code is a no, any other error is a failure. It is asked for every exchange but a
-// narrowing (D11): before the policy where there is an actor token, so that no other refusal can
-// tell a stranger anything about the subject; after it where the client itself is the acting party.
-// Facts.Actor is then nil, or, where an impersonation carries a chain on, the chain's current actor.
+// ActorAuthorizer says whether the acting party may act for the subject, in addition to the policy.
+// Nil means yes, an error with a Code is a no, any other error is a failure. It is asked for every
+// exchange but a narrowing (D11): before the policy where there is an actor token, so that no other
+// refusal can tell a stranger anything about the subject; after it where the client itself is the
+// acting party. Facts.Actor is then nil, or, where an impersonation carries a chain on, the chain's
+// current actor.
 //
 // Subject.Tenant is the organisation that the issued token will be for, and Subject.PresentedTenant
 // that of the presented token. Where there is an actor token, the first question is about the
@@ -187,8 +188,8 @@ func (c *conductor) conduct(ctx context.Context) error {
 }
 
 // authorizeDecision asks the authorizer about what only the decision tells: that the client acts,
-// that a chain is carried on, or that the result is for another organisation than asked, about which
-// it was asked before the decision.
+// that a chain is carried on, or that the result is for another organisation than asked, about
+// which it was asked before the decision.
 func (c *conductor) authorizeDecision(ctx context.Context, d *Decision, current *Subject,
 	asked string) error {
 	f := d.Facts

@@ -80,16 +80,17 @@ type JWTIssuer struct {
 	KeyID     string        // kid; empty: none is written
 	Algorithm string        // empty: the first of ES256, ES384, ES512, EdDSA, PS256 that fits
 
-	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. To issue
-	// a type without one is an error, and so is the typ of an access or ID token: at+jwt or JWT.
+	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. To
+	// issue a type without one is an error, and so is the typ of an access or ID token: at+jwt or
+	// JWT.
 	Types map[TokenType]string
 
 	// Claims may add claims to the map before it is signed; numbers in it are json.Number. Where an
 	// ID token goes out beside an access token it is called for each, d.Type saying for which.
-	// Claims that this package writes, those that belong to a login (auth_time, acr, amr, nonce) and
-	// the hashes of OpenID Connect stay as they are whatever it does (D18, D27). So does a may_act
-	// that the token carries (Decision.MayAct), unless d.ReplaceMayAct is set: it can then be
-	// replaced, but not removed. An error means that nothing is issued. Nil changes nothing.
+	// Claims that this package writes, those that belong to a login (auth_time, acr, amr, nonce)
+	// and the hashes of OpenID Connect stay as they are whatever it does (D18, D27). So does a
+	// may_act that the token carries (Decision.MayAct), unless d.ReplaceMayAct is set: it can then
+	// be replaced, but not removed. An error means that nothing is issued. Nil changes nothing.
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
 	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes

@@ -215,8 +215,8 @@ func (l *Lineage) And(other *Lineage) (*Lineage, error) {
 }
 
 // Check returns an error for a lineage that no verifier accepts: one with more than 32 origins in
-// From. An issuer that keeps LineageWithOrigins in its records calls it before it makes a token. Nil
-// is accepted.
+// From. An issuer that keeps LineageWithOrigins in its records calls it before it makes a token.
+// Nil is accepted.
 func (l *Lineage) Check() error {
 	if l != nil && len(l.From) > maxOrigins {
 		return refuse(InvalidRequest, fmt.Sprintf(

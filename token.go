@@ -58,11 +58,12 @@ func ParseToken(claims []byte) (Token, error) {
 	return c.Token, err
 }
 
-// ClaimsSet is the inverse of ParseToken: what the token says, by the names of its claims (RFC 7519 §4, RFC 8693 §4), as
-// values that encode as JSON. It is for a host that writes claims or answers introspection by itself. What is zero is left
-// out. An empty scope is left out where its absence means the same, in access tokens and ID tokens;
-// elsewhere it is the empty string. Type, Kind, Name and ByClient are not claims, and what is only in
-// Claims is not in it. The map is the caller's.
+// ClaimsSet is the inverse of ParseToken: what the token says, by the names of its claims (RFC 7519
+// §4, RFC 8693 §4), as values that encode as JSON. It is for a host that writes claims or answers
+// introspection by itself. What is zero is left out. An empty scope is left out where its absence
+// means the same, in access tokens and ID tokens; elsewhere it is the empty string. Type, Kind,
+// Name and ByClient are not claims, and what is only in Claims is not in it. The map is the
+// caller's.
 func (t Token) ClaimsSet() map[string]any {
 	set := map[string]any{}
 	for name, value := range map[string]string{"iss": t.Issuer, "sub": t.Subject, "client_id": t.ClientID, "jti": t.ID,

@@ -142,7 +142,7 @@ func newTrusted(t Trust) (*trusted, error) {
 	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || t.Login != nil):
 		return nil, errors.New("only a foreign issuer has Audience, Scopes, Client and Login")
 	case t.Client && (t.Actors || t.Scopes != nil || t.Login != nil):
-		return nil, errors.New("Client excludes Actors, Scopes and Login: a client proves none of those claims")
+		return nil, errors.New("Client excludes Actors, Scopes and Login")
 	case len(t.JWKS) > 0 == (t.JWKSURL != ""):
 		return nil, errors.New("one of JWKS and JWKSURL is needed")
 	}
@@ -349,8 +349,8 @@ func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string
 	return ""
 }
 
-// isGeneric reports whether a header typ does not tell which kind of token it is: many issuers write
-// "JWT" into every token.
+// isGeneric reports whether a header typ does not tell which kind of token it is: many issuers
+// write "JWT" into every token.
 func isGeneric(typ string) bool { return typ == "" || typKey(typ) == typJWT }
 
 // translate replaces scope and login claims of a foreign token by their meaning here. A scope that

@@ -109,9 +109,9 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	return nil
 }
 
-// mayActOf returns the may_act that the outer token will have: the carried one, unless a hook before
-// this one has replaced it by the rule's leave; else the one that the hook has set; nil if neither
-// names a party.
+// mayActOf returns the may_act that the outer token will have: the carried one, unless a hook
+// before this one has replaced it by the rule's leave; else the one that the hook has set; nil if
+// neither names a party.
 func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.Actor, error) {
 	carried, value := d.MayAct(), claims["may_act"]
 	if carried != nil && !d.ReplaceMayAct || value == nil {

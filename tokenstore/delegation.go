@@ -106,8 +106,8 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 			lastEnd = r.Ended
 		}
 	}
-	// An exchange that is under way either reads this record, or its tokens belong to the generation
-	// that is revoked next.
+	// An exchange that is under way either reads this record, or its tokens belong to the
+	// generation that is revoked next.
 	now := t.now()
 	err = t.remember(ctx, about, endedRecord{EndedDelegation: EndedDelegation{
 		ID: relation.String(), Actor: shown.Actor, Client: shown.Client, Ended: now}})

@@ -20,7 +20,7 @@ import (
 // allows it again, the party gets no token for the user through that client, unless the subject
 // token descends from a login of the user after Ended.
 type EndedDelegation struct {
-	ID     string               // the id for AllowDelegation, not that of the Delegation; not a secret
+	ID     string               // for AllowDelegation; not Delegation.ID, and not a secret
 	Actor  *tokenexchange.Actor // Delegation.Actor; nil: the client acted as the user
 	Client string               // Delegation.Client
 	Ended  time.Time            // when EndDelegation was called
@@ -72,8 +72,8 @@ type relation [untilAt - relationAt]byte
 func (r relation) String() string { return base64.RawURLEncoding.EncodeToString(r[:]) }
 
 // relationOf returns the relation of a decision. The party is the outermost actor; of a ticket, the
-// one that may act; where no actor is named, the client itself. A client and a user of the same name
-// are two parties.
+// one that may act; where no actor is named, the client itself. A client and a user of the same
+// name are two parties.
 func relationOf(d tokenexchange.Decision) (r relation) {
 	issuer, subject, isClient := d.Issuer, d.Client, true
 	switch actor := d.Facts.Actor; {
@@ -99,8 +99,9 @@ func relationIn(key Key) (r relation) {
 	return r
 }
 
-// endedRecord is what the store keeps of an ended delegation. The time of the last end is kept after
-// the user has allowed the delegation: it names the generation of the tokens, see generationKey.
+// endedRecord is what the store keeps of an ended delegation. The time of the last end is kept
+// after the user has allowed the delegation: it names the generation of the tokens, see
+// generationKey.
 type endedRecord struct {
 	EndedDelegation
 	Allowed bool

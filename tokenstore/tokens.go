@@ -37,11 +37,11 @@ type Tokens struct {
 	// TypeIDToken never are.
 	Opaque map[tokenexchange.TokenType]string
 
-	// MayAct says who may act with a token that is about to be issued, opaque or signed. It is asked
-	// where the token does not carry the may_act of the subject token (Decision.MayAct), and where
-	// the rule lets it replace that one (Decision.ReplaceMayAct). A nil answer names no party, and
-	// replaces nothing; an error means that nothing is issued. Nil: only a carried may_act is
-	// written (D17).
+	// MayAct says who may act with a token that is about to be issued, opaque or signed. It is
+	// asked where the token does not carry the may_act of the subject token (Decision.MayAct), and
+	// where the rule lets it replace that one (Decision.ReplaceMayAct). A nil answer names no
+	// party, and replaces nothing; an error means that nothing is issued. Nil: only a carried
+	// may_act is written (D17).
 	MayAct func(context.Context, tokenexchange.Decision) (*tokenexchange.Actor, error)
 
 	// Keep names the claims of subject and actor tokens that a refresh keeps, where a resolver or a hook of the host
@@ -185,11 +185,11 @@ func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 // included, the user's own ones as well as those that an actor has, see Delegations. Tokens that a
 // host records or mints itself are not among them. Revoke ends one.
 //
-// A page has at most limit tokens, and at most MaxPage; a limit below 1 is an error. A page may have
-// fewer tokens, or none, although more follow. next is the value of after for the next page, and is
-// empty after the last page; an empty after begins. It names a position in the list and is not a
-// secret. The order has no meaning. A token that is live from the first page to the last is on
-// exactly one.
+// A page has at most limit tokens, and at most MaxPage; a limit below 1 is an error. A page may
+// have fewer tokens, or none, although more follow. next is the value of after for the next page,
+// and is empty after the last page; an empty after begins. It names a position in the list and is
+// not a secret. The order has no meaning. A token that is live from the first page to the last is
+// on exactly one.
 func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after string, limit int) (
 	page []tokenexchange.Token, next string, err error) {
 	var from Key
@@ -247,7 +247,7 @@ func (t *Tokens) records(ctx context.Context, owner Key) iter.Seq2[Record, error
 		for {
 			page, next, err := t.Store.List(ctx, t.now(), owner, after, MaxPage)
 			if err == nil && next != (Key{}) && compareKeys(next, after) <= 0 {
-				err = errors.New("tokenstore: Store.List returned a next that is not greater than after")
+				err = errors.New("tokenstore: next of Store.List is not greater than after")
 			}
 			if err != nil {
 				yield(Record{}, err)

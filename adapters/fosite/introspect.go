@@ -12,8 +12,9 @@ import (
 )
 
 // IntrospectToken refuses a token that was made from a revoked one, one whose subject or current
-// actor Exchanger.Subjects refuses, and one about which it cannot find out. It leaves any other token
-// to the other introspectors. The cause is text, as in answer. A failure is an ErrServerError too.
+// actor Exchanger.Subjects refuses, and one about which it cannot find out. It leaves any other
+// token to the other introspectors. The cause is text, as in answer. A failure is an ErrServerError
+// too.
 func (h *handler) IntrospectToken(
 	ctx context.Context, token string, _ fosite.TokenUse, _ fosite.AccessRequester, _ []string,
 ) (fosite.TokenUse, error) {

@@ -39,9 +39,9 @@ type delegate struct {
 }
 
 // delegations serves GET /api/delegations, which lists who acts for the user whose token it is,
-// DELETE /api/delegations/{id}, which ends a delegation, and DELETE /api/delegations/ended/{id}, which
-// allows an ended one again. It takes the user's own token: somebody who acts for them could otherwise
-// end what others do, and see it, or go on unnoticed by hiding what they do themselves.
+// DELETE /api/delegations/{id}, which ends a delegation, and DELETE /api/delegations/ended/{id},
+// which allows an ended one again. It takes the user's own token: somebody who acts for them could
+// otherwise end what others do, and see it, or go on unnoticed by hiding what they do themselves.
 func (s *server) delegations(w *world, next func(http.ResponseWriter, *http.Request, tokenexchange.Identity)) http.Handler {
 	api := resourceserver.API{Issuer: s.issuer, Audience: []string{w.Management.Audience}, Verify: s.verifyActive, RefuseActors: true,
 		Audit: s.recordAccess, Now: s.now}

@@ -12,8 +12,8 @@ import (
 const Usual = 5 * time.Second
 
 // Call returns the result of call, or after limit an error that is context.DeadlineExceeded. The
-// context of call has the values of ctx and ends after limit; the end of ctx does not end it. Call is
-// for work that must be done although the request is gone, and that must not take for ever.
+// context of call has the values of ctx and ends after limit; the end of ctx does not end it. Call
+// is for work that must be done although the request is gone, and that must not take for ever.
 //
 // A call that ignores its context goes on in a goroutine of its own, and its result is dropped. It
 // keeps its variables until it returns, so it must not write to variables that the caller reads.
