@@ -284,7 +284,8 @@ func TestD07_EverybodyIsAskedAtEveryExchange(t *testing.T) {
 	access := " " + string(tx.TypeAccessToken)
 	for range 2 {
 		w.post("shop", w.delegation(claims{"act": chain})).granted(t)
-		everyone := []string{ownIss + " alice" + access, ownIss + " admin" + access, ownIss + " bob "}
+		everyone := []string{ownIss + " alice" + access, ownIss + " admin" + access,
+			ownIss + " bob "}
 		require.Equal(t, everyone, names(), "the current actor too, who is history in the result")
 		w.post("shop", form(w.access(claims{"act": chain}), tx.TypeAccessToken)).granted(t)
 		require.Equal(t, []string{ownIss + " alice" + access, ownIss + " bob "}, names(), "narrow")
@@ -507,7 +508,8 @@ func TestI09_OneNowAndOneIssuerPerRequest(t *testing.T) {
 	d := w.lastEvent().Decision
 	require.Len(t, seen, 2)
 	for _, now := range append(seen, d.Facts.Now, w.lastEvent().Time) {
-		require.Equal(t, at.Add(700*time.Millisecond), now, "the time as it is: no token lives a fraction longer")
+		require.Equal(t, at.Add(700*time.Millisecond), now,
+			"the time as it is: no token lives a fraction longer")
 	}
 	require.Equal(t, at, d.Issued, "whole seconds")
 	w.configure()
@@ -515,12 +517,14 @@ func TestI09_OneNowAndOneIssuerPerRequest(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, w.post("shop", w.delegation(nil)).status, "our token under another name")
 }
 
-// TestI08_TokenAsItsOwnHandle: a verifier that returns what was presented as Token.ID would put it on record.
+// TestI08_TokenAsItsOwnHandle: a verifier that returns what was presented as Token.ID would put it
+// on record.
 func TestI08_TokenAsItsOwnHandle(t *testing.T) {
 	w := newWorld(t)
 	inner := w.Verify[tx.TypeAccessToken]
 	for _, actor := range []bool{false, true} {
-		w.Verify[tx.TypeAccessToken] = func(ctx context.Context, c tx.Credential) (tx.Token, error) {
+		w.Verify[tx.TypeAccessToken] = func(ctx context.Context, c tx.Credential) (
+			tx.Token, error) {
 			tok, err := inner(ctx, c)
 			if c.Actor == actor {
 				tok.ID = "handle:" + c.Token

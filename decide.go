@@ -42,7 +42,8 @@ func (p *Policy) Decide(f Facts) (d Decision, err error) {
 	if d.RefreshToken {
 		expires := q.refreshExpiry(r)
 		if expires < q.soonest {
-			return Decision{}, r.denials.of(InvalidRequest, r.Name, "D25: the grant has ended: Subject.Until is over")
+			const reason = "D25: Subject.Until, at which the grant ends, has passed"
+			return Decision{}, r.denials.of(InvalidRequest, r.Name, reason)
 		}
 		d.RefreshExpires = date(expires)
 	}
@@ -276,12 +277,13 @@ func (q *question) misplaced() string {
 	return ""
 }
 
-// isName reports whether the subject token is a bare name, such as a user id. Its verifier says so; the fields that
-// happen to be empty never do.
+// isName reports whether the subject token is a bare name, such as a user id. The verifier sets
+// Token.Name; fields that happen to be empty do not make a token a name.
 func (q *question) isName() bool { return q.own && q.evidence && q.Subject.Token.Name }
 
-// isTicket reports whether the subject token is evidence that this server made for an actor: anything presented at the
-// exchange that is not a name. A door that brings evidence without may_act answers for that itself.
+// isTicket reports whether the subject token is evidence that this server made for an actor: at the
+// exchange, all own evidence but a name. A door that brings evidence without may_act answers for
+// that itself.
 func (q *question) isTicket() bool {
 	t := &q.Subject.Token
 	return q.own && q.evidence && !t.Name && (t.MayAct != nil || q.Grant == GrantType)

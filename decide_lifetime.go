@@ -8,8 +8,8 @@ import (
 // date is the time for a number of seconds since 1970.
 func date(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
-// end is the second in which a token ends what can be made from it. The expiry of evidence limits
-// its presenting only, so there the end that the evidence inherited counts.
+// end is the latest second for what is made from a token. The expiry of evidence only limits its
+// presentation, so the end that the evidence inherited counts instead.
 func (q *question) end(t *Token) int64 {
 	switch {
 	case !t.Type.isEvidence():
@@ -36,7 +36,7 @@ func (q *question) expiry(r *compiledRule, lifetime time.Duration) int64 {
 	return min(q.endsUnder(r), q.now+int64(lifetime/time.Second))
 }
 
-// endsUnder is when the presented tokens end whatever is made from them under the rule.
+// endsUnder is the latest second for whatever is made from the presented tokens under the rule.
 func (q *question) endsUnder(r *compiledRule) int64 {
 	if r.OutliveSubject || r.OutliveActor {
 		return q.outlived(r)

@@ -6,8 +6,9 @@ type scopeCursors struct {
 	rule, expand        hint
 }
 
-// subjectHas reports whether the subject may hand the scope token on: its token, the lineage of that and the resolver
-// allow it. Where neither token nor lineage sets a bound, the resolver's answer is the bound (D21).
+// subjectHas reports whether the subject may hand the scope token on: its token, the lineage of
+// that token and the resolver allow it. Where neither token nor lineage sets a bound, the
+// resolver's answer is the bound (D21).
 func (q *question) subjectHas(at *scopeCursors, token string) bool {
 	if q.ceiling != nil && !at.token.finds(token, q.ceiling) {
 		return false

@@ -40,8 +40,8 @@ func (q *question) selectsTenant(r *compiledRule, target string) bool {
 	return r.TenantTargets && slices.Contains(q.Subject.Tenants, target)
 }
 
-// targets: does the rule allow every target that was asked for, and is one left (D24)? The audience of an ID token is the
-// client, and nothing else may be asked for but an organisation (D27).
+// targets: does the rule allow every target that was asked for, and is one left (D24)? The audience
+// of an ID token is the client; besides the client, only an organisation may be asked for (D27).
 func (q *question) targets(r *compiledRule) string {
 	var at targetCursors
 	tenant, asked := "", false
@@ -64,7 +64,8 @@ func (q *question) targets(r *compiledRule) string {
 	if asked || q.idToken {
 		return ""
 	}
-	if !slices.ContainsFunc(q.defaultTargets(r), func(t string) bool { return q.allowsTarget(r, &at, t) }) {
+	allowed := func(target string) bool { return q.allowsTarget(r, &at, target) }
+	if !slices.ContainsFunc(q.defaultTargets(r), allowed) {
 		return "D24: no target is left"
 	}
 	return ""

@@ -27,11 +27,12 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
-// SubjectResolver tells whom a verified token is about, and whether they may be acted for at all: unknown, locked,
-// disabled is an error with a Code, any other error is a failure. It is asked at every exchange, in every mode: about the
-// subject token, about the actor token, and about the current actor of the subject token's chain unless the actor token is
-// about the same party. For an actor of a chain, tok has no Type, and only Issuer, Subject and ClientID as the chain has
-// them (D07); one of another issuer may be answered with the identity that tok names.
+// SubjectResolver tells whom a verified token is about, and whether they may be acted for at all:
+// unknown, locked, disabled is an error with a Code, any other error is a failure. It is asked at
+// every exchange, in every mode: about the subject token, about the actor token, and about the
+// current actor of the subject token's chain unless the actor token is about the same party. For an
+// actor of a chain, tok has no Type, and only Issuer, Subject and ClientID as the chain has them
+// (D07). The answer for an actor of another issuer may be the identity that tok names.
 //
 // The identity it returns is the one that rules, act and sub use. A subject must be one of this server's own, whatever
 // issuer its token is from (D19); an actor may keep its issuer.
@@ -39,15 +40,17 @@ type SubjectResolver interface {
 	ResolveSubject(ctx context.Context, tok Token) (Subject, error)
 }
 
-// ActorAuthorizer says whether the acting party may act for the subject, in addition to the policy. Nil means yes, an
-// error with a Code is a no, any other error is a failure. It is asked for every exchange but a narrowing (D11):
-// before the policy where there is an actor token, so that no other refusal can tell a stranger anything about the
-// subject; after it where the client itself is the acting party. Facts.Actor is then nil, or, where an impersonation
-// carries a chain on, the chain's current actor.
+// ActorAuthorizer says whether the acting party may act for the subject, in addition to the policy.
+// Nil means yes, an error with a Code is a no, any other error is a failure. It is asked for every
+// exchange but a narrowing (D11): before the policy where there is an actor token, so that no other
+// refusal can tell a stranger anything about the subject; after it where the client itself is the
+// acting party. Facts.Actor is then nil, or, where an impersonation carries a chain on, the chain's
+// current actor.
 //
-// Subject.Tenant is the organisation that the issued token will be for, and Subject.PresentedTenant that of the token
-// presented. Where there is an actor token and the policy selects another organisation than the request led to expect, the
-// authorizer is asked a second time, about that one.
+// Subject.Tenant is the organisation that the issued token will be for, and Subject.PresentedTenant
+// that of the presented token. Where there is an actor token, the first question is about the
+// organisation that the request leads to expect. If the policy selects another one, the authorizer
+// is asked a second time, about that one.
 type ActorAuthorizer interface {
 	AuthorizeActor(ctx context.Context, f Facts) error
 }
@@ -101,8 +104,9 @@ func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values
 }
 
 // Run is Exchange for another front door: refresh, assertion, ticket, act_as. open reads and verifies what the grant
-// brings; now is the time of the exchange. Resolving, deciding, issuing and auditing are the same for
-// all, and open's errors and panics are audited too. A nil actor means that there is no actor token.
+// brings; now is the time of the exchange. Resolving, deciding, issuing and auditing are the same
+// for all, and open's errors and panics are audited too. A nil actor means that there is no actor
+// token.
 //
 // Two doors answer with an error code of their own: where grant is refresh_token or one of the assertion grants of
 // RFC 7521, what the policy or a host refuses as invalid_request after open is sent as invalid_grant (R13).
@@ -183,9 +187,11 @@ func (c *conductor) conduct(ctx context.Context) error {
 	return c.issue(ctx, d)
 }
 
-// authorizeDecision asks the authorizer about what only the decision tells: that the client acts, or a chain is carried
-// on, or the result is for another organisation than was foreseen.
-func (c *conductor) authorizeDecision(ctx context.Context, d *Decision, current *Subject, asked string) error {
+// authorizeDecision asks the authorizer about what only the decision tells: that the client acts,
+// that a chain is carried on, or that the result is for another organisation than asked, about
+// which it was asked before the decision.
+func (c *conductor) authorizeDecision(ctx context.Context, d *Decision, current *Subject,
+	asked string) error {
 	f := d.Facts
 	switch {
 	case d.Mode == Narrow:
@@ -205,8 +211,8 @@ func (c *conductor) authorize(ctx context.Context, f Facts) error {
 	return nil
 }
 
-// foreseenTenant is the organisation that the result will most likely be for: the one that the targets select, if they
-// name exactly one of the subject's, else that of the presented token.
+// foreseenTenant is the organisation that the result will most likely be for: if the targets name
+// exactly one organisation of the subject, that one, else the one of the presented token.
 func (f *Facts) foreseenTenant() string {
 	selected := ""
 	for _, target := range f.Request.Targets() {
@@ -277,8 +283,8 @@ func (c *conductor) present(ctx context.Context, f *Facts) error {
 	return nil
 }
 
-// leaks reports whether the handle of the token, which goes on record, has the token in it. A name that was presented is
-// no secret.
+// leaks reports whether ID, which goes on record, contains the presented token. A name is not a
+// secret.
 func (t *Token) leaks(presented string) bool {
 	if t.Name {
 		return false
@@ -288,8 +294,9 @@ func (t *Token) leaks(presented string) bool {
 
 func (t *Token) isAboutSomebody() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }
 
-// resolve asks the host who everybody is and whether they are active (D07). It returns the current actor of the subject
-// token's chain; nil if there is no chain, or an actor token.
+// resolve asks the host who everybody is and whether they are active (D07). It returns the current
+// actor of the subject token's chain; nil if there is no chain, or if the actor token is about the
+// same party.
 func (c *conductor) resolve(ctx context.Context, f *Facts) (current *Subject, err error) {
 	subject, err := c.who(ctx, f.Subject.Token)
 	if err != nil {
@@ -307,7 +314,8 @@ func (c *conductor) resolve(ctx context.Context, f *Facts) (current *Subject, er
 	if chain == nil {
 		return nil, nil
 	}
-	outermost := Token{Issuer: cmp.Or(chain.Issuer, f.Subject.Token.Issuer), Subject: chain.Subject, ClientID: chain.ClientID}
+	outermost := Token{Issuer: cmp.Or(chain.Issuer, f.Subject.Token.Issuer),
+		Subject: chain.Subject, ClientID: chain.ClientID}
 	if f.Actor != nil && f.Actor.isNamed(outermost.Issuer, outermost.Subject) {
 		return nil, nil // has just been resolved
 	}
@@ -320,7 +328,8 @@ func (c *conductor) resolve(ctx context.Context, f *Facts) (current *Subject, er
 
 // isNamed reports whether a chain that names (issuer, subject) means s.
 func (s *Subject) isNamed(issuer, subject string) bool {
-	return s.Issuer == issuer && s.ID == subject || s.Token.Issuer == issuer && s.Token.Subject == subject
+	return s.Issuer == issuer && s.ID == subject ||
+		s.Token.Issuer == issuer && s.Token.Subject == subject
 }
 
 func (c *conductor) who(ctx context.Context, t Token) (Subject, error) {
@@ -374,8 +383,7 @@ func (c *conductor) record(ctx context.Context) error {
 	if c.event.Decision.Mode != "" {
 		c.event.Decision.Facts = c.event.Facts
 	}
-	// From here on nothing is written to the event: a sink that is given up may still be reading
-	// it.
+	// From here on nothing is written to the event, which a sink may still read after the timeout.
 	err := c.inTime(ctx, func(ctx context.Context) error {
 		return c.Audit.RecordExchange(ctx, c.event)
 	})
@@ -385,8 +393,8 @@ func (c *conductor) record(ctx context.Context) error {
 	return nil
 }
 
-// inTime calls the host, and gives up after RecordTimeout. The end of ctx does not count: what is
-// called here must be done although the request is gone.
+// inTime calls the host, and waits for RecordTimeout at most. The end of ctx does not end the call,
+// which must be made although the request is gone.
 func (c *conductor) inTime(ctx context.Context, call func(context.Context) error) error {
 	limit := cmp.Or(c.RecordTimeout, bounded.Usual)
 	return bounded.Call(ctx, limit, func(ctx context.Context) error {

@@ -80,14 +80,17 @@ type JWTIssuer struct {
 	KeyID     string        // kid; empty: none is written
 	Algorithm string        // empty: the first of ES256, ES384, ES512, EdDSA, PS256 that fits
 
-	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. A type
-	// without one is an error, and so is a typ of their access and ID tokens.
+	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. To
+	// issue a type without one is an error, and so is the typ of an access or ID token: at+jwt or
+	// JWT.
 	Types map[TokenType]string
 
-	// Claims may add claims (may_act too) to the map before it is signed; numbers in it are json.Number. Where an ID token goes out beside an access
-	// token it is called for each, d.Type saying for which. Claims that this package writes, those that belong to a login
-	// (auth_time, acr, amr, nonce) and the hashes of OpenID Connect stay as they are whatever it does (D18, D27); an error
-	// means that nothing is issued. Nil changes nothing.
+	// Claims may add claims to the map before it is signed; numbers in it are json.Number. Where an
+	// ID token goes out beside an access token it is called for each, d.Type saying for which.
+	// Claims that this package writes, those that belong to a login (auth_time, acr, amr, nonce)
+	// and the hashes of OpenID Connect stay as they are whatever it does (D18, D27). So does a
+	// may_act that the token carries (Decision.MayAct), unless d.ReplaceMayAct is set: it can then
+	// be replaced, but not removed. An error means that nothing is issued. Nil changes nothing.
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
 	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes
@@ -146,14 +149,16 @@ func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, er
 	return j.issue(ctx, d, rand.Text(), d.LineageWithOrigins())
 }
 
-// IssueTokenWithID is IssueToken for a host that has a record of the token already, and so has chosen its jti. The record
-// must know what the token was made from, since the token does not list that (Lineage.From). An empty id is an error. An
-// ID token beside it has no record: its jti is chosen here, and it lists its origins.
+// IssueTokenWithID is IssueToken for a host that has a record of the token already, and so has
+// chosen its jti. The record must link the token to the tokens it was made from, since the token
+// itself does not list them (Lineage.From). An empty id is an error. An ID token beside it is one
+// without a record: its jti is chosen here, and it lists its origins.
 func (j *JWTIssuer) IssueTokenWithID(ctx context.Context, d Decision, id string) (IssuedToken, error) {
 	return j.issue(ctx, d, id, d.Lineage())
 }
 
-func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *Lineage) (IssuedToken, error) {
+func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *Lineage) (
+	IssuedToken, error) {
 	if err := d.check(); err != nil {
 		return IssuedToken{}, err
 	}
@@ -186,9 +191,11 @@ func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken st
 	return j.issueIDToken(ctx, d, accessToken, rand.Text(), Decision.LineageWithOrigins)
 }
 
-// IssueIDTokenWithID is IssueIDToken for a host that keeps a record of the ID token, and so has chosen its jti. The
-// record must know what the token was made from, as with IssueTokenWithID. An empty id is an error.
-func (j *JWTIssuer) IssueIDTokenWithID(ctx context.Context, d Decision, accessToken, id string) (string, error) {
+// IssueIDTokenWithID is IssueIDToken for a host that keeps a record of the ID token, and so has
+// chosen its jti. The record must link the ID token to the tokens it was made from, as with
+// IssueTokenWithID. An empty id is an error.
+func (j *JWTIssuer) IssueIDTokenWithID(ctx context.Context, d Decision, accessToken, id string) (
+	string, error) {
 	return j.issueIDToken(ctx, d, accessToken, id, Decision.Lineage)
 }
 
@@ -284,7 +291,8 @@ func (j *JWTIssuer) payload(d *Decision, id, atHash string, lineage *Lineage) ([
 	default:
 		o.date("nbf", d.Issued)
 		o.string("azp", d.Client)
-		o.string("scope", d.Scope.String()) // empty too: without it, the ceiling would be Subject.Scope
+		// An empty scope is written too: without it, the ceiling would be Subject.Scope.
+		o.string("scope", d.Scope.String())
 	}
 	o.login(d)
 	if lineage != nil {
@@ -366,7 +374,8 @@ var reserved = []string{
 	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage",
 }
 
-// addClaims lets the hook see all claims, and adds what it added and the may_act that is carried.
+// addClaims calls the hook with all claims, and returns the payload with those that the hook added
+// and with the may_act that is carried.
 func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) ([]byte, error) {
 	o := objectWriter{dst: payload[:len(payload)-1], begun: true}
 	carried := d.MayAct()

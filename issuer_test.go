@@ -69,7 +69,8 @@ func TestR11_AccessTokensOfRFC9068(t *testing.T) {
 		require.Equal(t, json.Number("1800003600"), c["exp"])
 		require.Equal(t, w.lastEvent().TokenID, c["jti"])
 		for name := range c {
-			require.Contains(t, []string{"iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope", "act", "lineage"}, name)
+			require.Contains(t, []string{"iss", "sub", "aud", "exp", "iat", "jti", "client_id",
+				"scope", "act", "lineage"}, name)
 		}
 	}
 	ids := map[any]bool{}
@@ -79,19 +80,24 @@ func TestR11_AccessTokensOfRFC9068(t *testing.T) {
 	require.Len(t, ids, 50)
 }
 
-// TestD17_MayActIsCarriedUntilSomebodyActs: with its issuer, and whatever the hook says, unless the rule lets it replace.
+// TestD17_MayActIsCarriedUntilSomebodyActs: with its issuer, and whatever the hook says, unless the
+// rule lets it replace.
 func TestD17_MayActIsCarriedUntilSomebodyActs(t *testing.T) {
 	w := newWorld(t)
 	patch := claims{"may_act": claims{"sub": "admin", "x": 1}}
 	carried := map[string]any{"iss": ownIss, "sub": "admin", "x": json.Number("1")}
 	acting := claims{"may_act": claims{"sub": "admin"}}
-	require.NotContains(t, w.post("shop", w.delegation(acting)).granted(t), "may_act", "the actor acts")
+	require.NotContains(t, w.post("shop", w.delegation(acting)).granted(t), "may_act",
+		"the actor acts")
 	narrowed := w.post("shop", form(w.access(patch), tx.TypeAccessToken))
 	require.Equal(t, carried, narrowed.granted(t)["may_act"], "narrow")
-	again := w.post("shop", form(narrowed.json["access_token"].(string), tx.TypeAccessToken)).granted(t)
+	again := w.post("shop", form(narrowed.json["access_token"].(string),
+		tx.TypeAccessToken)).granted(t)
 	require.Equal(t, carried, again["may_act"], "narrowed once more, it is the same")
-	for _, malformed := range []any{"admin", claims{}, claims{"sub": 1}, claims{"iss": ownIss}, nil} {
-		got := w.post("shop", form(w.access(claims{"may_act": malformed}), tx.TypeAccessToken)).granted(t)
+	for _, malformed := range []any{"admin", claims{}, claims{"sub": 1}, claims{"iss": ownIss},
+		nil} {
+		got := w.post("shop", form(w.access(claims{"may_act": malformed}),
+			tx.TypeAccessToken)).granted(t)
 		if malformed == nil {
 			require.NotContains(t, got, "may_act")
 			continue
@@ -100,7 +106,8 @@ func TestD17_MayActIsCarriedUntilSomebodyActs(t *testing.T) {
 	}
 	byClient := claims{"may_act": claims{"client_id": "helpdesk"}}
 	got := w.post("shop", form(w.access(byClient), tx.TypeAccessToken)).granted(t)
-	require.Equal(t, map[string]any{"client_id": "helpdesk"}, got["may_act"], "iss without sub would name no actor")
+	require.Equal(t, map[string]any{"client_id": "helpdesk"}, got["may_act"],
+		"iss without sub would name no actor")
 
 	w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1", Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
 		c["may_act"] = map[string]any{"sub": "next"}
@@ -108,17 +115,22 @@ func TestD17_MayActIsCarriedUntilSomebodyActs(t *testing.T) {
 	}}
 	next := map[string]any{"sub": "next"}
 	require.Equal(t, next, w.post("shop", w.delegation(nil)).granted(t)["may_act"])
-	require.Equal(t, next, w.post("shop", w.delegation(acting)).granted(t)["may_act"], "the actor acts")
-	require.Equal(t, carried, w.post("shop", form(w.access(patch), tx.TypeAccessToken)).granted(t)["may_act"])
+	require.Equal(t, next, w.post("shop", w.delegation(acting)).granted(t)["may_act"],
+		"the actor acts")
+	require.Equal(t, carried, w.post("shop", form(w.access(patch),
+		tx.TypeAccessToken)).granted(t)["may_act"])
 	w.rule("narrow").ReplaceMayAct = true
 	w.configure()
-	require.Equal(t, next, w.post("shop", form(w.access(patch), tx.TypeAccessToken)).granted(t)["may_act"])
+	require.Equal(t, next, w.post("shop", form(w.access(patch),
+		tx.TypeAccessToken)).granted(t)["may_act"])
 }
 
 // D18, D27: whatever the hook does to the claims that the issuer answers for, they stay.
 func TestD18_TheHookCannotSetReservedClaims(t *testing.T) {
 	w := newWorld(t)
-	reserved := []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "cnf", "azp", "auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage"}
+	reserved := []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id",
+		"act", "act_as", "cnf", "azp", "auth_time", "acr", "amr", "nonce", "at_hash", "c_hash",
+		"s_hash", "lineage"}
 	for _, actAs := range []bool{false, true} {
 		for _, requested := range []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT, tx.TypeIDToken} {
 			for _, f := range []url.Values{w.delegation(nil), w.idLogin(), w.idLogin("scope", "openid read")} {
@@ -265,7 +277,8 @@ func (w *world) checkIDToken(t *testing.T, c map[string]any) {
 	require.Equal(t, "admin", c["act"].(map[string]any)["sub"])
 	require.NotEqual(t, "old", c["jti"])
 	for name := range c {
-		require.Contains(t, []string{"iss", "sub", "act", "aud", "exp", "iat", "jti", "client_id", "azp", "at_hash", "auth_time", "acr", "amr", "lineage"}, name)
+		require.Contains(t, []string{"iss", "sub", "act", "aud", "exp", "iat", "jti", "client_id",
+			"azp", "at_hash", "auth_time", "acr", "amr", "lineage"}, name)
 	}
 	require.Equal(t, json.Number("1800000000"), c["iat"])
 }

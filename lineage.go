@@ -41,7 +41,8 @@ type Lineage struct {
 	// Zero means that no login is known, as for a user id.
 	Begun time.Time
 
-	// From lists the origins of this token (see Token.Origin), for issuers that keep no record.
+	// From lists the origins of this token (see Token.Origin), at most 32, for issuers that keep no
+	// record. Empty where the record links the token to them.
 	From []string
 }
 
@@ -77,7 +78,7 @@ func (t Token) Begun() time.Time {
 }
 
 // ceiling returns the scope that the token and its lineage allow. Nil means that neither states a
-// bound; a token of a type that states scope, but that does not, allows none (D22).
+// bound. An access token without scope allows none (D22).
 func (t *Token) ceiling() Scope {
 	var own Scope
 	switch {
@@ -129,7 +130,7 @@ func (s *Subject) isLentTo(client, issuer string) bool {
 }
 
 // Lineage returns the limits that a token made from the decision must carry, for the type in
-// d.Type. Nil means that there is nothing to carry.
+// d.Type. Nil means that it carries none.
 func (d Decision) Lineage() *Lineage {
 	in := &d.Facts.Subject.Token
 	if in.Issuer == "" {
@@ -160,8 +161,8 @@ func (d Decision) Lineage() *Lineage {
 }
 
 // LineageWithOrigins is Lineage for an issuer whose records do not link a token to those it was
-// made from: it lists the presented tokens in From too, so that whoever knows that one of them was
-// revoked can refuse what was made from it.
+// made from. It lists the presented tokens in From too, so that a server that knows of a revoked
+// token can refuse the tokens made from it.
 func (d Decision) LineageWithOrigins() *Lineage {
 	l := d.Lineage()
 	origins := d.Facts.inheritedOrigins()
@@ -183,8 +184,9 @@ func (d Decision) LineageWithOrigins() *Lineage {
 	return l
 }
 
-// And returns the limits of both, for a token that is described twice, as by a JWT and its record.
-// Either may be nil. Two organisations are an error, since one token is not for both.
+// And returns a lineage with the limits of both, for a token that is described twice, as by a JWT
+// and its record. Nil sets no limit. Two different organisations are an error, since a token is for
+// one.
 func (l *Lineage) And(other *Lineage) (*Lineage, error) {
 	switch {
 	case l == nil:
@@ -212,8 +214,9 @@ func (l *Lineage) And(other *Lineage) (*Lineage, error) {
 	return &both, nil
 }
 
-// Check refuses a lineage that no verifier would read. An issuer whose records have
-// LineageWithOrigins checks that before it makes a token. Nil is fine.
+// Check returns an error for a lineage that no verifier accepts: one with more than 32 origins in
+// From. An issuer that keeps LineageWithOrigins in its records calls it before it makes a token.
+// Nil is accepted.
 func (l *Lineage) Check() error {
 	if l != nil && len(l.From) > maxOrigins {
 		return refuse(InvalidRequest, fmt.Sprintf(
@@ -249,8 +252,8 @@ func (d Decision) MayAct() *Actor {
 	return in.MayAct.withIssuer(in.Issuer)
 }
 
-// login returns how the subject logged in, for the claims auth_time, acr and amr. A client's own
-// word about that means nothing.
+// login returns how the subject logged in, for the claims auth_time, acr and amr. In a token that a
+// client signed they mean nothing.
 func (d *Decision) login() (at time.Time, acr string, amr []string) {
 	t := &d.Facts.Subject.Token
 	if t.ByClient {

@@ -54,8 +54,8 @@ func (w *world) byAdmin(f url.Values) url.Values {
 	return withActor(f, w.access(claims{"sub": "admin"}), tx.TypeAccessToken)
 }
 
-// TestLineage_MayAct: a may_act that names somebody else is still there after a detour, in every mode that adds no actor
-// and for every type that can be made.
+// TestLineage_MayAct: a may_act that names somebody else is still there after a detour, in every
+// mode that adds no actor and for every type that can be made.
 func TestLineage_MayAct(t *testing.T) {
 	w := newWorld(t)
 	w.issuesTickets()
@@ -70,38 +70,49 @@ func TestLineage_MayAct(t *testing.T) {
 		w.post("shop", w.byAdmin(form(token, tx.TypeAccessToken))).refused(t, tx.InvalidRequest)
 		require.Contains(t, w.lastEvent().Err.Error(), "may_act")
 	}
-	w.post("shop", withActor(form(twice, tx.TypeAccessToken), w.access(claims{"sub": "carol"}), tx.TypeAccessToken)).granted(t)
+	w.post("shop", withActor(form(twice, tx.TypeAccessToken), w.access(claims{"sub": "carol"}),
+		tx.TypeAccessToken)).granted(t)
 
 	gateway := claims{"may_act": claims{"sub": "carol", "client_id": "gateway"}}
 	for _, want := range []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT, tx.TypeIDToken} {
 		through := form(w.access(gateway), tx.TypeAccessToken, "requested_token_type", string(want))
 		got := w.post("gateway", through).granted(t)
-		require.Equal(t, map[string]any{"iss": ownIss, "sub": "carol", "client_id": "gateway"}, got["may_act"], want)
+		require.Equal(t, map[string]any{"iss": ownIss, "sub": "carol", "client_id": "gateway"},
+			got["may_act"], want)
 	}
 	t.Run("an actor that is outermost already is not new", func(t *testing.T) {
-		chain := claims{"may_act": claims{"sub": "admin"}, "act": claims{"iss": ownIss, "sub": "admin", "client_id": "shop"}}
+		chain := claims{"may_act": claims{"sub": "admin"},
+			"act": claims{"iss": ownIss, "sub": "admin", "client_id": "shop"}}
 		again := w.post("shop", w.byAdmin(form(w.access(chain), tx.TypeAccessToken))).granted(t)
 		require.Equal(t, map[string]any{"iss": ownIss, "sub": "admin"}, again["may_act"])
 	})
 }
 
-// TestLineage_Scope: no detour over a type without scope gives a scope that the first token did not have.
+// TestLineage_Scope: no detour over a type without scope gives a scope that the first token did not
+// have.
 func TestLineage_Scope(t *testing.T) {
 	w := newWorld(t)
 	w.issuesTickets()
 	w.clients["gateway"] = tx.Client{ID: "gateway", Scope: tx.Scope{"read", "write", "openid"}}
+	own := func(c claims) func() url.Values {
+		return func() url.Values { return form(w.access(c), tx.TypeAccessToken) }
+	}
+	foreign := func(c claims) func() url.Values {
+		return func() url.Values { return form(w.foreignToken(c), tx.TypeJWT) }
+	}
+	loginsID := func() url.Values { return form(w.id(nil), tx.TypeIDToken) }
 	first := map[string]struct {
 		form  func() url.Values
 		scope []string // that the first token allows
 	}{
-		"read only":            {func() url.Values { return form(w.access(claims{"scope": "read openid"}), tx.TypeAccessToken) }, []string{"read"}},
-		"no scope":             {func() url.Values { return form(w.access(claims{"scope": nil}), tx.TypeAccessToken) }, nil},
-		"foreign, mapped":      {func() url.Values { return form(w.foreignToken(nil), tx.TypeJWT) }, []string{"read"}},
-		"foreign, unmapped":    {func() url.Values { return form(w.foreignToken(claims{"scope": "else"}), tx.TypeJWT) }, nil},
-		"foreign, unreadable":  {func() url.Values { return form(w.foreignToken(claims{"scope": []string{"ext.read"}}), tx.TypeJWT) }, nil},
-		"foreign, absent":      {func() url.Values { return form(w.foreignToken(claims{"scope": nil}), tx.TypeJWT) }, nil},
-		"a login's ID token":   {func() url.Values { return form(w.id(nil), tx.TypeIDToken) }, []string{"read", "write"}},
-		"foreign, scp unknown": {func() url.Values { return form(w.foreignToken(claims{"scope": nil, "scp": "else"}), tx.TypeJWT) }, nil},
+		"read only":            {own(claims{"scope": "read openid"}), []string{"read"}},
+		"no scope":             {own(claims{"scope": nil}), nil},
+		"foreign, mapped":      {foreign(nil), []string{"read"}},
+		"foreign, unmapped":    {foreign(claims{"scope": "else"}), nil},
+		"foreign, unreadable":  {foreign(claims{"scope": []string{"ext.read"}}), nil},
+		"foreign, absent":      {foreign(claims{"scope": nil}), nil},
+		"a login's ID token":   {loginsID, []string{"read", "write"}},
+		"foreign, scp unknown": {foreign(claims{"scope": nil, "scp": "else"}), nil},
 	}
 	detours := map[string]func(f url.Values) url.Values{
 		"none": func(f url.Values) url.Values { return f },
@@ -111,7 +122,8 @@ func TestLineage_Scope(t *testing.T) {
 		},
 		"two ID tokens": func(f url.Values) url.Values {
 			f.Set("requested_token_type", string(tx.TypeIDToken))
-			f = form(w.post("gateway", f).issued(t), tx.TypeIDToken, "requested_token_type", string(tx.TypeIDToken))
+			f = form(w.post("gateway", f).issued(t), tx.TypeIDToken, "requested_token_type",
+				string(tx.TypeIDToken))
 			return form(w.post("gateway", f).issued(t), tx.TypeIDToken)
 		},
 	}
@@ -132,21 +144,25 @@ func TestLineage_Scope(t *testing.T) {
 		}
 	}
 	t.Run("what was asked for with an ID token is its ceiling", func(t *testing.T) {
-		f := form(w.access(claims{"scope": "read write openid"}), tx.TypeAccessToken, "requested_token_type", string(tx.TypeIDToken), "scope", "read")
+		f := form(w.access(claims{"scope": "read write openid"}), tx.TypeAccessToken,
+			"requested_token_type", string(tx.TypeIDToken), "scope", "read")
 		id := w.post("gateway", f).issued(t)
 		w.post("gateway", form(id, tx.TypeIDToken, "scope", "read")).granted(t)
 		w.post("gateway", form(id, tx.TypeIDToken, "scope", "write")).refused(t, tx.InvalidScope)
 	})
 	t.Run("the ID token beside an access token", func(t *testing.T) {
-		f := form(w.access(claims{"scope": "read openid"}), tx.TypeAccessToken, "scope", "read openid")
+		f := form(w.access(claims{"scope": "read openid"}), tx.TypeAccessToken, "scope",
+			"read openid")
 		a := w.post("gateway", f)
 		a.granted(t)
-		w.post("gateway", form(a.json["id_token"].(string), tx.TypeIDToken, "scope", "write")).refused(t, tx.InvalidScope)
+		w.post("gateway", form(a.json["id_token"].(string), tx.TypeIDToken, "scope",
+			"write")).refused(t, tx.InvalidScope)
 	})
 	t.Run("a ticket without scope", func(t *testing.T) {
 		w.rule("impersonate").Targets = append(w.rule("impersonate").Targets, "shop")
 		w.configure()
-		made := w.post("gateway", asTicket(form(w.access(claims{"scope": nil}), tx.TypeAccessToken, "audience", "shop"))).issued(t)
+		made := w.post("gateway", asTicket(form(w.access(claims{"scope": nil}), tx.TypeAccessToken,
+			"audience", "shop"))).issued(t)
 		require.Equal(t, "", says(t, made)["scope"], "known to be none")
 		f := w.byAdmin(form(made, tx.TypeJWT))
 		require.NotContains(t, w.post("shop", f).granted(t), "scope")
@@ -161,23 +177,26 @@ func TestLineage_End(t *testing.T) {
 	w.rule("impersonate").Targets = append(w.rule("impersonate").Targets, "shop")
 	w.rule("impersonate").Lifetime = 20 * time.Second
 	w.configure()
-	ticket := w.post("gateway", asTicket(form(w.access(claims{"exp": at.Unix() + 30}), tx.TypeAccessToken, "audience", "shop"))).issued(t)
+	ticket := w.post("gateway", asTicket(form(w.access(claims{"exp": at.Unix() + 30}),
+		tx.TypeAccessToken, "audience", "shop"))).issued(t)
 	require.Equal(t, json.Number(fmt.Sprint(at.Unix()+20)), says(t, ticket)["exp"])
 	got := w.post("shop", w.byAdmin(form(ticket, tx.TypeJWT))).granted(t)
-	require.Equal(t, json.Number(fmt.Sprint(at.Unix()+30)), got["exp"], "as long as the first token, not as the ticket, and no longer")
+	require.Equal(t, json.Number(fmt.Sprint(at.Unix()+30)), got["exp"],
+		"as long as the first token, not as the ticket, and no longer")
 
 	alice := person("alice")
 	alice.Until = at.Add(25 * time.Second)
 	w.people[ownIss+" alice"] = alice
 	w.rule("impersonate").OutliveSubject = true
 	w.configure()
-	ticket = w.post("gateway", asTicket(form(w.access(claims{"exp": at.Unix() + 30}), tx.TypeAccessToken, "audience", "shop"))).issued(t)
+	ticket = w.post("gateway", asTicket(form(w.access(claims{"exp": at.Unix() + 30}),
+		tx.TypeAccessToken, "audience", "shop"))).issued(t)
 	got = w.post("shop", w.byAdmin(form(ticket, tx.TypeJWT))).granted(t)
 	require.Equal(t, json.Number(fmt.Sprint(at.Unix()+25)), got["exp"], "Until may be earlier")
 }
 
-// TestLineage_Organisation: the organisation that was selected stays selected, for as long as the subject belongs to it,
-// and the authorizer is asked about the organisation that the result is for.
+// TestLineage_Organisation: the organisation that was selected stays selected, for as long as the
+// subject belongs to it, and the authorizer is asked about the organisation that the result is for.
 func TestLineage_Organisation(t *testing.T) {
 	w := newWorld(t)
 	alice := person("alice")
@@ -192,14 +211,19 @@ func TestLineage_Organisation(t *testing.T) {
 		return w.lastEvent().Decision.Subject.Tenant
 	}
 	require.Equal(t, "acme", tenant(w.post("gateway", form(w.access(), tx.TypeAccessToken))))
-	switched := w.post("gateway", form(w.access(), tx.TypeAccessToken, "audience", "globex")).issued(t)
-	require.Equal(t, map[string]any{"tenant": "globex", "lent": true, "begun": json.Number(fmt.Sprint(at.Unix())),
-		"from": says(t, switched)["lineage"].(map[string]any)["from"]}, says(t, switched)["lineage"])
+	switched := w.post("gateway", form(w.access(), tx.TypeAccessToken, "audience",
+		"globex")).issued(t)
+	require.Equal(t, map[string]any{"tenant": "globex", "lent": true,
+		"begun": json.Number(fmt.Sprint(at.Unix())),
+		"from":  says(t, switched)["lineage"].(map[string]any)["from"]},
+		says(t, switched)["lineage"])
 	again := form(switched, tx.TypeAccessToken)
 	require.Equal(t, "globex", tenant(w.post("gateway", again)))
-	require.Equal(t, "acme", tenant(w.post("gateway", w.with(again, "audience", "acme"))), "until another one is selected")
+	require.Equal(t, "acme", tenant(w.post("gateway", w.with(again, "audience", "acme"))),
+		"until another one is selected")
 
-	byShop := w.post("shop", w.byAdmin(form(w.access(), tx.TypeAccessToken, "audience", "globex"))).issued(t)
+	byShop := w.post("shop", w.byAdmin(form(w.access(), tx.TypeAccessToken, "audience",
+		"globex"))).issued(t)
 	require.Equal(t, "globex", tenant(w.post("shop", form(byShop, tx.TypeAccessToken))), "narrowed")
 
 	t.Run("rules speak of the organisation of the token", func(t *testing.T) {
@@ -207,7 +231,8 @@ func TestLineage_Organisation(t *testing.T) {
 		w.configure()
 		w.post("gateway", form(w.access(), tx.TypeAccessToken)).granted(t)
 		w.post("gateway", form(switched, tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
-		w.rule("impersonate").Subjects = []tx.Identity{{Kind: tx.KindUser, Tenant: "globex", ID: "*"}}
+		w.rule("impersonate").Subjects = []tx.Identity{{Kind: tx.KindUser, Tenant: "globex",
+			ID: "*"}}
 		w.configure()
 		w.post("gateway", form(switched, tx.TypeAccessToken)).granted(t)
 	})
@@ -223,7 +248,8 @@ func TestLineage_Organisation(t *testing.T) {
 		delegation := form(w.access(), tx.TypeAccessToken)
 		w.post("shop", w.byAdmin(delegation)).granted(t)
 		require.Len(t, w.asked, 1)
-		w.post("shop", w.byAdmin(w.with(delegation, "audience", "globex"))).refused(t, tx.InvalidRequest)
+		w.post("shop", w.byAdmin(w.with(delegation, "audience", "globex"))).refused(t,
+			tx.InvalidRequest)
 		require.Len(t, w.asked, 2)
 		require.Equal(t, "globex", w.asked[1].Subject.Tenant)
 		require.Equal(t, "acme", w.asked[1].Subject.PresentedTenant, "it sees both")
@@ -240,7 +266,8 @@ func TestLineage_Organisation(t *testing.T) {
 			return d, err
 		}
 		w.asked = nil
-		w.post("shop", w.byAdmin(form(w.access(), tx.TypeAccessToken))).refused(t, tx.InvalidRequest)
+		w.post("shop", w.byAdmin(form(w.access(), tx.TypeAccessToken))).refused(t,
+			tx.InvalidRequest)
 		require.Len(t, w.asked, 2, "once more, about what was decided")
 		w.configure()
 	})
@@ -259,24 +286,31 @@ func TestLineage_Organisation(t *testing.T) {
 		w.rule("delegate").Actors = []tx.Identity{{Kind: tx.KindUser, Tenant: "globex", ID: "*"}}
 		w.configure()
 		f := form(w.access(), tx.TypeAccessToken)
-		w.post("shop", withActor(f, w.access(claims{"sub": "admin"}), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
+		w.post("shop", withActor(f, w.access(claims{"sub": "admin"}),
+			tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
 		w.post("shop", withActor(f, lineage("globex"), tx.TypeAccessToken)).granted(t)
-		w.post("shop", withActor(f, lineage("initech"), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
+		w.post("shop", withActor(f, lineage("initech"), tx.TypeAccessToken)).refused(t,
+			tx.InvalidRequest)
 	})
 }
 
-// TestLineage_CurrentActor: a current actor who is disabled, or about whom the directory fails, ends the exchange in
-// every mode.
+// TestLineage_CurrentActor: a current actor who is disabled, or about whom the directory fails,
+// ends the exchange in every mode.
 func TestLineage_CurrentActor(t *testing.T) {
 	w := newWorld(t)
 	w.rule("as-client").OtherTokens = true
 	w.configure()
 	chain := w.access(claims{"act": claims{"iss": ownIss, "sub": "bob", "client_id": "x"}})
+	as := func(client string) func() answer {
+		return func() answer { return w.post(client, form(chain, tx.TypeAccessToken)) }
+	}
 	modes := map[string]func() answer{
-		"narrow":          func() answer { return w.post("shop", form(chain, tx.TypeAccessToken)) },
-		"impersonate":     func() answer { return w.post("gateway", form(chain, tx.TypeAccessToken)) },
-		"client-as-actor": func() answer { return w.post("backend", form(chain, tx.TypeAccessToken)) },
-		"delegate":        func() answer { return w.post("shop", w.byAdmin(form(chain, tx.TypeAccessToken))) },
+		"narrow":          as("shop"),
+		"impersonate":     as("gateway"),
+		"client-as-actor": as("backend"),
+		"delegate": func() answer {
+			return w.post("shop", w.byAdmin(form(chain, tx.TypeAccessToken)))
+		},
 	}
 	for mode, post := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -299,20 +333,24 @@ func TestLineage_CurrentActor(t *testing.T) {
 	}
 }
 
-// TestLineage_Lent: a token that an API made from a token of its caller is no actor token, however many hops later.
+// TestLineage_Lent: a token that an API made from a token of its caller is no actor token, however
+// many hops later.
 func TestLineage_Lent(t *testing.T) {
 	w := newWorld(t)
 	w.rules = append(w.rules, tx.Rule{Name: "api", Mode: tx.Impersonate, Clients: []string{"shop"},
 		Subjects: w.rule("impersonate").Subjects, SubjectTypes: []tx.TokenType{tx.TypeAccessToken},
-		Types: w.rule("impersonate").Types, Targets: []string{api, "shop"}, Scope: tx.Scope{"*"}, Lifetime: time.Hour, IDToken: true})
+		Types: w.rule("impersonate").Types, Targets: []string{api, "shop"}, Scope: tx.Scope{"*"},
+		Lifetime: time.Hour, IDToken: true})
 	w.configure()
-	caller := w.access(claims{"sub": "admin", "client_id": "other", "aud": "shop", "scope": "read openid"})
+	caller := w.access(claims{"sub": "admin", "client_id": "other", "aud": "shop",
+		"scope": "read openid"})
 	acting := func(token string, kind tx.TokenType) answer {
 		return w.post("shop", withActor(form(w.access(), tx.TypeAccessToken), token, kind))
 	}
 	acting(caller, tx.TypeAccessToken).refused(t, tx.InvalidRequest)
 	for _, want := range []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT, tx.TypeIDToken} {
-		a := w.post("shop", form(caller, tx.TypeAccessToken, "requested_token_type", string(want), "scope", "read"))
+		a := w.post("shop", form(caller, tx.TypeAccessToken, "requested_token_type", string(want),
+			"scope", "read"))
 		kind := want
 		acting(a.issued(t), kind).refused(t, tx.InvalidRequest)
 		require.Contains(t, w.lastEvent().Err.Error(), "D05")
@@ -327,8 +365,8 @@ func TestLineage_Lent(t *testing.T) {
 	acting(two, tx.TypeAccessToken).granted(t)
 }
 
-// TestLineage_Origins: a host that keeps a list of revoked names instead of records refuses everything that descends from
-// a revoked token.
+// TestLineage_Origins: a host that keeps a list of revoked names instead of records refuses
+// everything that descends from a revoked token.
 func TestLineage_Origins(t *testing.T) {
 	w := newWorld(t)
 	denied := map[string]bool{}
@@ -346,7 +384,8 @@ func TestLineage_Origins(t *testing.T) {
 	}
 	w.configure()
 	subject, actor := tx.Token{Issuer: ownIss, ID: "first"}, tx.Token{Issuer: ownIss, ID: "actor"}
-	f := withActor(form(w.access(claims{"jti": "first", "scope": "read openid"}), tx.TypeAccessToken, "scope", "read openid"),
+	f := withActor(form(w.access(claims{"jti": "first", "scope": "read openid"}),
+		tx.TypeAccessToken, "scope", "read openid"),
 		w.access(claims{"sub": "admin", "jti": "actor"}), tx.TypeAccessToken)
 	a := w.post("shop", f)
 	one := a.issued(t)
@@ -355,14 +394,17 @@ func TestLineage_Origins(t *testing.T) {
 	over := w.post("gateway", form(beside, tx.TypeIDToken)).issued(t)
 	good := func(want bool) {
 		t.Helper()
-		for name, f := range map[string]url.Values{"made from it": form(one, tx.TypeAccessToken), "two hops": form(two, tx.TypeAccessToken),
-			"the ID token beside": form(beside, tx.TypeIDToken), "over the ID token": form(over, tx.TypeAccessToken)} {
+		for name, f := range map[string]url.Values{"made from it": form(one, tx.TypeAccessToken),
+			"two hops":            form(two, tx.TypeAccessToken),
+			"the ID token beside": form(beside, tx.TypeIDToken),
+			"over the ID token":   form(over, tx.TypeAccessToken)} {
 			a := w.post("gateway", f)
 			require.Equal(t, want, a.status == 200, "%s: %s", name, a.raw)
 		}
 	}
 	good(true)
-	for _, first := range []tx.Token{subject, actor, {Issuer: ownIss, ID: says(t, one)["jti"].(string)}} {
+	for _, first := range []tx.Token{subject, actor,
+		{Issuer: ownIss, ID: says(t, one)["jti"].(string)}} {
 		denied[first.Origin()] = true
 		if first.ID == "first" || first.ID == "actor" {
 			good(false)
@@ -372,7 +414,8 @@ func TestLineage_Origins(t *testing.T) {
 		clear(denied)
 	}
 	require.Empty(t, tx.Token{Issuer: ownIss}.Origin())
-	require.NotEqual(t, tx.Token{Issuer: "a", ID: "bc"}.Origin(), tx.Token{Issuer: "ab", ID: "c"}.Origin())
+	require.NotEqual(t, tx.Token{Issuer: "a", ID: "bc"}.Origin(),
+		tx.Token{Issuer: "ab", ID: "c"}.Origin())
 
 	t.Run("more than 32 are refused", func(t *testing.T) {
 		token := w.access(claims{"exp": at.Add(24 * time.Hour).Unix()})
@@ -385,22 +428,29 @@ func TestLineage_Origins(t *testing.T) {
 	})
 }
 
-// TestLineage_Unreadable: a lineage that cannot be read whole may state a limit, so it refuses the token.
+// TestLineage_Unreadable: a lineage that cannot be read whole may state a limit, so it refuses the
+// token.
 func TestLineage_Unreadable(t *testing.T) {
 	w := newWorld(t)
 	w.post("shop", form(w.access(claims{"lineage": claims{}}), tx.TypeAccessToken)).granted(t)
 	for _, lineage := range []any{
-		"x", 1, []any{}, claims{"more": 1}, claims{"scope": 1}, claims{"scope": "a  b"}, claims{"scope": nil}, claims{"ends": "1"}, claims{"ends": 0},
-		claims{"tenant": ""}, claims{"tenant": 1}, claims{"lent": false}, claims{"lent": 1}, claims{"begun": "x"}, claims{"from": "x"},
+		"x", 1, []any{}, claims{"more": 1}, claims{"scope": 1}, claims{"scope": "a  b"},
+		claims{"scope": nil}, claims{"ends": "1"}, claims{"ends": 0},
+		claims{"tenant": ""}, claims{"tenant": 1}, claims{"lent": false}, claims{"lent": 1},
+		claims{"begun": "x"}, claims{"from": "x"},
 		claims{"from": []any{1}}, claims{"from": slices.Repeat([]string{"x"}, 33)},
 	} {
-		w.post("shop", form(w.access(claims{"lineage": lineage}), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
-		w.post("shop", withActor(form(w.access(), tx.TypeAccessToken), w.access(claims{"sub": "admin", "lineage": lineage}), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
+		w.post("shop", form(w.access(claims{"lineage": lineage}), tx.TypeAccessToken)).refused(t,
+			tx.InvalidRequest)
+		w.post("shop", withActor(form(w.access(), tx.TypeAccessToken),
+			w.access(claims{"sub": "admin", "lineage": lineage}), tx.TypeAccessToken)).refused(t,
+			tx.InvalidRequest)
 	}
 	foreign := w.foreignToken(claims{"lineage": "theirs"})
 	w.post("gateway", form(foreign, tx.TypeJWT)).granted(t)
 	t.Run("nor does it survive JSON half", func(t *testing.T) {
-		for _, text := range []string{`{"lineage":{"more":1}}`, `{"lineage":[]}`, `{"lineage":{"scope":"a","scope":"b"}}`} {
+		for _, text := range []string{`{"lineage":{"more":1}}`, `{"lineage":[]}`,
+			`{"lineage":{"scope":"a","scope":"b"}}`} {
 			require.Error(t, json.Unmarshal([]byte(text), new(tx.Token)), text)
 		}
 	})

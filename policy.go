@@ -50,12 +50,16 @@ type Client struct {
 }
 
 // Subject is whom a token is about, as the host knows them now.
+//
+// Until is the latest expiry of a token that may outlive the presented one, and the end of a grant
+// with refresh tokens that begins with a login. Zero means that neither is known: no token outlives
+// the presented one, and such a grant ends when its first refresh token expires.
 type Subject struct {
 	Identity
 	Privileges []string  `json:"privileges,omitzero"` // rights over others, for authorizers; ordinary roles don't belong here; nil is unknown
 	Scope      Scope     `json:"scope"`               // the most it may hand on: subtracts from what its token says (nil: nothing to subtract); for a token without scope by nature it is the ceiling (nil: nothing)
 	Tenants    []string  `json:"tenants,omitempty"`   // organisations it belongs to, for a target that selects one (D24)
-	Until      time.Time `json:"until,omitzero"`      // end of its session or delegation: the latest an outliving token may reach, and the end of a grant with refresh tokens that begins with a login (D25)
+	Until      time.Time `json:"until,omitzero"`      // end of session, delegation or grant (D25)
 	Token      Token     `json:"token"`               // an Exchanger fills it in
 
 	// PresentedTenant is for an ActorAuthorizer: the organisation that the presented token is for.
@@ -113,7 +117,7 @@ type Decision struct {
 	IDToken        bool         // add an ID token
 	RefreshToken   bool         // add a refresh token
 	RefreshExpires time.Time    // the latest it may expire; zero without RefreshToken
-	Ends           time.Time    // when the presented tokens end whatever is made from them; zero: they do not
+	Ends           time.Time    // latest end of what is made from the presented tokens; zero: none
 	ReplaceMayAct  bool         // an issuer's hook may replace what MayAct returns
 	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing; an Exchanger fills it in
 }

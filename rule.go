@@ -164,7 +164,8 @@ func (r Rule) checkNarrow() error {
 	}
 	other := func(t TokenType) bool { return t != TypeAccessToken }
 	return errors.Join(
-		need(!slices.ContainsFunc(r.SubjectTypes, other), "only an access token of this server can be narrowed"),
+		need(!slices.ContainsFunc(r.SubjectTypes, other),
+			"only an access token of this server can be narrowed"),
 		need(!slices.Contains(r.Types, TypeIDToken) && !r.IDToken && !r.RefreshToken,
 			"an ID token or a refresh token is more than a narrower token"),
 		need(len(r.Expand) == 0 && !r.OutliveSubject && !r.Rebind && !r.TenantTargets && !r.OtherTokens && len(r.Issuers) == 0 && !r.Carry,

@@ -56,8 +56,13 @@ func TestNewPolicy_RefusesWhatCouldNeverMatch(t *testing.T) {
 		{"I01", tx.Narrow, func(r *tx.Rule) { r.Types = nil }, "issues no token type"},
 		{"D28", tx.Impersonate, func(r *tx.Rule) { r.Types = []tx.TokenType{tx.TypeRefreshToken} }, "refresh token"},
 		{"D28", tx.Delegate, func(r *tx.Rule) { r.ActorTypes = []tx.TokenType{tx.TypeRefreshToken} }, "refresh token"},
-		{"D28", tx.Narrow, func(r *tx.Rule) { r.SubjectTypes = []tx.TokenType{tx.TypeRefreshToken} }, "access token"},
-		{"D28", tx.Narrow, func(r *tx.Rule) { r.SubjectTypes = append(r.SubjectTypes, tx.TypeRefreshToken) }, "access token"},
+		{"D28", tx.Narrow, func(r *tx.Rule) {
+			r.SubjectTypes = []tx.TokenType{tx.TypeRefreshToken}
+		}, "access token"},
+		{"D28", tx.Narrow, func(r *tx.Rule) {
+			r.SubjectTypes = append(r.SubjectTypes,
+				tx.TypeRefreshToken)
+		}, "access token"},
 		{"D10", tx.Delegate, func(r *tx.Rule) { r.Actors = nil }, "no actor"},
 		{"D10", tx.Delegate, func(r *tx.Rule) { r.ActorTypes = nil }, "no actor token type"},
 		{"D01", tx.Impersonate, func(r *tx.Rule) { r.Actors = r.Subjects }, "mode delegate"},

@@ -183,7 +183,8 @@ func TestR12_ConcurrentPeopleAreNotMixed(t *testing.T) {
 	for i := range people {
 		w.people[fmt.Sprintf("%s user-%d", ownIss, i)] = person(fmt.Sprintf("user-%d", i))
 		w.people[fmt.Sprintf("%s actor-%d", ownIss, i)] = person(fmt.Sprintf("actor-%d", i))
-		w.people[fmt.Sprintf("%s prior-user-%d", ownIss, i)] = person(fmt.Sprintf("prior-user-%d", i))
+		w.people[fmt.Sprintf("%s prior-user-%d", ownIss, i)] = person(fmt.Sprintf("prior-user-%d",
+			i))
 	}
 	w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1", Claims: func(_ ctxType, d tx.Decision, c map[string]any) error {
 		c["seen"] = d.Facts.Subject.ID + " " + d.Facts.Actor.ID

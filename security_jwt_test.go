@@ -93,8 +93,10 @@ func TestR08_GoodTokensInEveryPlace(t *testing.T) {
 	t.Run("foreign aud array with others", func(t *testing.T) {
 		nonce := map[string]any{"JWT": "n"}
 		for kind, scope := range map[string]any{"at+jwt": "ext.read", "JWT": nil} {
-			token := sign(t, w.idpKey, `{"alg":"ES256","kid":"idp-1","typ":"`+kind+`"}`, payload(claims{"iss": idpIss, "sub": "ext-alice", "scope": scope, "nonce": nonce[kind],
-				"aud": []string{"https://elsewhere.example", ownIss}, "iat": at.Unix(), "exp": at.Unix() + 60}, nil))
+			token := sign(t, w.idpKey, `{"alg":"ES256","kid":"idp-1","typ":"`+kind+`"}`,
+				payload(claims{"iss": idpIss, "sub": "ext-alice", "scope": scope,
+					"nonce": nonce[kind], "aud": []string{"https://elsewhere.example", ownIss},
+					"iat": at.Unix(), "exp": at.Unix() + 60}, nil))
 			w.places(token, tx.TypeJWT)["as subject"]().granted(t)
 		}
 	})

@@ -58,10 +58,12 @@ func ParseToken(claims []byte) (Token, error) {
 	return c.Token, err
 }
 
-// ClaimsSet is the inverse of ParseToken: what the token says, by the names of its claims (RFC 7519 §4, RFC 8693 §4), as
-// values that encode as JSON. It is for a host that writes claims or answers introspection by itself. What is zero is left
-// out. An empty scope is left out where its absence means the same, in access tokens and ID tokens; elsewhere it is the
-// empty string. Type and Kind are not claims, and what is only in Claims is not in it. The map is the caller's.
+// ClaimsSet is the inverse of ParseToken: what the token says, by the names of its claims (RFC 7519
+// §4, RFC 8693 §4), as values that encode as JSON. It is for a host that writes claims or answers
+// introspection by itself. What is zero is left out. An empty scope is left out where its absence
+// means the same, in access tokens and ID tokens; elsewhere it is the empty string. Type, Kind,
+// Name and ByClient are not claims, and what is only in Claims is not in it. The map is the
+// caller's.
 func (t Token) ClaimsSet() map[string]any {
 	set := map[string]any{}
 	for name, value := range map[string]string{"iss": t.Issuer, "sub": t.Subject, "client_id": t.ClientID, "jti": t.ID,
@@ -122,7 +124,7 @@ type claims struct {
 	isEvent   bool      // it is a security event (RFC 8417), no token
 	hasScope  bool      // it has scope, or scp as some servers call it, readable or not
 	hasAZP    bool      // it has azp
-	kind      kindMarks // what it says about its own kind
+	kind      kindMarks // claims that show which kind of token it is
 }
 
 // kindMarks are claims that tell ID tokens from other tokens where the header typ does not: those
@@ -139,8 +141,8 @@ func (k kindMarks) isOther() bool { return k.named != "" && !k.namesID() }
 
 func (k kindMarks) namesID() bool { return k.named == "ID" || k.named == "id" }
 
-// readClaims reads a payload that checkObject has returned. Of a token that is not own, client_id, azp and lineage mean
-// nothing, and a scope that cannot be read is empty (D06).
+// readClaims reads a payload that checkObject has returned. Of a token that is not own, client_id,
+// azp and lineage mean nothing, and a scope that cannot be read is empty (D06).
 func readClaims(payload strictjson.Member, own bool) (claims, error) {
 	r := claimsReader{own: own}
 	r.c.Claims = payload.Value
@@ -340,7 +342,7 @@ func parseDate(raw []byte, round rounding) (time.Time, error) {
 	}
 	whole, fraction, _ := strings.Cut(number, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")
-	point := int64(len(digits)-len(fraction)) + exponent // where it is in digits, or beyond them
+	point := int64(len(digits)-len(fraction)) + exponent // how many digits are before it
 	if digits == "" || point > dateDigits {
 		return time.Time{}, errNotDate
 	}

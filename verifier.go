@@ -80,8 +80,8 @@ type Trust struct {
 // mean here. The zero LoginTrust believes none.
 type LoginTrust struct {
 	AuthTime bool              // auth_time is believed
-	ACR      map[string]string // acr here, by the issuer's acr; one that is not in it is dropped
-	AMR      map[string]string // amr here, by the issuer's amr; those that are not in it are dropped
+	ACR      map[string]string // acr here, by the issuer's acr; a value without an entry is dropped
+	AMR      map[string]string // amr here, by the issuer's amr; values without an entry are dropped
 }
 
 // Verifier verifies JWTs (RFC 7519, RFC 9068, OpenID Connect ID tokens). The zero Verifier, and nil, refuse all. It keeps
@@ -142,7 +142,7 @@ func newTrusted(t Trust) (*trusted, error) {
 	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || t.Login != nil):
 		return nil, errors.New("only a foreign issuer has Audience, Scopes, Client and Login")
 	case t.Client && (t.Actors || t.Scopes != nil || t.Login != nil):
-		return nil, errors.New("a client is not believed for what Actors, Scopes and Login cover")
+		return nil, errors.New("Client excludes Actors, Scopes and Login")
 	case len(t.JWKS) > 0 == (t.JWKSURL != ""):
 		return nil, errors.New("one of JWKS and JWKSURL is needed")
 	}
@@ -195,7 +195,8 @@ func typTable(t Trust) (map[string]TokenType, error) {
 			return nil, fmt.Errorf("type %q has no usual typ", kind)
 		}
 		if !kind.isAccess() && typs[0] == typAccessToken {
-			return nil, fmt.Errorf("typ at+jwt is that of access tokens; for type %q it proves nothing", kind)
+			return nil, fmt.Errorf(
+				"typ at+jwt is that of access tokens; for type %q it proves nothing", kind)
 		}
 		if !t.Foreign && kind.isAccess() && (typs[0] == typJWT || typs[0] == "") {
 			return nil, errors.New("a typ that says no more than JWT proves no access token")
@@ -315,11 +316,11 @@ func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string
 	case p.isEvent:
 		return "R08: a security event or logout token"
 	case t.Type == TypeIDToken && (p.hasScope || p.kind.isOther()):
-		return "R07: an ID token with scope, or one that calls itself another kind"
+		return "R07: an ID token with scope or scp, or whose typ or token_use names another kind"
 	case t.Type == TypeIDToken && isGeneric(m.Type) && !p.kind.isID() && (s.Foreign || !p.hasAZP):
-		return "R07: none of nonce, at_hash, c_hash and s_hash, which would show that this is an ID token"
+		return "R07: no nonce, at_hash, c_hash or s_hash, one of which an ID token needs"
 	case t.Type != TypeIDToken && isGeneric(m.Type) && p.kind.isID():
-		return "R07: an ID token, which is declared as a token of another type"
+		return "R07: an ID token that is declared as a token of another type"
 	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" && !slices.Contains(t.Audience, t.ClientID):
 		return "R07: an ID token that is not for its client is a token of another kind"
 	case t.Issuer == p.named && t.Issuer == c.Client.ID:
@@ -348,11 +349,13 @@ func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string
 	return ""
 }
 
-// isGeneric reports whether a header typ tells no kinds of tokens apart: many issuers write "JWT" into every token.
+// isGeneric reports whether a header typ does not tell which kind of token it is: many issuers
+// write "JWT" into every token.
 func isGeneric(typ string) bool { return typ == "" || typKey(typ) == typJWT }
 
-// translate replaces what a foreign token says by what it means here. A scope that cannot be read grants nothing, just
-// as one without a mapping does; a client's own word about scope and login is dropped.
+// translate replaces scope and login claims of a foreign token by their meaning here. A scope that
+// cannot be read grants nothing, nor does one without a mapping. Scope and login claims in a token
+// that a client signed are dropped.
 func (s *trusted) translate(p *claims) {
 	t := &p.Token
 	said := *t

@@ -2,15 +2,20 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"runtime"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// onQuietCore moves the calling goroutine's thread, which must be locked to it, to the core that is quickest just now, until
-// release is called. On a machine that shares its cores with others, one of two can be half as fast for minutes, and then
-// more so for code with many branches and many small reads than for cryptography: no ratio is free of that.
+// onQuietCore moves all threads of the process to the core that is quickest just now, until release is called. On a
+// machine that shares its cores with others, one of two can be half as fast for minutes, and then more so for code with
+// many branches and many small reads than for cryptography: no ratio is free of that.
 func onQuietCore() (release func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var all, best unix.CPUSet
 	check(unix.SchedGetaffinity(0, &all))
 	quickest := time.Duration(1<<63 - 1)
@@ -25,8 +30,22 @@ func onQuietCore() (release func()) {
 			quickest, best = took, one
 		}
 	}
-	check(unix.SchedSetaffinity(0, &best))
-	return func() { check(unix.SchedSetaffinity(0, &all)) }
+	move(&best)
+	return func() { move(&all) }
+}
+
+// move binds every thread of the process. A thread that ends meanwhile is no error, and a new one has the cores of the one
+// that it was started by.
+func move(cores *unix.CPUSet) {
+	threads, err := os.ReadDir("/proc/self/task")
+	check(err)
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		check(err)
+		if err := unix.SchedSetaffinity(id, cores); err != unix.ESRCH {
+			check(err)
+		}
+	}
 }
 
 // probe is what some milliseconds of ordinary code take: neither ours nor a peer's.

@@ -26,7 +26,6 @@ func measureExchange(e effort) table {
 	t.add(alone, "zitadel/oidc's own cost", "%.1f µs", nil, func(m measured) summary { return microseconds(over(m.peer, own)) })
 	t.add(alone, "own cost ÷ zitadel/oidc's", "%.3f", []limit{atMost(0.30), atMost(0.30), {}}, measured.ownShare)
 	t.add(alone, "time ÷ zitadel/oidc's", "%.3f", []limit{atMost(0.72), atMost(0.64), {}}, measured.share)
-	t.add(alone, "this library ÷ bare, garbage collection on other cores included", "%.2f", nil, measured.everything)
 	t.add(delegated, "with an actor token, bare: two verifications, one signature", "%.1f µs", nil, measured.floor)
 	t.add(delegated, "**with an actor token, this library ÷ bare**", "%.3f", whole, measured.ratio)
 	t.add(delegated, "with an actor token, zitadel/oidc ÷ bare", "%.2f", nil, measured.peerRatio)
@@ -63,10 +62,9 @@ func microseconds(ns summary) summary { return summary{ns.median / 1e3, ns.sprea
 func (m measured) floor() summary {
 	return microseconds(over(m.ours, func(r round) float64 { return r.floor.thread }))
 }
-func (m measured) allocs() summary     { return exactly(m.allocations) }
-func (m measured) ratio() summary      { return over(m.ours, ratio(onThread)) }
-func (m measured) peerRatio() summary  { return over(m.peer, ratio(onThread)) }
-func (m measured) everything() summary { return over(m.ours, ratio(inProcess)) }
+func (m measured) allocs() summary    { return exactly(m.allocations) }
+func (m measured) ratio() summary     { return over(m.ours, ratio(onThread)) }
+func (m measured) peerRatio() summary { return over(m.peer, ratio(onThread)) }
 
 // share compares the two servers in each round, by what each took beside its own floors.
 func (m measured) share() summary {

@@ -37,7 +37,7 @@ var (
 
 // cost is what one piece of work took, in nanoseconds.
 type cost struct {
-	thread  float64 // on the core, of the goroutine that measures; what other processes do meanwhile does not count
+	thread  float64 // of the goroutine that measures; in a round, of the process on one core
 	process float64 // on all cores, the garbage collector's and other goroutines' too
 	wall    float64 // by the clock
 }
@@ -83,12 +83,20 @@ func (e effort) paired(floor candidate, candidates ...candidate) [][]round {
 	return all
 }
 
-// inTurns is one round, on the core that is quicker at its beginning. The floor's first and last turn count half, so that it
-// is measured around each turn of the other. Nobody else's garbage is collected meanwhile.
+// inTurns is one round. The floor's first and last turn count half, so that it is measured around each turn of the other.
+//
+// The process has one core meanwhile, the one that is quicker at the beginning, and all of its CPU time counts: that of
+// goroutines that the work starts, and of the garbage collector. A goroutine that were locked to its thread would have to
+// wake another thread for each goroutine that it waits for, which no server does.
 func inTurns(floor work, floorCount int, w work, count int) (r round) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer onQuietCore()()
+	lap := func(w work, n int) cost {
+		begin, process := time.Now(), processTime()
+		w(n)
+		took := float64((processTime() - process).Nanoseconds()) / float64(n)
+		return cost{took, took, float64(time.Since(begin).Nanoseconds()) / float64(n)}
+	}
 	floor(floorCount)
 	w(count)
 	runtime.GC()

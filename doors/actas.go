@@ -40,8 +40,8 @@ func (a ActAs) Tokens(user string, self tokenexchange.Token) (subject tokenexcha
 	if user == "" {
 		return self, nil
 	}
-	return tokenexchange.Token{Type: a.Named, Kind: tokenexchange.KindUser, Name: true, Issuer: self.Issuer, Subject: user,
-		Expires: self.Expires}, &self
+	return tokenexchange.Token{Type: a.Named, Kind: tokenexchange.KindUser, Name: true,
+		Issuer: self.Issuer, Subject: user, Expires: self.Expires}, &self
 }
 
 // Parse returns who is named, and the scope without the name. Nobody is named: user is empty and rest is scope. An empty

@@ -125,8 +125,8 @@ func TestActAs_Open(t *testing.T) {
 	got, subject, actor, err := a.Open(req, "", self)
 	require.NoError(t, err)
 	require.Equal(t, tokenexchange.Request{Scope: tokenexchange.Scope{"read"}, Audience: []string{api}}, got)
-	require.Equal(t, tokenexchange.Token{Type: typeNamed, Kind: tokenexchange.KindUser, Name: true, Issuer: issuer,
-		Subject: "alice", Expires: self.Expires}, subject)
+	require.Equal(t, tokenexchange.Token{Type: typeNamed, Kind: tokenexchange.KindUser, Name: true,
+		Issuer: issuer, Subject: "alice", Expires: self.Expires}, subject)
 	require.Equal(t, &self, actor)
 
 	req.Scope = tokenexchange.Scope{"read"}

@@ -109,8 +109,9 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	return nil
 }
 
-// mayActOf returns the may_act that the outer token will have: the one that is carried, unless a hook before this one may
-// replace it and does, else what the hook has set; nil if there is none.
+// mayActOf returns the may_act that the outer token will have: the carried one, unless a hook
+// before this one has replaced it by the rule's leave; else the one that the hook has set; nil if
+// neither names a party.
 func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.Actor, error) {
 	carried, value := d.MayAct(), claims["may_act"]
 	if carried != nil && !d.ReplaceMayAct || value == nil {
@@ -129,10 +130,11 @@ func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.A
 var reserved = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "may_act", "cnf", "azp",
 	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage"}
 
-// mint is the second decision. The outer token, which has a jti by now and nothing else, is its subject token. Its may_act
-// is not asked, since no client presents the outer token here; the inner token carries it.
-func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string, req tokenexchange.Request,
-	mayAct *tokenexchange.Actor) (tokenexchange.Response, error) {
+// mint is the second decision. The outer token, which has a jti by now and nothing else, is its
+// subject token. Its may_act is not enforced, since no client presents the outer token here; the
+// inner token carries it.
+func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string,
+	req tokenexchange.Request, mayAct *tokenexchange.Actor) (tokenexchange.Response, error) {
 	outer := d.Token("embedded in " + id)
 	outer.Type, outer.MayAct = e.Type, nil
 	outer.Lineage = e.lineage(d, id, outer)
@@ -148,9 +150,10 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	})
 }
 
-// lineage is that of the outer token, with what its type does not state here: its end, and, on a server without records,
-// what it is and was made from.
-func (e *Embedded) lineage(d tokenexchange.Decision, id string, outer tokenexchange.Token) *tokenexchange.Lineage {
+// lineage is that of the outer token, with its end, which its type does not state here. On a server
+// without records, From lists the outer token and its origins.
+func (e *Embedded) lineage(d tokenexchange.Decision, id string,
+	outer tokenexchange.Token) *tokenexchange.Lineage {
 	lineage := tokenexchange.Lineage{Begun: outer.Begun()}
 	if e.Store == nil {
 		outer.Lineage = d.LineageWithOrigins()
@@ -192,8 +195,8 @@ func within(outer tokenexchange.Decision, decide decider) decider {
 	})
 }
 
-// innerIssuer stands before the issuer of the inner token, has it carry the outer token's may_act, and keeps what undoes
-// the inner token.
+// innerIssuer stands before the issuer of the inner token. It has the inner token carry the outer
+// token's may_act, and keeps the call that undoes the inner token.
 type innerIssuer struct {
 	*slot
 	next   tokenexchange.TokenIssuer

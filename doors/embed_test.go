@@ -58,8 +58,8 @@ func TestEmbedded(t *testing.T) {
 	require.Len(t, w.actors.Asked(), 2, "D11")
 }
 
-// D17: the inner token carries who may act with the outer one, whether that was carried or the hook has said it, and the
-// policy of the inner token is not asked about it.
+// D17: the inner token carries who may act with the outer one, whether that was carried or the hook
+// has said it, and the policy of the inner token is not asked about it.
 func TestEmbedded_MayAct(t *testing.T) {
 	bob := map[string]any{"iss": issuer, "sub": "bob"}
 	t.Run("carried", func(t *testing.T) {
@@ -71,9 +71,12 @@ func TestEmbedded_MayAct(t *testing.T) {
 			}
 		}
 		w.setRules(list...)
-		login, err := w.tokens.Mint(t.Context(), tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Issuer: issuer, Subject: "alice",
-			ClientID: "portal", Audience: []string{api}, Scope: tokenexchange.Scope{"read"}, Expires: w.now.Add(time.Hour),
-			MayAct: &tokenexchange.Actor{Subject: "bob", ClientID: "gateway"}})
+		login, err := w.tokens.Mint(t.Context(), tokenexchange.Token{
+			Type: tokenexchange.TypeAccessToken, Issuer: issuer, Subject: "alice",
+			ClientID: "portal", Audience: []string{api}, Scope: tokenexchange.Scope{"read"},
+			Expires: w.now.Add(time.Hour),
+			MayAct:  &tokenexchange.Actor{Subject: "bob", ClientID: "gateway"},
+		})
 		require.NoError(t, err)
 		got, err := w.atGateway(login.Value)
 		require.NoError(t, err)
@@ -85,7 +88,8 @@ func TestEmbedded_MayAct(t *testing.T) {
 	t.Run("said by the hook", func(t *testing.T) {
 		w := newWorld(t)
 		hook := w.tokens.JWT.Claims
-		w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, c map[string]any) error {
+		w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision,
+			c map[string]any) error {
 			if d.Rule == "gateway" {
 				c["may_act"] = bob
 			}

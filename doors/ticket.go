@@ -40,8 +40,8 @@ func (k *Tickets) Mint(ctx context.Context, x *tokenexchange.Exchanger, client t
 	return with.Run(ctx, GrantTicket, client, func(_ context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		req := tokenexchange.Request{RequestedTokenType: k.Type, Audience: []string{client.ID}, Scope: scope}
-		named := tokenexchange.Token{Type: k.Named, Kind: tokenexchange.KindUser, Name: true, Issuer: x.Issuer,
-			Subject: user, Expires: now.Add(time.Minute)}
+		named := tokenexchange.Token{Type: k.Named, Kind: tokenexchange.KindUser, Name: true,
+			Issuer: x.Issuer, Subject: user, Expires: now.Add(time.Minute)}
 		return req, named, &impersonator, k.check(impersonator, user, scope)
 	})
 }

@@ -45,8 +45,10 @@ func TestTickets_Mint(t *testing.T) {
 	delete(claims, "jti")
 	require.Equal(t, map[string]any{"iss": issuer, "sub": "alice", "aud": "portal", "azp": "portal", "client_id": "portal", "scope": "read",
 		"may_act": map[string]any{"iss": issuer, "sub": "ines", "client_id": "portal"},
-		"iat":     float64(w.now.Unix()), "nbf": float64(w.now.Unix()), "exp": float64(w.now.Add(2 * time.Minute).Unix()),
-		"lineage": map[string]any{}}, claims, "no actor yet; the lineage begins with a name, not with a login")
+		"iat":     float64(w.now.Unix()), "nbf": float64(w.now.Unix()),
+		"exp":     float64(w.now.Add(2 * time.Minute).Unix()),
+		"lineage": map[string]any{}}, claims,
+		"no actor yet; the lineage begins with a name, not with a login")
 
 	ev := w.audit.Last()
 	require.Len(t, w.audit.Events(), 1)

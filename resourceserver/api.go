@@ -51,7 +51,7 @@ type API struct {
 	Proved func(*http.Request) tokenexchange.Confirmation
 
 	// Audit is told of every request, refused ones too. Its context ends after 5 seconds, and then
-	// the request does not wait for it any longer. Nil: nothing is told.
+	// the request does not wait for it any longer. Nil: no access is recorded.
 	Audit func(context.Context, Access)
 	Now   func() time.Time // nil is time.Now
 }

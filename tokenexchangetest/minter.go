@@ -61,7 +61,8 @@ func (m *Minter) AccessToken(c Claims) string {
 	return m.Sign("at+jwt", c.finish(claims))
 }
 
-// IDToken mints an OpenID Connect ID token: typ JWT, with iss, sub, aud, exp, iat, auth_time, nonce and azp.
+// IDToken mints an OpenID Connect ID token: typ JWT, with iss, sub, aud, exp, iat, auth_time, nonce
+// and azp.
 func (m *Minter) IDToken(c Claims) string {
 	if c.Audience == nil && c.Client != "" {
 		c.Audience = []string{c.Client}

@@ -69,12 +69,13 @@ func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) 
 	return list, nil
 }
 
-// EndDelegation makes every token of a delegation inactive at once, and of every other delegation of the same party through
-// the same client. What it was made from lives: the logins of the user and of the actor. From then on that party gets no
-// token for the user through that client, whatever token of the user is presented, until the user allows it
-// (AllowDelegation) or has logged in anew: a subject token that descends from a login after that moment is accepted, while a
-// user id never is. What is being exchanged at that time is either ended with the rest or refused. ErrUnknown: the user has
-// no such delegation, or it has ended.
+// EndDelegation makes every token of a delegation inactive at once, and of every other delegation
+// of the same party through the same client. The tokens that these were made from stay: the logins
+// of the user and of the actor. From then on that party gets no token for the user through that
+// client, whatever token of the user is presented, until the user allows it (AllowDelegation) or
+// logs in anew: a subject token that descends from a login after that moment is accepted, while a
+// user id never is. An exchange that is under way is either ended with the rest or refused.
+// ErrUnknown: the user has no such delegation, or it has ended.
 func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
 	key, err := parseKey(id)
 	if err != nil {
@@ -86,7 +87,7 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 			return err
 		}
 		// A refresh token may be used up while pages are read, and its successor be missing. So a
-		// record that is spent shows the delegation as well.
+		// spent record counts too.
 		if slices.Contains(f.delegations(ownerKey(about)), key) {
 			family = append(family, f)
 		}
@@ -105,7 +106,8 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 			lastEnd = r.Ended
 		}
 	}
-	// An exchange that is under way either reads this record or belongs to the generation that is revoked next.
+	// An exchange that is under way either reads this record, or its tokens belong to the
+	// generation that is revoked next.
 	now := t.now()
 	err = t.remember(ctx, about, endedRecord{EndedDelegation: EndedDelegation{
 		ID: relation.String(), Actor: shown.Actor, Client: shown.Client, Ended: now}})
@@ -157,9 +159,9 @@ func (f finding) delegations(owner Key) []Key {
 }
 
 // The key of a delegation has no record: it is one more ancestor of every token of it, so one tombstone ends them all. It
-// can be told from other ancestors, which are hashes, without asking the store. It begins with a hash of what the tokens
-// were made from, by which client and how. Then come the relation, how long the tokens can be exchanged, and a mark of the
-// owner.
+// can be told from other ancestors, which are hashes, without asking the store. It begins with a
+// hash of what the tokens were made from, by which client and how. Then come the relation, the time
+// until which the tokens can be exchanged, and a mark of the owner.
 const (
 	relationAt = 8
 	untilAt    = 16

@@ -126,13 +126,16 @@ func TestC07_EndDelegation(t *testing.T) {
 	require.Equal(t, []tokenstore.Delegation{second}, w.delegations())
 
 	t.Run("it stays ended until a login of the user after it", func(t *testing.T) {
-		narrowed := w.granted(w.exchange("gateway", login, access, "scope", "read")).text("access_token")
+		narrowed := w.granted(w.exchange("gateway", login, access, "scope",
+			"read")).text("access_token")
 		for range 2 {
-			for name, token := range map[string]string{"the same token": login, "narrowed": narrowed} {
+			for name, token := range map[string]string{"the same token": login,
+				"narrowed": narrowed} {
 				a := w.actFor(token, helper)
 				w.refused(a, tokenexchange.InvalidRequest, "ended this delegation")
 				require.NotContains(t, a.body, "ended", name)
-				w.refused(w.actFor(token, w.opaque("bob")), tokenexchange.InvalidRequest, "ended this delegation")
+				w.refused(w.actFor(token, w.opaque("bob")), tokenexchange.InvalidRequest,
+					"ended this delegation")
 			}
 			w.after(20 * time.Minute)
 		}
@@ -155,7 +158,8 @@ func TestC07_TheSameTokensAreTheSameDelegation(t *testing.T) {
 	w.after(time.Minute)
 	again := w.granted(w.actFor(login, helper, "audience", down))
 	w.after(time.Second)
-	elsewhere := w.granted(w.actFor(login, w.opaque("bob"))) // another login of bob: listed by itself
+	// Another login of bob is listed by itself.
+	elsewhere := w.granted(w.actFor(login, w.opaque("bob")))
 	others := w.granted(w.exchange("gateway", login, access, "scope", "read"))
 	list := w.delegations()
 	require.Len(t, list, 3)
@@ -187,28 +191,34 @@ func TestC07_AllowDelegation(t *testing.T) {
 	require.Equal(t, "bob", ended[1].Actor.Subject)
 	require.Equal(t, "helpdesk", ended[1].Client)
 	for _, who := range []tokenexchange.Identity{bob, {}} {
-		require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), who, ended[1].ID), tokenstore.ErrUnknown)
+		require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), who, ended[1].ID),
+			tokenstore.ErrUnknown)
 	}
 	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ""), tokenstore.ErrUnknown)
 
-	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
+	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest,
+		"ended this delegation")
 	require.NoError(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID))
 	w.granted(w.actFor(login, w.opaque("bob"), "scope", "read"))
-	w.refused(w.exchange("gateway", login, access, "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
-	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID), tokenstore.ErrUnknown)
+	w.refused(w.exchange("gateway", login, access, "scope", "read"), tokenexchange.InvalidRequest,
+		"ended this delegation")
+	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID),
+		tokenstore.ErrUnknown)
 	ended, err = w.tokens.EndedDelegations(t.Context(), alice)
 	require.NoError(t, err)
 	require.Len(t, ended, 1)
 }
 
-// TestC07_RefusedAsEndedLeavesNothing: a ticket is good still, and a record of the refused token is not live.
+// TestC07_RefusedAsEndedLeavesNothing: a ticket is good still, and a record of the refused token is
+// not live.
 func TestC07_RefusedAsEndedLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	login := w.opaque("alice")
 	a := w.granted(w.actFor(login, w.opaque("bob"), "scope", "read openid offline_access"))
 	require.NoError(t, w.end(w.delegations()[0].ID))
 	w.refused(w.refresh("helpdesk", a.text("refresh_token")), tokenexchange.InvalidGrant, "")
-	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
+	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest,
+		"ended this delegation")
 	require.Empty(t, w.delegations())
 	tokens, _, err := w.tokens.List(t.Context(), alice, "", tokenstore.MaxPage)
 	require.NoError(t, err)
@@ -256,12 +266,14 @@ func TestC07_TheNameStays(t *testing.T) {
 		require.Len(t, list[0].Tokens, 1, "the first token has expired")
 		require.Equal(t, id, list[0].ID)
 		require.NoError(t, w.end(list[0].ID))
-		w.refused(w.actFor(login, helper, "scope", "read"), tokenexchange.InvalidRequest, "ended this delegation")
+		w.refused(w.actFor(login, helper, "scope", "read"), tokenexchange.InvalidRequest,
+			"ended this delegation")
 		w.after(2 * time.Minute) // the next login is after that
 	}
 }
 
-// C07: a name is no login, so the user must allow an ended delegation by its name before a door that brings names goes on.
+// C07: a name is no login, so the user must allow an ended delegation by its name before a door
+// that brings names goes on.
 func TestC07_NamesAreNoTokens(t *testing.T) {
 	w := newWorld(t)
 	w.lets(func(r *tokenexchange.Rule) {
@@ -273,7 +285,9 @@ func TestC07_NamesAreNoTokens(t *testing.T) {
 		answer, err := w.x.Run(t.Context(), "act_as", w.client["helpdesk"], func(_ context.Context, now time.Time) (
 			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 			named := func(who string) tokenexchange.Token {
-				return tokenexchange.Token{Type: ticket, Kind: tokenexchange.KindUser, Name: true, Issuer: issuer, Subject: who, Scope: tokenexchange.Scope{"read"}, Expires: now.Add(time.Hour)}
+				return tokenexchange.Token{Type: ticket, Kind: tokenexchange.KindUser, Name: true,
+					Issuer: issuer, Subject: who, Scope: tokenexchange.Scope{"read"},
+					Expires: now.Add(time.Hour)}
 			}
 			bob := named("bob")
 			return tokenexchange.Request{RequestedTokenType: access}, named("alice"), &bob, nil

@@ -20,19 +20,21 @@ import (
 // allows it again, the party gets no token for the user through that client, unless the subject
 // token descends from a login of the user after Ended.
 type EndedDelegation struct {
-	ID     string               // its name for AllowDelegation; not a secret
-	Actor  *tokenexchange.Actor // the party that acted, as the delegation was listed; nil: the client as the user
-	Client string               // the client of the delegation as it was listed
-	Ended  time.Time
+	ID     string               // for AllowDelegation; not Delegation.ID, and not a secret
+	Actor  *tokenexchange.Actor // Delegation.Actor; nil: the client acted as the user
+	Client string               // Delegation.Client
+	Ended  time.Time            // when EndDelegation was called
 }
 
 // endedForever is how long an ended delegation is remembered where Tokens.RememberEnded is zero.
 // It is longer than any grant lasts.
 const endedForever = 10 * 365 * 24 * time.Hour
 
-// EndedDelegations returns what a user has ended and not allowed again, the latest first, as long
-// as Tokens.RememberEnded says.
-func (t *Tokens) EndedDelegations(ctx context.Context, about tokenexchange.Identity) ([]EndedDelegation, error) {
+// EndedDelegations returns the delegations that a user has ended and not allowed again, the latest
+// first. Each is listed for as long as Tokens.RememberEnded says, also after the user has logged in
+// anew.
+func (t *Tokens) EndedDelegations(ctx context.Context, about tokenexchange.Identity) (
+	[]EndedDelegation, error) {
 	records, err := t.ended(ctx, about)
 	if err != nil {
 		return nil, err
@@ -46,9 +48,11 @@ func (t *Tokens) EndedDelegations(ctx context.Context, about tokenexchange.Ident
 	return list, nil
 }
 
-// AllowDelegation lets a party act for the user through the client again, after EndDelegation. Tokens from before stay
-// inactive. ErrUnknown: the user has not ended that, or has allowed it.
-func (t *Tokens) AllowDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
+// AllowDelegation lets a party act for the user through the client again, after EndDelegation. The
+// id is that of an EndedDelegation. Tokens from before stay inactive. ErrUnknown: the user has not
+// ended such a delegation, or has allowed it.
+func (t *Tokens) AllowDelegation(ctx context.Context, about tokenexchange.Identity,
+	id string) error {
 	records, err := t.ended(ctx, about)
 	if err != nil {
 		return err
@@ -62,18 +66,20 @@ func (t *Tokens) AllowDelegation(ctx context.Context, about tokenexchange.Identi
 	return ErrUnknown
 }
 
-// relation names who acts for somebody through which client, within the delegations of one user.
+// relation names a party and the client through which it acts, among the delegations of one user.
 type relation [untilAt - relationAt]byte
 
 func (r relation) String() string { return base64.RawURLEncoding.EncodeToString(r[:]) }
 
-// relationOf returns the relation of a decision. The party is the outermost actor; of a ticket, the one that may act; the
-// client itself where no actor is named. A client is told from a user of the same name.
+// relationOf returns the relation of a decision. The party is the outermost actor; of a ticket, the
+// one that may act; where no actor is named, the client itself. A client and a user of the same
+// name are two parties.
 func relationOf(d tokenexchange.Decision) (r relation) {
 	issuer, subject, isClient := d.Issuer, d.Client, true
 	switch actor := d.Facts.Actor; {
 	case d.Actor != nil:
-		issuer, subject, isClient = d.Actor.Issuer, d.Actor.Subject, d.Actor.ClientID == d.Actor.Subject
+		issuer, subject = d.Actor.Issuer, d.Actor.Subject
+		isClient = d.Actor.ClientID == d.Actor.Subject
 	case actor != nil:
 		issuer, subject, isClient = actor.Issuer, actor.ID, actor.Kind == tokenexchange.KindClient
 	}
@@ -93,8 +99,9 @@ func relationIn(key Key) (r relation) {
 	return r
 }
 
-// endedRecord is what the store keeps of an ended delegation. The time of the last end stays known once the user has
-// allowed the delegation: it names the generation of the tokens, see generationKey.
+// endedRecord is what the store keeps of an ended delegation. The time of the last end is kept
+// after the user has allowed the delegation: it names the generation of the tokens, see
+// generationKey.
 type endedRecord struct {
 	EndedDelegation
 	Allowed bool
@@ -106,7 +113,7 @@ func endedKey(about tokenexchange.Identity) Key {
 	return KeyOf("ended", about.Issuer, string(owner[:]))
 }
 
-// ended returns what is recorded of each relation, the latest first.
+// ended returns the last record of each relation, the latest first.
 func (t *Tokens) ended(ctx context.Context, about tokenexchange.Identity) ([]endedRecord, error) {
 	latest := map[string]endedRecord{}
 	for record, err := range t.records(ctx, endedKey(about)) {
@@ -134,13 +141,13 @@ func (t *Tokens) remember(ctx context.Context, about tokenexchange.Identity, r e
 		return err
 	}
 	now := t.now()
-	record := Record{Key: KeyOf("ended delegation", about.Issuer, rand.Text()), Owner: endedKey(about),
-		Expires: now.Add(cmp.Or(t.RememberEnded, endedForever)), Data: data}
+	record := Record{Key: KeyOf("ended delegation", about.Issuer, rand.Text()),
+		Owner: endedKey(about), Expires: now.Add(cmp.Or(t.RememberEnded, endedForever)), Data: data}
 	return t.Store.Commit(ctx, now, Batch{Put: []Record{record}})
 }
 
-// generationKey is an ancestor of all tokens of a relation that were issued between two ends of it. One tombstone for it
-// ends them, and a Commit that is under way as well.
+// generationKey is an ancestor of all tokens of a relation that were issued between two ends of it.
+// One tombstone for it ends them, and a Commit that is under way as well.
 func generationKey(issuer string, r relation, lastEnd time.Time) Key {
 	generation := ""
 	if !lastEnd.IsZero() {
@@ -149,7 +156,8 @@ func generationKey(issuer string, r relation, lastEnd time.Time) Key {
 	return KeyOf("generation", issuer, string(r[:]), generation)
 }
 
-// generation returns the generation that tokens of the decision belong to, and refuses what the user has ended.
+// generation returns the generation that tokens of the decision belong to. It refuses a decision
+// whose delegation the user has ended.
 func (i *issue) generation(ctx context.Context) (Key, error) {
 	relation := relationOf(i.d)
 	records, err := i.ended(ctx, i.d.Facts.Subject.Identity)
@@ -161,7 +169,8 @@ func (i *issue) generation(ctx context.Context) (Key, error) {
 		switch {
 		case r.ID != relation.String():
 		case !r.Allowed && !begun.After(r.Ended):
-			return Key{}, no(fmt.Sprintf("the user ended this delegation at %s; the subject token begins with %s",
+			return Key{}, no(fmt.Sprintf("the user ended this delegation at %s; "+
+				"the subject token begins with %s",
 				r.Ended.Format(time.RFC3339), loginAt(begun)), ErrRevoked)
 		default:
 			return generationKey(i.d.Issuer, relation, r.Ended), nil

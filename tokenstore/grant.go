@@ -63,12 +63,14 @@ func newGrant(d tokenexchange.Decision, key Key, keep []string) (*grant, error) 
 	return g, nil
 }
 
-// grantLineage is the lineage of the recorded subject token. A login or an assertion, whose own expiry does not limit the
-// grant, gets the end of the grant, so that no rotation moves that end: Subject.Until, else the first token's.
+// grantLineage is the lineage of the recorded subject token. The own expiry of a login or an
+// assertion does not limit the grant, so its lineage gets the end of the grant, which no rotation
+// moves: Subject.Until, or the expiry of the first refresh token where that is zero.
 func grantLineage(d tokenexchange.Decision) *tokenexchange.Lineage {
 	subject := d.Facts.Subject.Token
 	switch subject.Type {
-	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT, tokenexchange.TypeIDToken:
+	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT,
+		tokenexchange.TypeIDToken:
 		return subject.Lineage
 	}
 	lineage := tokenexchange.Lineage{Begun: subject.Begun()}

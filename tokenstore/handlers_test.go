@@ -51,7 +51,8 @@ func TestIntrospectionReadsBack(t *testing.T) {
 				"sub": "alice", "aud": []any{api, down}, "iss": issuer, "jti": w.audit.Last().TokenID,
 				"exp": float64(d.Expires.Unix()), "iat": float64(d.Issued.Unix()), "acr": "gold", "auth_time": float64(w.login("alice").AuthTime.Unix()),
 				"act":     map[string]any{"iss": issuer, "sub": "bob", "client_id": "webapp"},
-				"may_act": map[string]any{"sub": "carol", "client_id": "helpdesk"}, "cnf": map[string]any{"x5t#S256": "thumb"},
+				"may_act": map[string]any{"sub": "carol", "client_id": "helpdesk"},
+				"cnf":     map[string]any{"x5t#S256": "thumb"},
 				"lineage": map[string]any{"lent": true}}, all)
 		}
 	}

@@ -82,8 +82,9 @@ func (i *issue) trace(ctx context.Context) error {
 }
 
 // Parents is what IssueToken makes the tokens of a decision from: subject token, actor token, and the delegation that the
-// decision begins or adds to. A user id, which is no token, is none. It lacks what only the store knows; what a host
-// records beside such a token, and what must end with it, has the parents that ParentsIn returns.
+// decision begins or adds to. A user id, which is no token, is none. Parents that only the store
+// knows are missing: a record of the host that must end with such a token has the parents that
+// ParentsIn returns.
 func Parents(d tokenexchange.Decision) []Key {
 	var list []Key
 	add := func(key Key) {
@@ -102,8 +103,8 @@ func Parents(d tokenexchange.Decision) []Key {
 type parentsKey struct{}
 
 // ParentsIn is Parents for a hook that IssueToken calls, JWT.Claims or MayAct, with the context that it is called with: the
-// grant of a refresh token is then among them, of a refresh what the refresh token was made from, and what ends with the
-// delegation (EndDelegation). Elsewhere it is Parents.
+// grant of a refresh token is then among them, what the refresh token of a refresh was made from,
+// and the key by which EndDelegation ends the token. Elsewhere it is Parents.
 func ParentsIn(ctx context.Context, d tokenexchange.Decision) []Key {
 	if i, ok := ctx.Value(parentsKey{}).(*issue); ok {
 		return slices.Clone(i.parents)
@@ -150,9 +151,10 @@ func (i *issue) main(ctx context.Context) (err error) {
 	return i.put(tok, nil)
 }
 
-// mayActFor returns who may act with a token of the decision: the party that the subject token names, where that is
-// carried, else the one that the hook names; nil if there is none.
-func (i *issue) mayActFor(ctx context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
+// mayActFor returns who may act with a token of the decision: the party that the subject token
+// names, where that is carried, else the party that the hook names; nil if neither names one.
+func (i *issue) mayActFor(ctx context.Context, d tokenexchange.Decision) (
+	*tokenexchange.Actor, error) {
 	carried := d.MayAct()
 	if i.MayAct == nil || carried != nil && !d.ReplaceMayAct {
 		return carried, nil
@@ -208,8 +210,8 @@ func (i *issue) idToken(ctx context.Context) error {
 	return i.put(tok, nil)
 }
 
-// refreshToken makes the refresh token: of a new grant, or the next one of an old. It names who may act as the access
-// token does, since it may be exchanged like one.
+// refreshToken makes the refresh token: of a new grant, or the next one of an old. Its may_act is
+// that of the access token, since it may be exchanged like one.
 func (i *issue) refreshToken(context.Context) (err error) {
 	if !i.d.RefreshToken {
 		return nil

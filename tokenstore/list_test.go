@@ -128,7 +128,7 @@ func TestListThatDoesNotMoveOn(t *testing.T) {
 	w.delegated()
 	w.store.Store = round{w.store.memory}
 	_, err := w.tokens.Delegations(t.Context(), alice)
-	require.ErrorContains(t, err, "the same page again")
+	require.ErrorContains(t, err, "not greater than after")
 	unknown := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
-	require.ErrorContains(t, w.end(unknown), "the same page again")
+	require.ErrorContains(t, w.end(unknown), "not greater than after")
 }

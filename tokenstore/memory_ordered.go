@@ -6,7 +6,8 @@ import (
 )
 
 // ordered is a set of keys in ascending order. They are in blocks of bounded length, so that no
-// call moves or walks through more than one block, and as many keys as it returns.
+// call moves more keys than one block has, nor walks through more keys than that and those that it
+// returns.
 type ordered struct {
 	blocks [][]Key // none is empty, and each ends before the next begins
 }
@@ -15,7 +16,7 @@ const maxBlock = 512
 
 func compareKeys(a, b Key) int { return bytes.Compare(a[:], b[:]) }
 
-// find returns where a key is, or would have to be inserted. There is a block.
+// find returns where a key is, or would have to be inserted. The set must not be empty.
 func (o *ordered) find(k Key) (block, at int, found bool) {
 	compareFirst := func(b []Key, k Key) int { return compareKeys(b[0], k) }
 	block, found = slices.BinarySearchFunc(o.blocks, k, compareFirst)

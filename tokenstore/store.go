@@ -33,7 +33,7 @@ func KeyOf(kind, issuer string, name ...string) Key {
 	return sha256.Sum256(buf)
 }
 
-// text is the key in base64url, for those who need a name.
+// text is the key in base64url: an id of a delegation, or a position in a list.
 func (k Key) text() string { return base64.RawURLEncoding.EncodeToString(k[:]) }
 
 // parseKey reads back what text has written.
@@ -132,13 +132,12 @@ type Store interface {
 	// expired or are revoked. So a page may have fewer records than limit, or none, and more may
 	// follow. A limit below 1 is an error.
 	//
-	// next is the key up to which it has looked, and is to be given as after for the next page; it
-	// is always greater than after. A zero next means that there are no more, a zero after begins.
-	// after need not be the key of a record, or no longer. The zero owner has no records.
+	// next is the key up to which it has looked, and the value of after for the next page; it is
+	// always greater than after. A zero next means that there are no more, a zero after begins. No
+	// record needs to have the key after. The zero owner has no records.
 	//
 	// Records may come and go between the pages. A record that is live all the time is on exactly
-	// one page, and no record is on two. A record that has been put or has ended meanwhile may be
-	// missing.
+	// one page, and no record is on two. A record that is put or ends meanwhile may be missing.
 	//
 	// The time of a page does not depend on how many records the owner has, nor on how many of them
 	// are before it: WHERE owner = ? AND key > ? ORDER BY key LIMIT ? with an index does it.

@@ -37,8 +37,11 @@ type Tokens struct {
 	// TypeIDToken never are.
 	Opaque map[tokenexchange.TokenType]string
 
-	// MayAct says who may act with a token that is about to be issued, opaque or signed, for which JWT.Claims need not
-	// (D17). A nil answer names nobody, an error means that nothing is issued. Nil: nobody is ever named.
+	// MayAct says who may act with a token that is about to be issued, opaque or signed. It is
+	// asked where the token does not carry the may_act of the subject token (Decision.MayAct), and
+	// where the rule lets it replace that one (Decision.ReplaceMayAct). A nil answer names no
+	// party, and replaces nothing; an error means that nothing is issued. Nil: only a carried
+	// may_act is written (D17).
 	MayAct func(context.Context, tokenexchange.Decision) (*tokenexchange.Actor, error)
 
 	// Keep names the claims of subject and actor tokens that a refresh keeps, where a resolver or a hook of the host
@@ -55,8 +58,8 @@ type Tokens struct {
 	// audited besides. Nil: nobody is told.
 	Report func(context.Context, error)
 
-	// RememberEnded is how long EndDelegation is remembered. It should be longer than any login, grant or user id can be
-	// exchanged. Zero: ten years.
+	// RememberEnded is how long EndDelegation is remembered. It should be longer than any login,
+	// grant or user id can be exchanged. Zero is ten years.
 	RememberEnded time.Duration
 
 	Now func() time.Time // for what is not told the time: Live, Record, Mint, Revoke, List, delegations and the handlers; nil is time.Now
@@ -179,13 +182,14 @@ func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 }
 
 // List returns a page of the live tokens that exchanges have issued about somebody, refresh tokens
-// included, the user's own ones as well as those that somebody acts with, see Delegations. Tokens
-// that a host records or mints itself are not among them. Revoke ends one.
+// included, the user's own ones as well as those that an actor has, see Delegations. Tokens that a
+// host records or mints itself are not among them. Revoke ends one.
 //
-// A page has at most limit tokens, and at most MaxPage. It may have fewer, or none, although there
-// are more: next is empty after the last one, and is otherwise to be given as after for the next
-// page. An empty after begins. It names a position and is no secret. The order is of no meaning. A
-// token that lives all the time is on exactly one page.
+// A page has at most limit tokens, and at most MaxPage; a limit below 1 is an error. A page may
+// have fewer tokens, or none, although more follow. next is the value of after for the next page,
+// and is empty after the last page; an empty after begins. It names a position in the list and is
+// not a secret. The order has no meaning. A token that is live from the first page to the last is
+// on exactly one.
 func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after string, limit int) (
 	page []tokenexchange.Token, next string, err error) {
 	var from Key
@@ -216,7 +220,7 @@ func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after s
 	return page, next, nil
 }
 
-// all are the records about somebody, spent ones included. After an error there are no more.
+// all yields the records about somebody, spent ones included. It ends after an error.
 func (t *Tokens) all(ctx context.Context, about tokenexchange.Identity) iter.Seq2[finding, error] {
 	return func(yield func(finding, error) bool) {
 		for r, err := range t.records(ctx, ownerKey(about)) {
@@ -231,7 +235,8 @@ func (t *Tokens) all(ctx context.Context, about tokenexchange.Identity) iter.Seq
 	}
 }
 
-// records are those of an owner, read page by page as they are asked for. After an error there are no more.
+// records yields the records of an owner, and reads each page when it is needed. It ends after an
+// error.
 func (t *Tokens) records(ctx context.Context, owner Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if t.Store == nil {
@@ -242,7 +247,7 @@ func (t *Tokens) records(ctx context.Context, owner Key) iter.Seq2[Record, error
 		for {
 			page, next, err := t.Store.List(ctx, t.now(), owner, after, MaxPage)
 			if err == nil && next != (Key{}) && compareKeys(next, after) <= 0 {
-				err = errors.New("tokenstore: the store gives the same page again")
+				err = errors.New("tokenstore: next of Store.List is not greater than after")
 			}
 			if err != nil {
 				yield(Record{}, err)

@@ -312,7 +312,8 @@ func TestData(t *testing.T) {
 	require.NoError(t, full.Actor.UnmarshalJSON([]byte(`{"iss":"i","sub":"s","x":1,"act":{"sub":"p"}}`)))
 	full.MayAct, full.AMR, full.Confirmation = &tokenexchange.Actor{}, []string{"pwd", "otp"}, tokenexchange.Confirmation{JKT: "j", X5T: "x"}
 	full.ID = "not a hash"
-	full.Lineage = &tokenexchange.Lineage{Scope: tokenexchange.Scope{}, Ends: full.Expires, Tenant: "globex", Lent: true,
+	full.Lineage = &tokenexchange.Lineage{Scope: tokenexchange.Scope{}, Ends: full.Expires,
+		Tenant: "globex", Lent: true,
 		Begun: full.AuthTime, From: []string{"origin"}}
 	for _, tok := range []tokenexchange.Token{full, {Type: ticket, Issuer: issuer, Expires: full.Expires}, {Issuer: issuer, Expires: full.Expires, Scope: tokenexchange.Scope{}}} {
 		data, err := tokenstore.Encode(tok, nil)
@@ -329,14 +330,17 @@ func TestData(t *testing.T) {
 			require.Equal(t, tokenexchange.ServerError, tokenexchange.AsError(err).Code)
 		}
 	}
-	for _, bad := range []string{"", "\x00", "\x02", "\x01?\x01x", "\x01s\xff", "\x01s\x05abc", "\x01A\x01x", "\x01G\x01x", "\x01I\x01\xff", "\x01L\x01x", "\x01L\x08{\"a\":1}", "\x01o\x03 \x00x",
+	for _, bad := range []string{"", "\x00", "\x02", "\x01?\x01x", "\x01s\xff", "\x01s\x05abc",
+		"\x01A\x01x", "\x01G\x01x", "\x01I\x01\xff", "\x01L\x01x", "\x01L\x08{\"a\":1}",
+		"\x01o\x03 \x00x",
 		"\x01s\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
 		_, _, err := tokenstore.Decode(issuer, tokenstore.Record{Data: []byte(bad)})
 		require.Error(t, err, "%q", bad)
 	}
 	// A field that Token is given must be kept, or left out on purpose.
 	// Name and ByClient are left out: no record is made of such a token.
-	require.Equal(t, 20, reflect.TypeFor[tokenexchange.Token]().NumField(), "Token has another number of fields: see codec.go")
+	require.Equal(t, 20, reflect.TypeFor[tokenexchange.Token]().NumField(),
+		"Token has another number of fields: see codec.go")
 }
 
 func FuzzDecode(f *testing.F) {

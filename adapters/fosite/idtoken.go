@@ -40,7 +40,7 @@ func (t *tokens) guard(verify verifier) verifier {
 
 // checkOwn objects to a token of this server that is of another kind than the host's verifier says.
 // An access token that the storage no longer has is known by its claims only. An ID token of a
-// login has no record; that of an exchanged one names its origins.
+// login has no record; an exchanged ID token has one, which names its origins.
 func (t *tokens) checkOwn(ctx context.Context, token string, found *tokenexchange.Token) error {
 	said, err := read(token)
 	var claims map[string]any
@@ -85,7 +85,7 @@ func read(token string) (tokenexchange.Token, error) {
 }
 
 // addIDToken adds the record of an ID token that is about to be signed, and returns its jti. The
-// record has no scope, no audience and no claims, and is there to be found.
+// record has no scope, no audience and no claims: its existence shows that the token is live.
 func (t *tokens) addIDToken(d tokenexchange.Decision) (id string, err error) {
 	r, err := t.newRecord(d)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// IntrospectToken objects to a token that was made from a revoked one, and to one whose subject or
-// current actor Exchanger.Subjects refuses; also where it cannot find out. Any other token it
-// leaves to the other introspectors. The cause is text, as in answer. A failure is an
-// ErrServerError too.
+// IntrospectToken refuses a token that was made from a revoked one, one whose subject or current
+// actor Exchanger.Subjects refuses, and one about which it cannot find out. It leaves any other
+// token to the other introspectors. The cause is text, as in answer. A failure is an ErrServerError
+// too.
 func (h *handler) IntrospectToken(
 	ctx context.Context, token string, _ fosite.TokenUse, _ fosite.AccessRequester, _ []string,
 ) (fosite.TokenUse, error) {

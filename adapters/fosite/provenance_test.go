@@ -115,9 +115,8 @@ func tricks() []trick {
 }
 
 // flow is a way to tokens by fosite's own means, over HTTP. Its tokens are about a user who has
-// logged in, or about the
-// client; the user is then only the one that the host's session names. No token means that
-// fosite refused.
+// logged in, or about the client; the user is then only the one that the host's session names. No
+// token means that fosite refused.
 type flow struct {
 	name   string
 	client bool
@@ -271,10 +270,9 @@ type directory interface {
 
 var webapp = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: "webapp"}
 
-// TestD19_WhoseTokenItIs: no parameter of a form turns the token of a user into one of the
-// client, or the other way
-// round. Nothing here knows how the adapter finds out: whatever a flow gives is about its own
-// party, or it is refused.
+// TestD19_WhoseTokenItIs: no parameter of a form turns the token of a user into one of the client,
+// or the other way round. Nothing here knows how the adapter finds out: whatever a flow gives is
+// about its own party, or it is refused.
 func TestD19_WhoseTokenItIs(t *testing.T) {
 	for _, flow := range flows() {
 		t.Run(flow.name, func(t *testing.T) {
@@ -333,8 +331,7 @@ func (h *host) tryTrick(t testing.TB, flow flow, trick trick) int {
 }
 
 // TestD19_RecordsThatMayBeEither: what no flow of fosite leaves in a storage, and what a token
-// endpoint without the
-// adapter may have left.
+// endpoint without the adapter may have left.
 func TestD19_RecordsThatMayBeEither(t *testing.T) {
 	stores(t, func(t *testing.T, h *host) {
 		const grant, response = "grant_type", "response_type"

@@ -37,7 +37,7 @@ const (
 func (t *tokens) newRecord(d tokenexchange.Decision) (*fosite.Request, error) {
 	origins := slices.Compact(slices.Sorted(slices.Values(t.origins)))
 	if len(origins) > 32 { // each is looked up
-		return nil, refuse("too many tokens lie behind it: %d, and 32 may", len(origins))
+		return nil, refuse("the token would be made from %d others; 32 are allowed", len(origins))
 	}
 	r := fosite.NewRequest()
 	r.Client, r.RequestedAt, r.Session = t.client, d.Issued, t.NewSession()
@@ -142,7 +142,7 @@ func tokenOf(record fosite.Requester, issuer string) (tokenexchange.Token, error
 	claims["scope"] = strings.Join(record.GetGrantedScopes(), " ")
 	text, err := json.Marshal(claims)
 	if err != nil {
-		return tokenexchange.Token{}, refuse("R08: the record has claims that are not JSON: %w", err)
+		return tokenexchange.Token{}, refuse("R08: claims of the record are not JSON: %w", err)
 	}
 	t, err := tokenexchange.ParseToken(text)
 	if err == nil && (t.Issuer != issuer || t.Subject == "" || t.Subject != subject) {

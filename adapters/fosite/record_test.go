@@ -54,7 +54,8 @@ func TestR08_TheStorageHasTheLastWord(t *testing.T) {
 		clientless := h.logIn(t, silent.with("client_id", "webapp"))
 		signature := h.strategy.AccessTokenSignature(t.Context(), clientless)
 		h.store.AccessTokens[signature].(*fosite.Request).Client = &fosite.DefaultClient{}
-		h.refused(t, h.ask(t, "webapp", "subject_token", clientless), tokenexchange.InvalidRequest, "")
+		h.refused(t, h.ask(t, "webapp", "subject_token", clientless), tokenexchange.InvalidRequest,
+			"")
 		require.Empty(t, h.last(t).Facts.Subject.Token.ClientID)
 		silent.audience = []string{"https://orders.example"}
 		h.refused(t, h.ask(t, "webapp", "subject_token", h.logIn(t, silent), "scope", "orders:read"), tokenexchange.InvalidScope, "D21")

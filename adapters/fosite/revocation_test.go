@@ -161,7 +161,8 @@ func TestR10_TooManyTokensBehindOne(t *testing.T) {
 		h.granted(t, got)
 		token = got.token()
 	}
-	h.refused(t, h.ask(t, "webapp", "subject_token", token), tokenexchange.InvalidRequest, "too many tokens lie behind it")
+	h.refused(t, h.ask(t, "webapp", "subject_token", token), tokenexchange.InvalidRequest,
+		"others; 32 are allowed")
 	require.NotNil(t, h.says(t, token))
 }
 

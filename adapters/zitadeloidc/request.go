@@ -17,7 +17,7 @@ type Request struct {
 	// expiry must choose this one. Its Actor is the chain, to be kept with an opaque token; TokenOf keeps it.
 	Decision tokenexchange.Decision
 
-	isJWT bool // the token says what it says itself
+	isJWT bool // the access token is a JWT, whose own claims count
 }
 
 var _ op.TokenExchangeRequest = Request{}
@@ -61,8 +61,9 @@ func typeOf(s tokenexchange.Subject) oidc.TokenType { return oidc.TokenType(s.To
 
 // TokenOf is the record to keep, by id, of a token that the storage has just created: in CreateAccessToken and
 // CreateAccessAndRefreshTokens, for exchanges and for the framework's own grants alike. Of an exchange it is all that was
-// decided, with the tokens it was made from. Of any other request it is what that says: client, and
-// time and methods of the login, of an op.IDTokenRequest, acr of an op.AuthRequest.
+// decided, with the tokens it was made from. Of any other request it is what the request says, with
+// client, time and methods of the login if that is an op.IDTokenRequest, and acr if it is an
+// op.AuthRequest.
 func TokenOf(ctx context.Context, id string, expires time.Time, r op.TokenRequest) tokenexchange.Token {
 	if exchange, ok := r.(Request); ok {
 		t := exchange.Decision.Token(id)

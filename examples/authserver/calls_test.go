@@ -117,7 +117,8 @@ func TestServiceCalls(t *testing.T) {
 	require.Equal(t, "read write transfer", a.text("scope"), "%v", a.body)
 	got := r.introspect("bank-api", a.text("access_token"))
 	require.NotContains(t, got, "act")
-	require.Equal(t, map[string]any{"iss": r.issuer, "client_id": "service", "sub": "sam"}, got["may_act"], "carried: no actor has acted")
+	require.Equal(t, map[string]any{"iss": r.issuer, "client_id": "service", "sub": "sam"},
+		got["may_act"], "carried: no actor has acted")
 
 	a = r.exchange("service", alice.IDToken, id, append(actor(sam.IDToken, id), "scope", "read transfer")...)
 	got = r.introspect("bank-api", a.text("access_token"))

@@ -24,7 +24,7 @@ type delegation struct {
 	Tokens   int                 `json:"tokens"` // how many live ones there are
 }
 
-// endedDelegation is what a user has ended, until they allow it again or log in anew.
+// endedDelegation is a delegation that a user has ended and not allowed again.
 type endedDelegation struct {
 	ID     string    `json:"id"`
 	Actor  *delegate `json:"actor,omitempty"`
@@ -38,9 +38,10 @@ type delegate struct {
 	Name string `json:"name"`
 }
 
-// delegations are GET /api/delegations, DELETE /api/delegations/{id} and DELETE /api/delegations/ended/{id}: who acts for
-// the user whose token it is, the end of that, and the end of the end. It takes the user's own token: somebody who acts for them could otherwise end what others do, and see
-// it, or go on unnoticed by hiding what they do themselves.
+// delegations serves GET /api/delegations, which lists who acts for the user whose token it is,
+// DELETE /api/delegations/{id}, which ends a delegation, and DELETE /api/delegations/ended/{id},
+// which allows an ended one again. It takes the user's own token: somebody who acts for them could
+// otherwise end what others do, and see it, or go on unnoticed by hiding what they do themselves.
 func (s *server) delegations(w *world, next func(http.ResponseWriter, *http.Request, tokenexchange.Identity)) http.Handler {
 	api := resourceserver.API{Issuer: s.issuer, Audience: []string{w.Management.Audience}, Verify: s.verifyActive, RefuseActors: true,
 		Audit: s.recordAccess, Now: s.now}
@@ -71,14 +72,15 @@ func (s *server) listDelegations(w http.ResponseWriter, r *http.Request, user to
 		shown.Actor = s.actor(d.Actor)
 		list = append(list, shown)
 	}
-	over, err := s.tokens.EndedDelegations(r.Context(), user)
+	recorded, err := s.tokens.EndedDelegations(r.Context(), user)
 	if err != nil {
 		s.failed(w, r, err)
 		return
 	}
 	ended := []endedDelegation{}
-	for _, d := range over {
-		ended = append(ended, endedDelegation{d.ID, s.actor(d.Actor), s.delegate(d.Client), d.Ended})
+	for _, d := range recorded {
+		ended = append(ended,
+			endedDelegation{d.ID, s.actor(d.Actor), s.delegate(d.Client), d.Ended})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -108,8 +110,9 @@ func (s *server) endDelegation(w http.ResponseWriter, r *http.Request, user toke
 	}
 }
 
-// allowDelegation lets a party that the user has shut out begin again. Tokens from before stay inactive.
-func (s *server) allowDelegation(w http.ResponseWriter, r *http.Request, user tokenexchange.Identity) {
+// allowDelegation allows an ended delegation again. Tokens from before stay inactive.
+func (s *server) allowDelegation(w http.ResponseWriter, r *http.Request,
+	user tokenexchange.Identity) {
 	id := r.PathValue("id")
 	switch err := s.tokens.AllowDelegation(r.Context(), user, id); {
 	case errors.Is(err, tokenstore.ErrUnknown):
@@ -117,7 +120,8 @@ func (s *server) allowDelegation(w http.ResponseWriter, r *http.Request, user to
 	case err != nil:
 		s.failed(w, r, err)
 	default:
-		s.log.InfoContext(r.Context(), "delegation allowed", slog.String("user", user.ID), slog.String("delegation", id))
+		s.log.InfoContext(r.Context(), "delegation allowed",
+			slog.String("user", user.ID), slog.String("delegation", id))
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

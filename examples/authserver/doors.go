@@ -89,8 +89,8 @@ func (s *server) assertionTrust(w *world) (list []tokenexchange.Trust) {
 	}
 	for _, c := range w.Clients {
 		if len(c.JWKS) > 0 {
-			list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Client: true,
-				Audience: []string{s.issuer}, Types: types})
+			list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS,
+				Foreign: true, Client: true, Audience: []string{s.issuer}, Types: types})
 		}
 	}
 	return list

@@ -88,8 +88,10 @@ func (s *server) trust(w *world) []tokenexchange.Trust {
 		if len(c.JWKS) == 0 {
 			continue
 		}
-		list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS, Foreign: true, Client: true,
-			Audience: []string{s.issuer}, Types: map[tokenexchange.TokenType]string{typeAssertion: "JWT", typeAuthJWT: "client-authentication+jwt"}})
+		list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS,
+			Foreign: true, Client: true, Audience: []string{s.issuer},
+			Types: map[tokenexchange.TokenType]string{
+				typeAssertion: "JWT", typeAuthJWT: "client-authentication+jwt"}})
 	}
 	return list
 }
@@ -118,8 +120,8 @@ func (s *server) verifyUserID(_ context.Context, c tokenexchange.Credential) (to
 	if _, known := s.directory.user(c.Token); !known {
 		return tokenexchange.Token{}, fmt.Errorf("%w: no user of that id", tokenexchange.InvalidRequest)
 	}
-	return tokenexchange.Token{Type: c.Type, Kind: tokenexchange.KindUser, Name: true, Issuer: c.Issuer, Subject: c.Token,
-		Expires: c.Now.Add(time.Minute)}, nil
+	return tokenexchange.Token{Type: c.Type, Kind: tokenexchange.KindUser, Name: true,
+		Issuer: c.Issuer, Subject: c.Token, Expires: c.Now.Add(time.Minute)}, nil
 }
 
 // decide asks the policy of the world about every exchange, and this server's own about what its clients and logins get

@@ -20,8 +20,8 @@ import (
 // formLifetime is how long a user may take to fill in a form.
 const formLifetime = 10 * time.Minute
 
-// longestForm is how many bytes a filled-in form may have. An authorization request grows by a
-// third when it is sealed.
+// longestForm is how many bytes a filled-in form may have: a sealed authorization request is a
+// third longer than the request.
 const longestForm = 2 * longestAuthorization
 
 // fieldTransaction is the hidden field.

@@ -197,23 +197,28 @@ func c07AmongExchanges(t *testing.T) {
 	assert.Empty(t, sc.delegations(t, own))
 }
 
-// c07Allowed: what a user has ended is not begun again over a detour, before the user logs in anew or allows it.
+// c07Allowed: what a user has ended is not begun again over a detour, before the user logs in anew
+// or allows it.
 func c07Allowed(t *testing.T) {
 	sc := play(t)
 	portal := sc.basic("portal")
 	own := sc.logIn(t, "alice", "account").AccessToken
 	alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
 	ways := map[string][]string{
-		"the same token":            about(alice.AccessToken, urnAccess),
-		"a JWT of the same login":   about(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), requested(urnJWT)).jwt(t).token(), urnJWT),
-		"narrowed":                  about(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"scope", "read"}).opaque(t).token(), urnAccess),
+		"the same token": about(alice.AccessToken, urnAccess),
+		"a JWT of the same login": about(sc.exchange(t, portal,
+			about(alice.AccessToken, urnAccess), requested(urnJWT)).jwt(t).token(), urnJWT),
+		"narrowed": about(sc.exchange(t, portal,
+			about(alice.AccessToken, urnAccess), []string{"scope", "read"}).opaque(t).token(),
+			urnAccess),
 		"the ID token of the login": about(alice.IDToken, urnID),
 		"the name":                  about("alice", urnUserID),
 	}
 	all := func(t *testing.T, granted ...string) {
 		t.Helper()
 		for way, subject := range ways {
-			a := sc.exchange(t, portal, subject, acting(ines.AccessToken, urnAccess), []string{"scope", "read"})
+			a := sc.exchange(t, portal, subject, acting(ines.AccessToken, urnAccess),
+				[]string{"scope", "read"})
 			if slices.Contains(granted, way) {
 				require.Equal(t, http.StatusOK, a.status, "%s: %v", way, a.logged)
 			} else {
@@ -223,8 +228,10 @@ func c07Allowed(t *testing.T) {
 	}
 	everything := slices.Collect(maps.Keys(ways))
 	all(t, everything...)
-	require.Equal(t, http.StatusNoContent, sc.ask(t, http.MethodDelete, "/api/delegations/"+sc.delegations(t, own)[0]["id"].(string), own).status)
-	require.Empty(t, sc.delegations(t, own), "of the same party through the same client, all have ended")
+	require.Equal(t, http.StatusNoContent, sc.ask(t, http.MethodDelete,
+		"/api/delegations/"+sc.delegations(t, own)[0]["id"].(string), own).status)
+	require.Empty(t, sc.delegations(t, own),
+		"of the same party through the same client, all have ended")
 	all(t)
 
 	sc.wait(time.Second)
@@ -238,7 +245,8 @@ func c07Allowed(t *testing.T) {
 	assert.Equal(t, "ines", inside(shown, "actor", "id"))
 	assert.Equal(t, "portal", inside(shown, "client", "id"))
 	path := "/api/delegations/ended/" + shown["id"].(string)
-	require.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, path, sc.logIn(t, "bob", "account").AccessToken).status)
+	require.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, path,
+		sc.logIn(t, "bob", "account").AccessToken).status)
 	require.Equal(t, http.StatusNoContent, sc.ask(t, http.MethodDelete, path, own).status)
 	require.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, path, own).status)
 	all(t, append(everything, "a later login")...)

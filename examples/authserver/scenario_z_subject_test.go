@@ -244,7 +244,8 @@ func scenarioZ03(t *testing.T) {
 		assert.Equal(t, "alice", m["sub"])
 		assert.Equal(t, "service", m["client_id"])
 		assert.NotContains(t, m, "act")
-		assert.Equal(t, object{"iss": m["iss"], "client_id": "service", "sub": "sam"}, m["may_act"], "carried while no actor acts (D17)")
+		assert.Equal(t, object{"iss": m["iss"], "client_id": "service", "sub": "sam"}, m["may_act"],
+			"carried while no actor acts (D17)")
 	})
 	t.Run("unless a rule names it", func(t *testing.T) {
 		ines := sc.logIn(t, "ines", "aggregates-api")

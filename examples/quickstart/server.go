@@ -142,11 +142,11 @@ func (s *server) setLive(jti string, good bool) {
 	}
 }
 
-// originOf is how the lineage of other tokens names a token of ours.
+// originOf returns the name of a token of ours in the lineage of other tokens.
 func originOf(jti string) string { return tokenexchange.Token{Issuer: issuer, ID: jti}.Origin() }
 
 // isLive is asked about every token of ours, once its signature and dates have been found good. It
-// asks about all tokens that this one was made from too, so that revoking a token ends them all.
+// also looks up all tokens that this one was made from, so that a revoked token ends this one too.
 func (s *server) isLive(_ context.Context, tok tokenexchange.Token) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

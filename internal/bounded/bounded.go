@@ -1,4 +1,4 @@
-// Package bounded calls what may hang, and stops waiting for it.
+// Package bounded makes calls that may hang, and stops waiting for them after a time limit.
 package bounded
 
 import (
@@ -11,19 +11,19 @@ import (
 // Usual is the time that one call gets where nothing else is configured.
 const Usual = 5 * time.Second
 
-// Call returns what call returns, or an error that is context.DeadlineExceeded after limit. The
-// context of call has the values of ctx and ends after limit; the end of ctx does not end it. So it
-// is for what must be done although the request is gone, and must not take for ever.
+// Call returns the result of call, or after limit an error that is context.DeadlineExceeded. The
+// context of call has the values of ctx and ends after limit; the end of ctx does not end it. Call
+// is for work that must be done although the request is gone, and that must not take for ever.
 //
-// A call that ignores its context goes on in a goroutine of its own, and its result is dropped.
-// Until it returns it keeps what it refers to, so it must not write to what the caller reads. A
-// panic in it is one of Call, unless it comes too late.
+// A call that ignores its context goes on in a goroutine of its own, and its result is dropped. It
+// keeps its variables until it returns, so it must not write to variables that the caller reads.
+// Call panics if call does so within limit.
 func Call(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	ended := make(chan outcome, 1)
 	go func() {
-		end := outcome{err: errors.New("the call has ended without an answer")} // by runtime.Goexit
+		end := outcome{err: errors.New("the call ended without an answer, by runtime.Goexit")}
 		defer func() {
 			end.thrown = recover()
 			ended <- end

@@ -64,7 +64,7 @@ func (c Client) Client() tokenexchange.Client {
 	return tokenexchange.Client{ID: c.ID, Audiences: c.Audiences, Public: c.Secret == "", Scope: c.Scope}
 }
 
-// directories are those of all servers, by issuer. A server has the world from Exchanger alone.
+// directories are those of all servers that Exchanger has made, by issuer.
 var directories = struct {
 	sync.Mutex
 	of map[string][]*tokenexchangetest.Directory

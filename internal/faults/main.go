@@ -6,8 +6,8 @@
 //	go run ./internal/faults [-fit] [-by package] [word]
 //
 // It prints a line for each fault and exits with 1 if one survived or no longer fits the sources. With -fit no test is run:
-// it only looks whether every fault still fits the sources and builds. With -by, the tests of that package alone must
-// notice every fault.
+// it only looks whether every fault still fits the sources and builds. With -by, the tests of that
+// package alone must notice every fault.
 package main
 
 import (
@@ -125,14 +125,16 @@ func (f fault) run(fit bool, by string) string {
 	return "SURVIVED"
 }
 
-// tests are the tests that must notice the fault, the quick ones first.
+// tests returns the arguments for go test of the tests that must notice the fault, the quick first.
 func (f fault) tests(pkg, by string) [][]string {
 	switch {
 	case by != "":
 		return [][]string{{by}}
 	case pkg == ".":
 		return [][]string{
-			{"-run", "Decisions|Requests|Policy", "."}, {".", "./internal/jose", "./internal/strictjson", "./actors"}, {"./tokenstore", "./doors"},
+			{"-run", "Decisions|Requests|Policy", "."},
+			{".", "./internal/jose", "./internal/strictjson", "./actors"},
+			{"./tokenstore", "./doors"},
 		}
 	}
 	return [][]string{{pkg}}

@@ -64,8 +64,8 @@ func Read(w http.ResponseWriter, r *http.Request, inBody []string) *Problem {
 	return checkAuthentication(r)
 }
 
-// checkAuthentication refuses what two readers of the request could take for two clients. RFC 6749
-// §2.3 allows one way of authentication, and RFC 9110 §5.3 one Authorization header, of which
+// checkAuthentication refuses a request that two readers could attribute to two clients. RFC 6749
+// §2.3 allows one way of authentication, and RFC 9110 §5.3 one Authorization header; of several,
 // net/http reads the first.
 func checkAuthentication(r *http.Request) *Problem {
 	if n := len(r.Header.Values("Authorization")); n > 1 {

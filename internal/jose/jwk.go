@@ -73,7 +73,8 @@ func readKey(raw []byte) (*key, error) {
 	if k.kind, k.size, err = inspect(public); err != nil {
 		return nil, err
 	}
-	// Of the modulus of a key that signs here, the holder knows the factors.
+	// This is not checked in inspect, which keys that sign here pass too: their holder can factor
+	// the modulus anyway.
 	if rsaKey, ok := public.(*rsa.PublicKey); ok {
 		if err := checkModulus(rsaKey.N); err != nil {
 			return nil, err

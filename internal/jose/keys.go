@@ -78,7 +78,7 @@ func parseFetched(jwks []byte, ms methods) (*Keys, error) {
 }
 
 // maxKeys is the largest number of keys in a set. Reading an RSA key of 8192 bits takes a tenth of
-// a second, and whoever publishes a set chooses how many there are.
+// a second, and the publisher of a set chooses how many there are.
 const maxKeys = 100
 
 // splitSet returns the elements of "keys", raw. A single JWK, which some readers take for a set of one, is none: it would

@@ -119,7 +119,7 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	if len(signature) != s.key.size {
 		return "", errLength
 	}
-	// A key elsewhere may choose another length of the salt than it was told.
+	// A key in a KMS or HSM may ignore the length of the salt that it was told.
 	if s.algorithm.isPSS() {
 		err := fixedSalt(s.algorithm.hash).Verify(token, signature, s.key.public)
 		if err != nil {

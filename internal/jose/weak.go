@@ -29,8 +29,8 @@ func mod(n *big.Int) *big.Int { return n.Mod(n, field) }
 func inverse(n *big.Int) *big.Int { return new(big.Int).ModInverse(n, field) }
 
 // checkPoint refuses encodings that RFC 8032 §5.1.3 does not decode, and the eight points of small
-// order in all their encodings. Its multiples are among the eight, whatever the message, so that a
-// signature made without a private key verifies for every message, or for one in eight.
+// order in all their encodings. All multiples of such a point are among the eight, so a signature
+// made without a private key verifies for every message, or for one in eight.
 func checkPoint(key ed25519.PublicKey) error {
 	// y in little-endian order. The highest bit is the sign of x, which no check needs.
 	bytes := slices.Clone(key)
@@ -75,8 +75,8 @@ func checkModulus(n *big.Int) error {
 	return nil
 }
 
-// isROCA reports whether n is a power of 65537 modulo each prime up to 701. It is by design in the
-// library of CVE-2017-15361, and by chance in no other.
+// isROCA reports whether n is a power of 65537 modulo each prime up to 701. The library of
+// CVE-2017-15361 makes only such moduli; of others, a negligible share is like that by chance.
 func isROCA(n *big.Int) bool {
 	for p := int64(3); p <= 701; p += 2 {
 		prime := big.NewInt(p)

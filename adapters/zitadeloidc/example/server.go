@@ -69,7 +69,7 @@ func registration(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeReque
 type store struct {
 	*storage.Storage
 	records sync.Map // tokenexchange.Token, by id
-	revoked sync.Map // true, by Token.Origin; a database drops it once nothing made from it lives
+	revoked sync.Map // true, by Token.Origin; a database drops it once all made from it has expired
 }
 
 func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
@@ -103,7 +103,7 @@ func (s *store) TerminateSession(ctx context.Context, user, client string) error
 	return s.Storage.TerminateSession(ctx, user, client)
 }
 
-// end ends a token, and by its name all that was made from it.
+// end ends a token, and all tokens whose lineage lists it.
 func (s *store) end(id string) {
 	if t, ok := s.records.LoadAndDelete(id); ok {
 		s.revoked.Store(t.(tokenexchange.Token).Origin(), true)
@@ -134,8 +134,8 @@ func (s *store) token(_ context.Context, id string) (tokenexchange.Token, error)
 	return t, s.check(t)
 }
 
-// session accepts the ID tokens that exchanges made, which live as the tokens they were made from.
-// The example keeps no sessions, so it can say of no other ID token whether it lives.
+// session accepts the ID tokens that exchanges made, for as long as the tokens they were made from
+// live. The example keeps no sessions, so it refuses the ID tokens of logins.
 func (s *store) session(_ context.Context, t tokenexchange.Token) error {
 	if t.Lineage == nil || len(t.Lineage.From) == 0 {
 		return fmt.Errorf("%w: the ID token of a login", tokenexchange.InvalidRequest)
