@@ -296,8 +296,11 @@ func (j *JWTIssuer) payload(d *Decision, id, atHash string, lineage *Lineage) ([
 	}
 	o.login(d)
 	if lineage != nil {
-		text, err := json.Marshal(lineage)
-		if err = errors.Join(err, lineage.Check()); err != nil {
+		if err := lineage.Check(); err != nil {
+			return nil, err
+		}
+		text, err := lineage.MarshalJSON()
+		if err != nil {
 			return nil, err
 		}
 		o.name("lineage")
@@ -377,8 +380,11 @@ var reserved = []string{
 // addClaims calls the hook with all claims, and returns the payload with those that the hook added
 // and with the may_act that is carried.
 func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) ([]byte, error) {
-	o := objectWriter{dst: payload[:len(payload)-1], begun: true}
 	carried := d.MayAct()
+	if j.Claims == nil && carried == nil {
+		return payload, nil
+	}
+	o := objectWriter{dst: payload[:len(payload)-1], begun: true}
 	claims := map[string]any{}
 	if j.Claims != nil {
 		decoder := json.NewDecoder(bytes.NewReader(payload))

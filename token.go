@@ -332,19 +332,31 @@ func parseDate(raw []byte, round rounding) (time.Time, error) {
 	if len(raw) == 0 || raw[0] < '0' || raw[0] > '9' {
 		return time.Time{}, errNotDate
 	}
-	number, scale, scaled := strings.Cut(strings.ToLower(string(raw)), "e")
+	seconds, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		seconds, err = roundDate(string(raw), round)
+	}
+	if err != nil || seconds < 1 || seconds > latestDate {
+		return time.Time{}, errNotDate
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// roundDate rounds a JSON number with a fraction or an exponent, which is not below zero.
+func roundDate(text string, round rounding) (int64, error) {
+	number, scale, scaled := strings.Cut(strings.ToLower(text), "e")
 	exponent := int64(0)
 	if scaled {
 		var err error
 		if exponent, err = strconv.ParseInt(scale, 10, 32); err != nil {
-			return time.Time{}, errNotDate
+			return 0, errNotDate
 		}
 	}
 	whole, fraction, _ := strings.Cut(number, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")
 	point := int64(len(digits)-len(fraction)) + exponent // how many digits are before it
 	if digits == "" || point > dateDigits {
-		return time.Time{}, errNotDate
+		return 0, errNotDate
 	}
 	size := int(max(point, 0)) // of the whole part
 	n := min(size, len(digits))
@@ -353,10 +365,7 @@ func parseDate(raw []byte, round rounding) (time.Time, error) {
 	if round == up && strings.Trim(digits[n:], "0") != "" {
 		seconds++
 	}
-	if err != nil || seconds < 1 || seconds > latestDate {
-		return time.Time{}, errNotDate
-	}
-	return time.Unix(seconds, 0).UTC(), nil
+	return seconds, err
 }
 
 func parseConfirmation(cnf strictjson.Member) (Confirmation, error) {
