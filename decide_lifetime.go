@@ -57,10 +57,14 @@ func (q *question) refreshExpiry(r *compiledRule) int64 {
 // outlived is q.ends where one of the tokens may be outlived, until the session ends that it comes from.
 func (q *question) outlived(r *compiledRule) int64 {
 	end := func(s *Subject, outlive bool) int64 {
-		if outlive && !s.Until.IsZero() && !s.Token.Type.isEvidence() {
-			return q.second(s.Until)
+		if !outlive || s.Until.IsZero() || s.Token.Type.isEvidence() {
+			return q.end(&s.Token)
 		}
-		return q.end(&s.Token)
+		until := q.second(s.Until)
+		if l := s.Token.Lineage; l != nil && !l.Ends.IsZero() {
+			until = min(until, q.second(l.Ends)) // the end of a grant, which no later answer moves
+		}
+		return until
 	}
 	latest := end(&q.Subject, r.OutliveSubject)
 	if q.actor != nil {

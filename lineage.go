@@ -64,7 +64,7 @@ func (t Token) Origin() string {
 
 // Begun returns the time of the login that the lineage of the token began with: auth_time if the
 // token states it, else the iat of the first token. It is zero if there was no login: for a user
-// id, and for a token that a client signed itself.
+// id, a ticket, the assertion of another issuer, and a token that a client signed itself.
 func (t Token) Begun() time.Time {
 	switch {
 	case t.Name || t.ByClient:
@@ -73,6 +73,8 @@ func (t Token) Begun() time.Time {
 		return t.AuthTime
 	case t.Lineage != nil:
 		return t.Lineage.Begun
+	case t.Type.isEvidence() && t.MayAct != nil:
+		return time.Time{}
 	}
 	return t.Issued
 }
@@ -117,7 +119,7 @@ func (s *Subject) leftTenant() bool {
 func (s *Subject) isLentTo(client, issuer string) bool {
 	t := &s.Token
 	switch {
-	case t.Lineage != nil && t.Lineage.Lent:
+	case t.ByClient || t.Lineage != nil && t.Lineage.Lent:
 		return true
 	case t.Issuer != issuer || t.ClientID == client || t.Type.isEvidence() && t.ClientID == "":
 		return false

@@ -360,6 +360,25 @@ func TestLineage_Lent(t *testing.T) {
 	acting(two, tx.TypeAccessToken).refused(t, tx.InvalidRequest)
 	own := w.post("shop", form(w.access(claims{"sub": "admin"}), tx.TypeAccessToken)).issued(t)
 	acting(own, tx.TypeAccessToken).granted(t)
+	t.Run("a client's own word", func(t *testing.T) {
+		w.trusts = append(w.trusts, tx.Trust{Issuer: "shop", JWKS: keySet(t, w.key, "shop-1"), Foreign: true, Client: true,
+			Audience: []string{ownIss}, Types: map[tx.TokenType]string{typeAssertion: "JWT"}})
+		w.people["shop admin"] = person("admin")
+		w.configure()
+		v, err := tx.NewVerifier(w.trusts...)
+		require.NoError(t, err)
+		word := sign(t, w.key, `{"alg":"ES256","kid":"shop-1","typ":"JWT"}`,
+			payload(claims{"iss": "shop", "sub": "admin", "aud": ownIss, "iat": at.Unix(), "exp": at.Unix() + 60}))
+		w.rule("api").SubjectTypes = append(w.rule("api").SubjectTypes, typeAssertion)
+		w.configure()
+		made, err := w.Run(t.Context(), "assertion", w.clients["shop"], func(ctx context.Context, now time.Time) (
+			tx.Request, tx.Token, *tx.Token, error) {
+			tok, err := v.Verify(ctx, tx.Credential{Token: word, Type: tx.TypeJWT, Issuer: ownIss, Client: w.clients["shop"], Now: now})
+			return tx.Request{Audience: []string{api}}, tok, nil, err
+		})
+		require.NoError(t, err)
+		acting(made.AccessToken, tx.TypeAccessToken).refused(t, tx.InvalidRequest)
+	})
 	w.rule("delegate").OtherActors = true
 	w.configure()
 	acting(two, tx.TypeAccessToken).granted(t)

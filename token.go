@@ -231,8 +231,10 @@ func (r *claimsReader) read(m strictjson.Member) (err error) {
 	case "nonce", "at_hash", "c_hash", "s_hash":
 		r.c.kind.idOnly = true
 	case "typ", "token_use":
-		if named, _ := m.String(); !strings.EqualFold(named, "JWT") {
-			r.c.kind.named = named
+		named, _ := m.String()
+		isSaid := named != "" && !strings.EqualFold(named, "JWT")
+		if isSaid && (r.c.kind.named == "" || r.c.kind.namesID()) {
+			r.c.kind.named = named // of two, the one that is not an ID token's counts
 		}
 	}
 	return err

@@ -364,15 +364,26 @@ func (s *trusted) translate(p *claims) {
 		return
 	}
 	t.Scope = s.mapScope(said.Scope)
-	if s.Login == nil {
-		return
+	if s.Login != nil {
+		s.Login.translate(t, said)
 	}
-	if s.Login.AuthTime {
+	switch {
+	case !t.AuthTime.IsZero():
+	case t.Type.isEvidence(): // an assertion is no login
+		t.Lineage = &Lineage{}
+	case !said.AuthTime.IsZero() && said.AuthTime.Before(t.Issued):
+		t.Lineage = &Lineage{Begun: said.AuthTime} // not believed, it still tells a renewal from a login
+	}
+}
+
+// translate sets the login claims that are believed.
+func (l *LoginTrust) translate(t *Token, said Token) {
+	if l.AuthTime {
 		t.AuthTime = said.AuthTime
 	}
-	t.ACR = s.Login.ACR[said.ACR]
+	t.ACR = l.ACR[said.ACR]
 	for _, method := range said.AMR {
-		if mapped := s.Login.AMR[method]; mapped != "" {
+		if mapped := l.AMR[method]; mapped != "" {
 			t.AMR = append(t.AMR, mapped)
 		}
 	}

@@ -105,7 +105,7 @@ func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
 	if t.Lineage != nil {
 		text, failed := json.Marshal(t.Lineage)
 		w.field(fieldLineage, string(text))
-		err = errors.Join(err, failed)
+		err = errors.Join(err, failed, t.Lineage.Check())
 	}
 	w.time(fieldIssued, t.Issued)
 	w.field(fieldJKT, t.Confirmation.JKT)

@@ -81,41 +81,56 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 	if err != nil {
 		return ErrUnknown
 	}
+	relation := relationIn(key)
 	var family []finding
+	related := map[Key]bool{}
 	for f, err := range t.all(ctx, about) {
 		if err != nil {
 			return err
 		}
 		// A refresh token may be used up while pages are read, and its successor be missing. So a
 		// spent record counts too.
-		if slices.Contains(f.delegations(ownerKey(about)), key) {
-			family = append(family, f)
+		for _, k := range f.delegations(ownerKey(about)) {
+			if k == key {
+				family = append(family, f)
+			}
+			if relationIn(k) == relation {
+				related[k] = true
+			}
 		}
 	}
 	if len(family) == 0 {
 		return ErrUnknown
 	}
-	shown, relation := newDelegation(key, ownerKey(about), family), relationIn(key)
-	records, err := t.ended(ctx, about)
+	ended, err := t.ended(ctx, about)
 	if err != nil {
 		return err
 	}
-	var lastEnd time.Time
-	for _, r := range records {
-		if r.ID == relation.String() {
-			lastEnd = r.Ended
-		}
-	}
-	// An exchange that is under way either reads this record, or its tokens belong to the
-	// generation that is revoked next.
+	before := ended[relation.String()]
 	now := t.now()
+	if len(before) > 0 && !now.After(before[0].Ended) {
+		now = before[0].Ended.Add(1) // the clock of another machine is ahead
+	}
+	// An exchange that is under way either reads this record, or its tokens belong to a generation
+	// that is revoked next. All earlier ones are, since an earlier end may have stopped half-way.
+	shown := newDelegation(key, ownerKey(about), family)
 	err = t.remember(ctx, about, endedRecord{EndedDelegation: EndedDelegation{
 		ID: relation.String(), Actor: shown.Actor, Client: shown.Client, Ended: now}})
 	if err != nil {
 		return err
 	}
+	related[generationKey(about.Issuer, relation, time.Time{})] = true
+	for _, r := range before {
+		related[generationKey(about.Issuer, relation, r.Ended)] = true
+	}
 	until := later(usableUntil(key), now.Add(Linger))
-	return t.Store.Revoke(ctx, now, generationKey(about.Issuer, relation, lastEnd), until)
+	for k := range related {
+		if err := t.Store.Revoke(ctx, now, k, until); err != nil {
+			return err
+		}
+	}
+	t.forget(ctx, before)
+	return nil
 }
 
 // newDelegation says what a family has in common. Its first tokens are those that were given on least often.
@@ -168,14 +183,18 @@ const (
 	markAt     = 24
 )
 
-// delegationKey names the delegation that a decision begins, zero if it gives nothing to anybody but the user.
-func delegationKey(d tokenexchange.Decision) Key {
+// isOwn reports whether a decision gives nothing to any party but the user: no actor is named, and
+// the client is the one that the subject token was issued to.
+func isOwn(d tokenexchange.Decision) bool {
+	return d.Actor == nil && d.Client == d.Facts.Subject.Token.ClientID
+}
+
+// delegationKey names the delegation that a decision begins or adds to, after the last end of its
+// relation.
+func delegationKey(d tokenexchange.Decision, relation relation, lastEnd time.Time) Key {
 	subject, actor := d.Facts.Subject.Token, tokenexchange.Token{}
 	if d.Facts.Actor != nil {
 		actor = d.Facts.Actor.Token
-	}
-	if d.Actor == nil && d.Client == subject.ClientID {
-		return Key{}
 	}
 	from, by, again := TokenKey(subject), TokenKey(actor), ""
 	if (from == Key{}) && (by == Key{}) {
@@ -184,14 +203,14 @@ func delegationKey(d tokenexchange.Decision) Key {
 	owner := ownerKey(d.Facts.Subject.Identity)
 	// The owner is part of the hash as well as of the mark: a store finds keys by how they begin, and users who are names all
 	// begin alike otherwise.
-	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode), again, string(owner[:]))
+	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode), again,
+		string(owner[:]), generationName(lastEnd))
 	var until time.Time
 	for _, tok := range []tokenexchange.Token{subject, actor} {
 		if tok.ID != "" && (until.IsZero() || tok.Expires.Before(until)) {
 			until = tok.Expires
 		}
 	}
-	relation := relationOf(d)
 	copy(key[relationAt:], relation[:])
 	binary.BigEndian.PutUint64(key[untilAt:], uint64(max(until.Unix(), 0)))
 	copy(key[markAt:], delegationMark(owner))

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,16 +34,19 @@ const endedForever = 10 * 365 * 24 * time.Hour
 // anew.
 func (t *Tokens) EndedDelegations(ctx context.Context, about tokenexchange.Identity) (
 	[]EndedDelegation, error) {
-	records, err := t.ended(ctx, about)
+	ended, err := t.ended(ctx, about)
 	if err != nil {
 		return nil, err
 	}
 	var list []EndedDelegation
-	for _, r := range records {
-		if !r.Allowed {
-			list = append(list, r.EndedDelegation)
+	for _, records := range ended {
+		if last := records[0]; !last.Allowed {
+			list = append(list, last.EndedDelegation)
 		}
 	}
+	slices.SortFunc(list, func(a, b EndedDelegation) int {
+		return cmp.Or(b.Ended.Compare(a.Ended), strings.Compare(a.ID, b.ID))
+	})
 	return list, nil
 }
 
@@ -53,17 +55,21 @@ func (t *Tokens) EndedDelegations(ctx context.Context, about tokenexchange.Ident
 // ended such a delegation, or has allowed it.
 func (t *Tokens) AllowDelegation(ctx context.Context, about tokenexchange.Identity,
 	id string) error {
-	records, err := t.ended(ctx, about)
+	ended, err := t.ended(ctx, about)
 	if err != nil {
 		return err
 	}
-	for _, r := range records {
-		if r.ID == id && !r.Allowed {
-			r.Allowed = true
-			return t.remember(ctx, about, r)
-		}
+	records := ended[id]
+	if len(records) == 0 || records[0].Allowed {
+		return ErrUnknown
 	}
-	return ErrUnknown
+	allowed := records[0]
+	allowed.Allowed = true
+	if err := t.remember(ctx, about, allowed); err != nil {
+		return err
+	}
+	t.forget(ctx, records)
+	return nil
 }
 
 // relation names a party and the client through which it acts, among the delegations of one user.
@@ -74,14 +80,15 @@ func (r relation) String() string { return base64.RawURLEncoding.EncodeToString(
 // relationOf returns the relation of a decision. The party is the outermost actor; of a ticket, the
 // one that may act; where no actor is named, the client itself. A client and a user of the same
 // name are two parties.
-func relationOf(d tokenexchange.Decision) (r relation) {
+func relationOf(d tokenexchange.Decision, mayAct *tokenexchange.Actor) (r relation) {
 	issuer, subject, isClient := d.Issuer, d.Client, true
-	switch actor := d.Facts.Actor; {
+	switch {
+	case mayAct != nil && isEvidence(d.Type):
+		issuer, subject = cmp.Or(mayAct.Issuer, d.Issuer), cmp.Or(mayAct.Subject, mayAct.ClientID)
+		isClient = subject == mayAct.ClientID
 	case d.Actor != nil:
 		issuer, subject = d.Actor.Issuer, d.Actor.Subject
 		isClient = d.Actor.ClientID == d.Actor.Subject
-	case actor != nil:
-		issuer, subject, isClient = actor.Issuer, actor.ID, actor.Kind == tokenexchange.KindClient
 	}
 	kind := "user"
 	if isClient {
@@ -105,6 +112,7 @@ func relationIn(key Key) (r relation) {
 type endedRecord struct {
 	EndedDelegation
 	Allowed bool
+	key     Key
 }
 
 // endedKey is the owner of the records that say what a user has ended.
@@ -113,25 +121,33 @@ func endedKey(about tokenexchange.Identity) Key {
 	return KeyOf("ended", about.Issuer, string(owner[:]))
 }
 
-// ended returns the last record of each relation, the latest first.
-func (t *Tokens) ended(ctx context.Context, about tokenexchange.Identity) ([]endedRecord, error) {
-	latest := map[string]endedRecord{}
+// ended returns the records of each relation by its ID, the latest first. Usually there is one:
+// older ones are left over where forget failed.
+func (t *Tokens) ended(ctx context.Context, about tokenexchange.Identity) (
+	map[string][]endedRecord, error) {
+	ended := map[string][]endedRecord{}
 	for record, err := range t.records(ctx, endedKey(about)) {
 		if err != nil {
 			return nil, err
 		}
-		var r endedRecord
+		r := endedRecord{key: record.Key}
 		if err := json.Unmarshal(record.Data, &r); err != nil {
 			return nil, errors.Join(errData, err)
 		}
-		known, seen := latest[r.ID]
-		if !seen || r.Ended.After(known.Ended) || r.Allowed && r.Ended.Equal(known.Ended) {
-			latest[r.ID] = r
-		}
+		ended[r.ID] = append(ended[r.ID], r)
 	}
-	return slices.SortedFunc(maps.Values(latest), func(a, b endedRecord) int {
-		return cmp.Or(b.Ended.Compare(a.Ended), strings.Compare(a.ID, b.ID))
-	}), nil
+	for _, records := range ended {
+		slices.SortFunc(records, func(a, b endedRecord) int {
+			if c := b.Ended.Compare(a.Ended); c != 0 || a.Allowed == b.Allowed {
+				return c
+			}
+			if a.Allowed {
+				return -1
+			}
+			return 1
+		})
+	}
+	return ended, nil
 }
 
 // remember records the end of a delegation, or that it is allowed again.
@@ -146,37 +162,41 @@ func (t *Tokens) remember(ctx context.Context, about tokenexchange.Identity, r e
 	return t.Store.Commit(ctx, now, Batch{Put: []Record{record}})
 }
 
+// forget drops records that a later one has replaced. Where that fails, they stay and do no harm.
+func (t *Tokens) forget(ctx context.Context, records []endedRecord) {
+	for _, r := range records {
+		_ = t.Store.Discard(ctx, Batch{Put: []Record{{Key: r.key}}})
+	}
+}
+
 // generationKey is an ancestor of all tokens of a relation that were issued between two ends of it.
 // One tombstone for it ends them, and a Commit that is under way as well.
 func generationKey(issuer string, r relation, lastEnd time.Time) Key {
-	generation := ""
-	if !lastEnd.IsZero() {
-		generation = lastEnd.UTC().Format(time.RFC3339Nano)
-	}
-	return KeyOf("generation", issuer, string(r[:]), generation)
+	return KeyOf("generation", issuer, string(r[:]), generationName(lastEnd))
 }
 
-// generation returns the generation that tokens of the decision belong to. It refuses a decision
-// whose delegation the user has ended.
-func (i *issue) generation(ctx context.Context) (Key, error) {
-	relation := relationOf(i.d)
-	records, err := i.ended(ctx, i.d.Facts.Subject.Identity)
-	if err != nil {
-		return Key{}, err
+// generationName is empty before the first end.
+func generationName(lastEnd time.Time) string {
+	if lastEnd.IsZero() {
+		return ""
 	}
-	begun := i.d.Facts.Subject.Token.Begun()
-	for _, r := range records {
-		switch {
-		case r.ID != relation.String():
-		case !r.Allowed && !begun.After(r.Ended):
-			return Key{}, no(fmt.Sprintf("the user ended this delegation at %s; "+
-				"the subject token begins with %s",
-				r.Ended.Format(time.RFC3339), loginAt(begun)), ErrRevoked)
-		default:
-			return generationKey(i.d.Issuer, relation, r.Ended), nil
-		}
+	return lastEnd.UTC().Format(time.RFC3339Nano)
+}
+
+// lastEnd returns when the user last ended the relation; zero: never. It refuses a decision whose
+// delegation is ended.
+func (i *issue) lastEnd(ctx context.Context, r relation) (time.Time, error) {
+	ended, err := i.ended(ctx, i.d.Facts.Subject.Identity)
+	if err != nil || len(ended[r.String()]) == 0 {
+		return time.Time{}, err
 	}
-	return generationKey(i.d.Issuer, relation, time.Time{}), nil
+	last, begun := ended[r.String()][0], i.d.Facts.Subject.Token.Begun()
+	if !last.Allowed && !begun.After(last.Ended) {
+		return time.Time{}, no(fmt.Sprintf("the user ended this delegation at %s; "+
+			"the subject token begins with %s",
+			last.Ended.Format(time.RFC3339), loginAt(begun)), ErrRevoked)
+	}
+	return last.Ended, nil
 }
 
 func loginAt(begun time.Time) string {

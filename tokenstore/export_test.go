@@ -1,6 +1,10 @@
 package tokenstore
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/go-tokenexchange/tokenexchange"
+)
 
 // EntrySize is what one key costs that never had a record, RowSize what any other costs, data included that have room in it.
 const (
@@ -64,3 +68,6 @@ func (o *Ordered) Shortest() int {
 	}
 	return n
 }
+
+// EndedKey is the owner of the records of ended delegations.
+func EndedKey(about tokenexchange.Identity) Key { return endedKey(about) }

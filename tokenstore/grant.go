@@ -68,18 +68,24 @@ func newGrant(d tokenexchange.Decision, key Key, keep []string) (*grant, error) 
 // moves: Subject.Until, or the expiry of the first refresh token where that is zero.
 func grantLineage(d tokenexchange.Decision) *tokenexchange.Lineage {
 	subject := d.Facts.Subject.Token
-	switch subject.Type {
-	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT,
-		tokenexchange.TypeIDToken:
-		return subject.Lineage
+	if isEvidence(subject.Type) {
+		ends := d.Facts.Subject.Until
+		if ends.IsZero() {
+			ends = d.RefreshExpires
+		}
+		return endingAt(subject, ends)
 	}
-	lineage := tokenexchange.Lineage{Begun: subject.Begun()}
-	if subject.Lineage != nil {
-		lineage = *subject.Lineage
+	if d.Ends.After(subject.Expires) { // the rule lets the grant outlive the token, until then
+		return endingAt(subject, d.Ends)
 	}
-	ends := d.Facts.Subject.Until
-	if ends.IsZero() {
-		ends = d.RefreshExpires
+	return subject.Lineage
+}
+
+// endingAt returns the lineage of a token with an end for what is made from it.
+func endingAt(t tokenexchange.Token, ends time.Time) *tokenexchange.Lineage {
+	lineage := tokenexchange.Lineage{Begun: t.Begun()}
+	if t.Lineage != nil {
+		lineage = *t.Lineage
 	}
 	if lineage.Ends.IsZero() || ends.Before(lineage.Ends) {
 		lineage.Ends = ends

@@ -31,7 +31,7 @@ func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	}
 	i := &issue{Tokens: t, d: d, owner: ownerKey(d.Facts.Subject.Identity)}
 	ctx = context.WithValue(ctx, parentsKey{}, i)
-	for _, step := range []func(context.Context) error{i.trace, i.main, i.idToken, i.refreshToken, i.commit} {
+	for _, step := range []func(context.Context) error{i.trace, i.nameActor, i.join, i.main, i.idToken, i.refreshToken, i.commit} {
 		if err := step(ctx); err != nil {
 			return tokenexchange.IssuedToken{}, err
 		}
@@ -61,14 +61,7 @@ func (i *issue) trace(ctx context.Context) error {
 	if i.d.Facts.Grant == grantRefresh {
 		return i.traceRefresh(ctx)
 	}
-	i.parents = Parents(i.d)
-	if delegationKey(i.d) != (Key{}) {
-		generation, err := i.generation(ctx)
-		if err != nil {
-			return err
-		}
-		i.parents = append(i.parents, generation)
-	}
+	i.parents = madeFrom(i.d)
 	if i.d.RefreshToken {
 		i.parents = append(i.parents, grantKey(i.d.Issuer, i.value))
 	}
@@ -86,18 +79,44 @@ func (i *issue) trace(ctx context.Context) error {
 // knows are missing: a record of the host that must end with such a token has the parents that
 // ParentsIn returns.
 func Parents(d tokenexchange.Decision) []Key {
-	var list []Key
-	add := func(key Key) {
-		if key != (Key{}) {
-			list = append(list, key)
-		}
+	list := madeFrom(d)
+	if !isOwn(d) {
+		list = append(list, delegationKey(d, relationOf(d, nil), time.Time{}))
 	}
-	add(TokenKey(d.Facts.Subject.Token))
-	if actor := d.Facts.Actor; actor != nil {
-		add(TokenKey(actor.Token))
-	}
-	add(delegationKey(d))
 	return list
+}
+
+// madeFrom returns the keys of the subject token and of the actor token, if they have names.
+func madeFrom(d tokenexchange.Decision) (list []Key) {
+	if key := TokenKey(d.Facts.Subject.Token); key != (Key{}) {
+		list = append(list, key)
+	}
+	if actor := d.Facts.Actor; actor != nil && TokenKey(actor.Token) != (Key{}) {
+		list = append(list, TokenKey(actor.Token))
+	}
+	return list
+}
+
+// nameActor finds out who may act with the token.
+func (i *issue) nameActor(ctx context.Context) (err error) {
+	i.mayAct, err = i.mayActFor(ctx, i.d)
+	return err
+}
+
+// join adds the tokens to the delegation that the decision begins or continues. A refresh is in it
+// already.
+func (i *issue) join(ctx context.Context) error {
+	if i.refresh != nil || isOwn(i.d) {
+		return nil
+	}
+	relation := relationOf(i.d, i.mayAct)
+	lastEnd, err := i.lastEnd(ctx, relation)
+	if err != nil {
+		return err
+	}
+	i.parents = append(i.parents, delegationKey(i.d, relation, lastEnd),
+		generationKey(i.d.Issuer, relation, lastEnd))
+	return nil
 }
 
 type parentsKey struct{}
@@ -118,18 +137,21 @@ func grantKey(issuer, value string) Key { return KeyOf(kindGrant, issuer, handle
 // isTicket reports whether a subject token is good once: our own, neither an access nor an ID token, and for somebody to
 // act upon.
 func isTicket(t tokenexchange.Token, issuer string) bool {
-	switch t.Type {
-	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT, tokenexchange.TypeIDToken:
+	return isEvidence(t.Type) && t.Issuer == issuer && t.MayAct != nil
+}
+
+// isEvidence reports whether a type is neither that of an access token nor that of an ID token.
+func isEvidence(t tokenexchange.TokenType) bool {
+	switch t {
+	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT,
+		tokenexchange.TypeIDToken:
 		return false
 	}
-	return t.Issuer == issuer && t.MayAct != nil
+	return true
 }
 
 // main makes the token that was asked for.
 func (i *issue) main(ctx context.Context) (err error) {
-	if i.mayAct, err = i.mayActFor(ctx, i.d); err != nil {
-		return err
-	}
 	tok := i.d.Token("")
 	tok.MayAct = i.mayAct
 	if prefix, opaque := i.prefix(i.d.Type); opaque {

@@ -19,6 +19,7 @@ import (
 	"github.com/ory/fosite/token/jwt"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
 )
 
@@ -59,7 +60,7 @@ func (t *tokens) keep(ctx context.Context) error {
 	all := false
 	defer func() {
 		if !all {
-			_ = t.discard(context.WithoutCancel(ctx)) // the Exchanger tries again, and reports
+			_ = bounded.Call(ctx, bounded.Usual, t.discard) // the Exchanger tries again, and reports
 		}
 	}()
 	for signature, record := range t.records {

@@ -51,6 +51,8 @@ func (s *server) delegations(w *world, next func(http.ResponseWriter, *http.Requ
 		switch {
 		case err != nil:
 			tokenexchange.AsError(err).ServeHTTP(w, r)
+		case tok.Lineage != nil && tok.Lineage.Lent:
+			http.Error(w, "A token that was made from one of another client is not the user's own.", http.StatusForbidden)
 		case caller.Kind != tokenexchange.KindUser:
 			http.Error(w, "A client has no delegations.", http.StatusForbidden)
 		default:
