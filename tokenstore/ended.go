@@ -77,25 +77,36 @@ type relation [untilAt - relationAt]byte
 
 func (r relation) String() string { return base64.RawURLEncoding.EncodeToString(r[:]) }
 
-// relationOf returns the relation of a decision. The party is the outermost actor; of a ticket, the
-// one that may act; where no actor is named, the client itself. A client and a user of the same
-// name are two parties.
-func relationOf(d tokenexchange.Decision, mayAct *tokenexchange.Actor) (r relation) {
-	issuer, subject, isClient := d.Issuer, d.Client, true
-	switch {
-	case mayAct != nil && isEvidence(d.Type):
-		issuer, subject = cmp.Or(mayAct.Issuer, d.Issuer), cmp.Or(mayAct.Subject, mayAct.ClientID)
-		isClient = subject == mayAct.ClientID
-	case d.Actor != nil:
-		issuer, subject = d.Actor.Issuer, d.Actor.Subject
-		isClient = d.Actor.ClientID == d.Actor.Subject
+// relations returns the relations of a decision; the first is the one that Delegations shows. A
+// ticket may have two: that of the party that may act, and that of the party that acts already.
+func relations(d tokenexchange.Decision, mayAct *tokenexchange.Actor) (list []relation) {
+	if mayAct != nil && isEvidence(d.Type) {
+		list = append(list, relationOf(d, *mayAct))
 	}
-	kind := "user"
-	if isClient {
+	switch actor := d.Facts.Actor; {
+	case d.Actor != nil:
+		list = append(list, relationOf(d, *d.Actor))
+	case actor != nil: // a door mints a ticket for this party
+		party := tokenexchange.Actor{Issuer: actor.Issuer, Subject: actor.ID}
+		if actor.Kind == tokenexchange.KindClient {
+			party.ClientID = actor.ID
+		}
+		list = append(list, relationOf(d, party))
+	default:
+		list = append(list, relationOf(d, tokenexchange.Actor{ClientID: d.Client}))
+	}
+	return list
+}
+
+// relationOf returns the relation of a party. A client and a user of the same name are two parties.
+func relationOf(d tokenexchange.Decision, party tokenexchange.Actor) (r relation) {
+	subject, kind := cmp.Or(party.Subject, party.ClientID), "user"
+	if subject == party.ClientID {
 		kind = "client"
 	}
 	owner := ownerKey(d.Facts.Subject.Identity)
-	hash := KeyOf("relation", d.Issuer, string(owner[:]), kind, issuer, subject, d.Client)
+	hash := KeyOf("relation", d.Issuer, string(owner[:]), kind, cmp.Or(party.Issuer, d.Issuer),
+		subject, d.Client)
 	copy(r[:], hash[:])
 	return r
 }
@@ -183,20 +194,28 @@ func generationName(lastEnd time.Time) string {
 	return lastEnd.UTC().Format(time.RFC3339Nano)
 }
 
-// lastEnd returns when the user last ended the relation; zero: never. It refuses a decision whose
-// delegation is ended.
-func (i *issue) lastEnd(ctx context.Context, r relation) (time.Time, error) {
+// lastEnds returns when the user last ended each relation; zero: never. It refuses a decision if
+// one of them is ended.
+func (i *issue) lastEnds(ctx context.Context, relations []relation) ([]time.Time, error) {
 	ended, err := i.ended(ctx, i.d.Facts.Subject.Identity)
-	if err != nil || len(ended[r.String()]) == 0 {
-		return time.Time{}, err
+	if err != nil {
+		return nil, err
 	}
-	last, begun := ended[r.String()][0], i.d.Facts.Subject.Token.Begun()
-	if !last.Allowed && !begun.After(last.Ended) {
-		return time.Time{}, no(fmt.Sprintf("the user ended this delegation at %s; "+
-			"the subject token begins with %s",
-			last.Ended.Format(time.RFC3339), loginAt(begun)), ErrRevoked)
+	ends, begun := make([]time.Time, len(relations)), i.d.Facts.Subject.Token.Begun()
+	for n, r := range relations {
+		records := ended[r.String()]
+		if len(records) == 0 {
+			continue
+		}
+		last := records[0]
+		if !last.Allowed && !begun.After(last.Ended) {
+			return nil, no(fmt.Sprintf("the user ended this delegation at %s; "+
+				"the subject token begins with %s",
+				last.Ended.Format(time.RFC3339), loginAt(begun)), ErrRevoked)
+		}
+		ends[n] = last.Ended
 	}
-	return last.Ended, nil
+	return ends, nil
 }
 
 func loginAt(begun time.Time) string {

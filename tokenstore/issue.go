@@ -81,7 +81,7 @@ func (i *issue) trace(ctx context.Context) error {
 func Parents(d tokenexchange.Decision) []Key {
 	list := madeFrom(d)
 	if !isOwn(d) {
-		list = append(list, delegationKey(d, relationOf(d, nil), time.Time{}))
+		list = append(list, delegationKey(d, relations(d, nil)[0], time.Time{}))
 	}
 	return list
 }
@@ -109,13 +109,17 @@ func (i *issue) join(ctx context.Context) error {
 	if i.refresh != nil || isOwn(i.d) {
 		return nil
 	}
-	relation := relationOf(i.d, i.mayAct)
-	lastEnd, err := i.lastEnd(ctx, relation)
+	relations := relations(i.d, i.mayAct)
+	ends, err := i.lastEnds(ctx, relations)
 	if err != nil {
 		return err
 	}
-	i.parents = append(i.parents, delegationKey(i.d, relation, lastEnd),
-		generationKey(i.d.Issuer, relation, lastEnd))
+	i.parents = append(i.parents, delegationKey(i.d, relations[0], ends[0]))
+	for n, r := range relations {
+		if key := generationKey(i.d.Issuer, r, ends[n]); !slices.Contains(i.parents, key) {
+			i.parents = append(i.parents, key)
+		}
+	}
 	return nil
 }
 
