@@ -161,6 +161,32 @@ func TestVerifier_ForeignLogin(t *testing.T) {
 		AMR: map[string]string{"otp": "mfa", "x": "y"}}, false, "2", []string{"mfa"})
 }
 
+// TestVerifier_ForeignBeginning: the lineage of a foreign token begins with a login as far as the token shows one.
+func TestVerifier_ForeignBeginning(t *testing.T) {
+	const assertion = tx.TokenType("urn:example:assertion")
+	login := propertyNow.Add(-time.Hour)
+	for name, row := range map[string]struct {
+		typ      string
+		kind     tx.TokenType
+		believed bool
+		want     time.Time
+	}{
+		"an access token":               {"at+jwt", tx.TypeJWT, false, login},
+		"an access token, believed":     {"at+jwt", tx.TypeJWT, true, login},
+		"an assertion is no login":      {"assertion+jwt", assertion, false, time.Time{}},
+		"an assertion that is believed": {"assertion+jwt", assertion, true, login},
+	} {
+		tok, err := verifyForeign(t, func(trust *tx.Trust) {
+			trust.Types[assertion], trust.Login = "assertion+jwt", &tx.LoginTrust{AuthTime: row.believed}
+		}, row.typ, row.kind, map[string]any{"auth_time": login.Unix()})
+		require.NoError(t, err, name)
+		require.True(t, row.want.Equal(tok.Begun()), "%s: %s", name, tok.Begun())
+	}
+	tok, err := verifyForeign(t, nil, "at+jwt", tx.TypeJWT, nil)
+	require.NoError(t, err)
+	require.True(t, propertyNow.Equal(tok.Begun()), "without auth_time, iat")
+}
+
 // TestVerifier_ClientsWord: a client that signs a token itself says who it is about, and nothing
 // more.
 func TestVerifier_ClientsWord(t *testing.T) {
