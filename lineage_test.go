@@ -271,7 +271,9 @@ func TestLineage_Organisation(t *testing.T) {
 		require.Len(t, w.asked, 2, "once more, about what was decided")
 		w.configure()
 	})
+	w.Actors = authorizerFunc(func(context.Context, tx.Facts) error { return nil })
 	t.Run("the subject has left it", func(t *testing.T) {
+		w.post("gateway", form(switched, tx.TypeAccessToken)).granted(t)
 		alice.Tenants = []string{"acme"}
 		w.people[ownIss+" alice"] = alice
 		w.post("gateway", form(switched, tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
@@ -289,8 +291,11 @@ func TestLineage_Organisation(t *testing.T) {
 		w.post("shop", withActor(f, w.access(claims{"sub": "admin"}),
 			tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
 		w.post("shop", withActor(f, lineage("globex"), tx.TypeAccessToken)).granted(t)
+		w.rule("delegate").Actors[0].Tenant = "*"
+		w.configure()
 		w.post("shop", withActor(f, lineage("initech"), tx.TypeAccessToken)).refused(t,
 			tx.InvalidRequest)
+		require.Contains(t, w.lastEvent().Err.Error(), "organisation")
 	})
 }
 
