@@ -27,9 +27,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
-// SubjectResolver tells whom a verified token is about, and whether they may be acted for at all:
-// unknown, locked, disabled is an error with a Code, any other error is a failure. It is asked at
-// every exchange, in every mode: about the subject token, about the actor token, and about the
+// SubjectResolver returns the subject of a verified token. An error with a Code refuses the subject:
+// it is unknown, locked or disabled. Any other error is a failure. The resolver is asked at every
+// exchange, in every mode: about the subject token, about the actor token, and about the
 // current actor of the subject token's chain unless the actor token is about the same party. For an
 // actor of a chain, tok has no Type, and only Issuer, Subject and ClientID as the chain has them
 // (D07). The answer for an actor of another issuer may be the identity that tok names.

@@ -18,8 +18,9 @@ import (
 // type does not state. The verifier reads a Lineage, Decide obeys it, and the issuer writes the
 // next one, so that a sequence of exchanges never gives more than its first token allowed.
 //
-// A Token without a Lineage comes from a login or from another issuer. A JWT carries the Lineage
-// in the claim "lineage", which a claims hook cannot set; a record carries it as a field.
+// A Token without a Lineage comes from a login or from another issuer; that of another issuer has
+// at most Begun. A JWT carries the Lineage in the claim "lineage", which a claims hook cannot set; a
+// record carries it as a field.
 type Lineage struct {
 	// Scope is the upper bound for a token that has no scope of its own, an ID token. Nil means
 	// that the lineage sets no bound; empty means that no scope may be granted.

@@ -372,7 +372,8 @@ func (s *trusted) translate(p *claims) {
 	case t.Type.isEvidence(): // an assertion is no login
 		t.Lineage = &Lineage{}
 	case !said.AuthTime.IsZero() && said.AuthTime.Before(t.Issued):
-		t.Lineage = &Lineage{Begun: said.AuthTime} // not believed, it still tells a renewal from a login
+		// An auth_time that is not believed still tells a renewed token from a login.
+		t.Lineage = &Lineage{Begun: said.AuthTime}
 	}
 }
 

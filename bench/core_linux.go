@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onQuietCore moves all threads of the process to the core that is quickest just now, until release is called. On a
-// machine that shares its cores with others, one of two can be half as fast for minutes, and then more so for code with
-// many branches and many small reads than for cryptography: no ratio is free of that.
+// onQuietCore moves all threads of the process to the core that is quickest just now, until release
+// is called. On a machine that shares its cores with others, one of two can be half as fast for
+// minutes, and then more so for code with many branches and many small reads than for cryptography:
+// no ratio is free of that.
 func onQuietCore() (release func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -34,8 +35,8 @@ func onQuietCore() (release func()) {
 	return func() { move(&all) }
 }
 
-// move binds every thread of the process. A thread that ends meanwhile is no error, and a new one has the cores of the one
-// that it was started by.
+// move binds every thread of the process. A thread that ends meanwhile is not an error, and a new
+// thread has the cores of the thread that started it.
 func move(cores *unix.CPUSet) {
 	threads, err := os.ReadDir("/proc/self/task")
 	check(err)

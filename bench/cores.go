@@ -63,7 +63,8 @@ func (e effort) gains(candidates ...candidate) [][]float64 {
 	return all
 }
 
-// clock is what a work takes each time, in nanoseconds by the clock. No goroutine is locked to its thread.
+// clock is what a work takes each time, in nanoseconds by the clock. The goroutine is not locked to
+// its thread.
 func clock(w work, n int) float64 {
 	begin := time.Now()
 	w(n)

@@ -83,11 +83,13 @@ func (e effort) paired(floor candidate, candidates ...candidate) [][]round {
 	return all
 }
 
-// inTurns is one round. The floor's first and last turn count half, so that it is measured around each turn of the other.
+// inTurns is one round. The floor's first and last turn count half, so that it is measured around
+// each turn of the other.
 //
-// The process has one core meanwhile, the one that is quicker at the beginning, and all of its CPU time counts: that of
-// goroutines that the work starts, and of the garbage collector. A goroutine that were locked to its thread would have to
-// wake another thread for each goroutine that it waits for, which no server does.
+// During a round the process has one core, the one that is quicker at the beginning, and all of its
+// CPU time counts, that of the garbage collector and of goroutines that the work starts included. A
+// goroutine that is locked to its thread would wake another thread for each goroutine that it waits
+// for; no server does that.
 func inTurns(floor work, floorCount int, w work, count int) (r round) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer onQuietCore()()

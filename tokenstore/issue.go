@@ -31,7 +31,10 @@ func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	}
 	i := &issue{Tokens: t, d: d, owner: ownerKey(d.Facts.Subject.Identity)}
 	ctx = context.WithValue(ctx, parentsKey{}, i)
-	for _, step := range []func(context.Context) error{i.trace, i.nameActor, i.join, i.main, i.idToken, i.refreshToken, i.commit} {
+	steps := []func(context.Context) error{
+		i.trace, i.nameActor, i.join, i.main, i.idToken, i.refreshToken, i.commit,
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return tokenexchange.IssuedToken{}, err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
+	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
 // typeLogin is evidence that only the login of the host brings.
@@ -97,6 +98,29 @@ func TestLineage_GrantEnds(t *testing.T) {
 			})
 		require.ErrorIs(t, err, tokenexchange.InvalidRequest)
 	})
+}
+
+// TestLineage_GrantFromBefore: a grant whose record states no end gets one at its next refresh.
+func TestLineage_GrantFromBefore(t *testing.T) {
+	w := newWorld(t)
+	w.setRules(append(usualRules(), loginRule())...)
+	w.store.commit = func(ctx context.Context, now time.Time, b tokenstore.Batch) error {
+		for i, r := range b.Put {
+			tok, g, err := tokenstore.Decode(issuer, r)
+			require.NoError(t, err)
+			if g == nil {
+				continue
+			}
+			g.Subject.Lineage = nil
+			b.Put[i].Data, err = tokenstore.Encode(tok, g)
+			require.NoError(t, err)
+		}
+		return w.store.Store.Commit(ctx, now, b)
+	}
+	token := w.logIn("read offline_access").RefreshToken
+	w.store.commit = nil
+	lasted, _ := w.refreshed(token, 30*time.Minute)
+	require.Equal(t, 24*time.Hour, lasted)
 }
 
 // TestLineage_RefreshTokenNamesWhoMayAct: a refresh token may be exchanged like an access token, so

@@ -60,9 +60,9 @@ func (t *Tokens) Refresh(ctx context.Context, x *tokenexchange.Exchanger, client
 		if err != nil {
 			return req, tokenexchange.Token{}, nil, err
 		}
-		if l := r.grant.Subject.Lineage; isEvidence(r.grant.Subject.Type) && (l == nil || l.Ends.IsZero()) {
+		if s := &r.grant.Subject; isEvidence(s.Type) && (s.Lineage == nil || s.Lineage.Ends.IsZero()) {
 			// A grant from before ends were recorded ends with this refresh token.
-			r.grant.Subject.Lineage = endingAt(r.grant.Subject, r.Expires)
+			s.Lineage = endingAt(*s, r.Expires)
 		}
 		return req, r.grant.Subject, r.grant.Actor, nil
 	})

@@ -60,7 +60,8 @@ func (t *tokens) keep(ctx context.Context) error {
 	all := false
 	defer func() {
 		if !all {
-			_ = bounded.Call(ctx, bounded.Usual, t.discard) // the Exchanger tries again, and reports
+			// The Exchanger tries again, and reports.
+			_ = bounded.Call(ctx, bounded.Usual, t.discard)
 		}
 	}()
 	for signature, record := range t.records {

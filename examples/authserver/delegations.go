@@ -52,7 +52,8 @@ func (s *server) delegations(w *world, next func(http.ResponseWriter, *http.Requ
 		case err != nil:
 			tokenexchange.AsError(err).ServeHTTP(w, r)
 		case tok.Lineage != nil && tok.Lineage.Lent:
-			http.Error(w, "A token that was made from one of another client is not the user's own.", http.StatusForbidden)
+			http.Error(w, "The token was made from a token of another client, so it is not the user's own.",
+				http.StatusForbidden)
 		case caller.Kind != tokenexchange.KindUser:
 			http.Error(w, "A client has no delegations.", http.StatusForbidden)
 		default:
@@ -89,7 +90,7 @@ func (s *server) listDelegations(w http.ResponseWriter, r *http.Request, user to
 	_ = json.NewEncoder(w).Encode(map[string]any{"delegations": list, "ended": ended})
 }
 
-// actor names the outermost actor of a chain; nil if there is none.
+// actor names the outermost actor of a chain. Nil means that the chain is nil.
 func (s *server) actor(chain *tokenexchange.Actor) *delegate {
 	if chain == nil {
 		return nil

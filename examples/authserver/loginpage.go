@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// formLogin is the kind of the login form. A form of one kind is none of another.
+// formLogin is the kind of the login form. A form is refused where another kind is expected.
 const formLogin = "login"
 
 // showLogin shows the login page, with what was wrong the time before.

@@ -145,7 +145,7 @@ func (w *world) mintOpaque(n *node, m minted) error {
 	return err
 }
 
-// actorOf reads an act or a may_act; nil: there is none.
+// actorOf reads an act or a may_act. It returns nil if the claim is absent.
 func actorOf(raw string) (*tx.Actor, error) {
 	if raw == "" {
 		return nil, nil

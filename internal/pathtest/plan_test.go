@@ -26,7 +26,7 @@ type planned struct {
 	mode    tx.Mode
 	subject made   // of which kind the subject token is
 	client  string // who asks
-	actor   string // whose token is the actor token; empty: there is none
+	actor   string // subject of the actor token; empty: no actor token is sent
 	main    made   // the kind of token that is asked for
 	want    made   // which of the tokens that are made is the subject of the next hop
 	targets []string
