@@ -35,7 +35,7 @@ var ruleChanges = append(flagChanges(), []ruleChange{
 		}
 	}},
 	{"max_chain", func(d dice, r *rule) { r.MaxChain = pick(d, 0, 1, 2, 3, 5, 31, 32) }},
-	{"issuers", func(d dice, r *rule) { r.Issuers = some(d, []string{idp, partner}, 40) }},
+	{"issuers", func(d dice, r *rule) { r.Issuers = some(d, []string{own, idp, partner}, 40) }},
 }...)
 
 type ruleChange struct {

@@ -600,6 +600,9 @@ func (s *scene) drawScope() {
 			}
 		}
 	}
+	if s.often(3) { // scopes that do nothing by themselves
+		t.Scope = some(s.dice, plus(never, further...), 40)
+	}
 	if s.often(40) {
 		return
 	}
@@ -718,8 +721,8 @@ func (s *scene) drawLifts() {
 	for _, f := range s.rule.flags() {
 		*f.on = *f.on || s.often(10)
 	}
-	if s.often(10) {
-		s.rule.Issuers = plus(s.rule.Issuers, idp)
+	if s.often(12) {
+		s.rule.Issuers = plus(s.rule.Issuers, pick(s.dice, idp, idp, own))
 	}
 }
 
