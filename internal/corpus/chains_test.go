@@ -13,7 +13,8 @@ import (
 type member struct{ name, value string }
 
 var members = []member{
-	{"name", `"Bob"`}, {"level", "1.0"}, {"roles", `["a", "b"]`}, {"org", `{"x":1,"y":[null,true]}`},
+	{"name", `"Bob"`}, {"level", "1.0"}, {"roles", `["a", "b"]`},
+	{"org", `{"x":1,"y":[null,true]}`},
 	{"email", `"bob@example.com"`}, {"ok", "true"}, {"none", "null"}, {"ü", `"\u00fc"`},
 }
 

@@ -11,7 +11,10 @@ import (
 // share.
 var ruleChanges = append(flagChanges(), []ruleChange{
 	{"mode", func(d dice, r *rule) { r.Mode = pick(d, narrow, delegate, clientActs, impersonate) }},
-	{"clients", func(d dice, r *rule) { r.Clients = some(d, clients, 60); ensure(&r.Clients, "web") }},
+	{"clients", func(d dice, r *rule) {
+		r.Clients = some(d, clients, 60)
+		ensure(&r.Clients, "web")
+	}},
 	{"clients *", func(d dice, r *rule) { r.Clients = []string{"*"} }},
 	{"subjects", func(d dice, r *rule) { r.Subjects = []tx.Identity{strict(d, r.Subjects)} }},
 	{"subjects *", func(_ dice, r *rule) { r.Subjects = []tx.Identity{anybody} }},
@@ -163,7 +166,8 @@ var factChanges = []func(s *scene){
 		}
 	},
 	func(s *scene) {
-		s.facts.Subject.Identity = tx.Identity{Issuer: own, Kind: tx.KindClient, ID: s.facts.Client.ID}
+		id := s.facts.Client.ID
+		s.facts.Subject.Identity = tx.Identity{Issuer: own, Kind: tx.KindClient, ID: id}
 	},
 	func(s *scene) {
 		if s.facts.Actor != nil {
@@ -197,7 +201,8 @@ var factChanges = []func(s *scene){
 	func(s *scene) {
 		t := &s.facts.Subject.Token
 		if t.MayAct != nil {
-			t.MayAct = &tx.Actor{Issuer: pick(s.dice, own, idp, t.Issuer), ClientID: t.MayAct.ClientID}
+			issuer := pick(s.dice, own, idp, t.Issuer)
+			t.MayAct = &tx.Actor{Issuer: issuer, ClientID: t.MayAct.ClientID}
 		}
 	},
 	func(s *scene) {
@@ -265,7 +270,9 @@ var factChanges = []func(s *scene){
 	func(s *scene) { s.token().Lineage = &tx.Lineage{Lent: true} },
 	func(s *scene) { s.token().Lineage = &tx.Lineage{Tenant: pick(s.dice, "acme", "globex")} },
 	func(s *scene) {
-		s.token().Lineage = &tx.Lineage{Ends: s.facts.Now.Add(time.Duration(s.IntN(4)-1) * time.Second)}
+		t := s.token()
+		ends := s.facts.Now.Add(time.Duration(s.IntN(4)-1) * time.Second)
+		t.Lineage = &tx.Lineage{Ends: ends}
 	},
 	func(s *scene) { s.token().Lineage = &tx.Lineage{Scope: some(s.dice, words, 50)} },
 }
@@ -278,7 +285,10 @@ func (s *scene) rarely(change func()) {
 }
 
 func (s *scene) keys() tx.Confirmation {
-	return tx.Confirmation{JKT: pick(s.dice, "", "", "k1", "k2"), X5T: pick(s.dice, "", "", "x1", "x2")}
+	return tx.Confirmation{
+		JKT: pick(s.dice, "", "", "k1", "k2"),
+		X5T: pick(s.dice, "", "", "x1", "x2"),
+	}
 }
 
 // anyMayAct draws one that need not fit.

@@ -50,10 +50,11 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 	if len(differ) > 0 {
-		t.Errorf("%d of %d blocks have other outcomes than recorded, the first is %s: print it with\n"+
+		t.Errorf("%d of %d blocks have other outcomes than recorded. Print the first with\n"+
 			"TOKENEXCHANGE_CORPUS=%s go test -run TestOutcomes -v ./internal/corpus\n"+
-			"here and in the tree that recorded it, and compare. Blocks: %s", len(differ),
-			len(want)/stride, differ[0], differ[0], strings.Join(differ[:min(20, len(differ))], " "))
+			"here and in the tree that recorded it, and compare. Blocks: %s",
+			len(differ), len(want)/stride, differ[0],
+			strings.Join(differ[:min(20, len(differ))], " "))
 	}
 }
 

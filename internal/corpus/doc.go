@@ -1,35 +1,40 @@
-// Package corpus holds the behaviour of (*Policy).Decide still: 200,000 pairs of a policy and facts,
-// and a hash of what is decided about them in testdata/outcomes.txt. It has tests only.
+// Package corpus records the behaviour of (*Policy).Decide. It draws 200,000 pairs of a policy and
+// facts, and compares the outcomes with the hashes in testdata/outcomes.txt. It has tests only.
 //
-// A block is 20 pairs, drawn from the number of the block alone, and has one line in the file. The
-// hash covers the whole outcome of each pair. A policy that NewPolicy refuses is rejected. A refusal
-// is its code and its rule; the text of the reason is free to change. A grant is every field of the
-// Decision, and what the decision says about the token to issue: its claims, may_act and lineage.
+// A block has 20 pairs and one line in the file. Its pairs depend on the number of the block alone.
+// The hash covers the whole outcome of each pair:
 //
-// The pairs are drawn near a grant: a rule and facts that fit it, then a few changes to the facts
-// and the rule, among other rules that resemble it. The generator has a rule type of its own, and
-// convert makes the public Rule of it. A change of the shape of Rule changes convert and nothing
-// else. A rule that the new shape cannot express is rejected, as NewPolicy rejects it today.
+//   - rejected, where NewPolicy returns an error or the public Rule cannot express a rule;
+//   - for a refusal, the error code and the name of the rule, but not the text of the reason;
+//   - for a grant, every field of the Decision except Facts, and the claims, the may_act and the
+//     lineage that the decision gives for the issued token.
+//
+// The generator starts with a rule and facts that the rule grants. It then changes a few settings
+// of the rule and a few facts, and puts the rule among similar rules. It uses a rule type of its
+// own, which convert translates to the public Rule. If the shape of the public Rule changes, only
+// convert changes.
 //
 // # Reading a difference
 //
 // The test names the blocks with other outcomes. To see one, print its pairs here and in the tree
 // that recorded the file, and compare the two:
 //
-//	TOKENEXCHANGE_CORPUS=4711 go test -v -run TestOutcomes ./internal/corpus >new
-//	cd ../recorded && TOKENEXCHANGE_CORPUS=4711 go test -v -run TestOutcomes ./internal/corpus >old
+//	export TOKENEXCHANGE_CORPUS=4711
+//	go test -v -run TestOutcomes ./internal/corpus >new
+//	(cd ../recorded && go test -v -run TestOutcomes ./internal/corpus) >old
 //	diff old new
 //
-// Each pair is printed as a JSON object with policy, facts and outcome. If policies or facts differ
-// too, the generator was changed and not the decision. White space in
-// an actor's JSON is not printed, but part of what is compared.
+// Each pair is printed as a JSON object with policy, facts and outcome. If the policies or facts
+// differ too, the generator has changed, not the decision. White space in an actor's JSON is
+// compared, but the facts are printed without it.
 //
-// A change of behaviour that is meant is recorded with
+// An intended change of behaviour is recorded with
 //
 //	go test ./internal/corpus -update
 //
-// in the commit that changes the behaviour, whose message lists what is decided otherwise. Two
-// further tests count what occurs in the corpus, and how often each setting of a rule decides.
-// They fail if the generator no longer reaches something often enough. With -race every tenth
-// block is compared, and nothing is counted.
+// in the commit that changes the behaviour. The message of the commit lists the changed decisions.
+//
+// Two further tests count what occurs in the corpus, and how often each setting of a rule changes
+// the outcome. They fail if something occurs too rarely. With -race, only every tenth block is
+// compared and nothing is counted.
 package corpus

@@ -334,7 +334,8 @@ func (s *scene) drawPresenting() {
 	switch {
 	case t.ByClient || r.Mode == narrow || t.Type == tx.TypeRefreshToken:
 	case t.Issuer != own:
-		r.Issuers = shuffled(s.dice, plus(some(s.dice, []string{"https://other.example"}, 30), t.Issuer))
+		others := some(s.dice, []string{"https://other.example"}, 30)
+		r.Issuers = shuffled(s.dice, plus(others, t.Issuer))
 	case t.Name:
 		r.OtherTokens = f.Grant != refresh || s.often(50)
 	case s.often(60) && t.ClientID == f.Client.ID:
@@ -351,7 +352,8 @@ func (s *scene) drawPresenting() {
 }
 
 func (s *scene) otherClient() string {
-	return pick(s.dice, without(clients, func(id string) bool { return id == s.facts.Client.ID })...)
+	isClient := func(id string) bool { return id == s.facts.Client.ID }
+	return pick(s.dice, without(clients, isClient)...)
 }
 
 func (s *scene) drawActor() {
@@ -365,7 +367,8 @@ func (s *scene) drawActor() {
 	case n < 46 && f.Subject.ID != "" && f.Subject.Kind != "" && f.Subject.Kind != "robot":
 		id = f.Subject.Identity
 	}
-	kind := pick(s.dice, "access", "access", "access", "jwt", "id", "id", "foreign jwt", "foreign id")
+	kind := pick(s.dice,
+		"access", "access", "access", "jwt", "id", "id", "foreign jwt", "foreign id")
 	if f.Grant != exchange && s.often(30) {
 		kind = pick(s.dice, "door evidence", "foreign evidence")
 	}
@@ -461,7 +464,8 @@ func (s *scene) drawTargets() {
 			t.Audience = []string{pick(s.dice, places...)}
 		}
 		if s.often(2) {
-			t.Audience = plus(t.Audience, shuffled(s.dice, numbered("https://n.example/", 4+s.IntN(30)))...)
+			many := numbered("https://n.example/", 4+s.IntN(30))
+			t.Audience = plus(t.Audience, shuffled(s.dice, many)...)
 		}
 		if s.often(8) {
 			t.Audience = plus(t.Audience, t.Audience...)
@@ -607,10 +611,11 @@ func (s *scene) drawScope() {
 		return
 	}
 	both := func(scope string) bool {
-		subject := (t.Scope == nil || t.Type == tx.TypeIDToken || slices.Contains(t.Scope, scope)) &&
-			(f.Subject.Scope == nil && t.Scope != nil || slices.Contains(f.Subject.Scope, scope))
-		rule := r.Scope[:min(1, len(r.Scope))]
-		ruled := len(rule) > 0 && rule[0] == "*" || slices.Contains(r.Scope, scope)
+		token := t.Scope == nil || t.Type == tx.TypeIDToken || slices.Contains(t.Scope, scope)
+		resolver := f.Subject.Scope == nil && t.Scope != nil ||
+			slices.Contains(f.Subject.Scope, scope)
+		subject := token && resolver
+		ruled := slices.Contains(r.Scope, "*") || slices.Contains(r.Scope, scope)
 		switch scope {
 		case "openid":
 			ruled = r.IDToken && f.Subject.Kind == tx.KindUser
@@ -704,7 +709,8 @@ func (s *scene) drawLineage() *tx.Lineage {
 		l.Ends = s.later()
 	}
 	if s.often(25) {
-		l.Begun = s.facts.Now.Add(-time.Duration(1+s.IntN(9000)) * time.Second).Truncate(time.Second)
+		ago := time.Duration(1+s.IntN(9000)) * time.Second
+		l.Begun = s.facts.Now.Add(-ago).Truncate(time.Second)
 	}
 	l.Lent = s.often(10)
 	if s.often(25) {

@@ -204,14 +204,17 @@ var contradictions = []func(r *rule){
 	func(r *rule) { outside(r, narrow); r.Clients, r.OtherTokens = []string{"*"}, true },
 	func(r *rule) { inside(r, delegate); r.Clients, r.OtherActors = []string{"*"}, true },
 	func(r *rule) { inside(r, impersonate); r.Clients, r.Carry = []string{"*"}, true },
-	func(r *rule) { outside(r, narrow); r.Clients, r.Issuers = []string{"*"}, []string{idp} },
+	func(r *rule) {
+		outside(r, narrow)
+		r.Clients, r.Issuers = []string{"*"}, []string{idp}
+	},
 	func(r *rule) { r.Subjects = nil },
 	func(r *rule) { r.Subjects = append(slices.Clone(r.Subjects), tx.Identity{}) },
 	func(r *rule) { r.Subjects = []tx.Identity{{Kind: tx.KindUser, Tenant: "*"}} },
 	func(r *rule) { r.Subjects = []tx.Identity{{Tenant: "*", ID: "*"}} },
 	func(r *rule) { r.Subjects = []tx.Identity{{Kind: "robot", ID: "*"}} },
-	func(r *rule) { inside(r, delegate); r.Actors = append(slices.Clone(r.Actors), tx.Identity{ID: "*"}) },
-	func(r *rule) { inside(r, delegate); r.Actors = append(slices.Clone(r.Actors), tx.Identity{Kind: "*"}) },
+	func(r *rule) { inside(r, delegate); r.Actors = plus(r.Actors, tx.Identity{ID: "*"}) },
+	func(r *rule) { inside(r, delegate); r.Actors = plus(r.Actors, tx.Identity{Kind: "*"}) },
 	func(r *rule) { r.SubjectTypes = nil },
 	func(r *rule) { r.SubjectTypes = append(slices.Clone(r.SubjectTypes), "") },
 	func(r *rule) { r.Types = nil },
