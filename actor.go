@@ -293,3 +293,6 @@ func appendActAs(dst []byte, chain *Actor, issuer, subject, client string) ([]by
 	}
 	return append(o.dst, '}'), nil
 }
+
+// text returns the actor as JSON, for the detail of a refusal.
+func (a *Actor) text() string { return string(a.appendJSON(nil)) }

@@ -57,7 +57,7 @@ func (ev Event) LogValue() slog.Value {
 	}
 	e := AsError(ev.Err)
 	attrs = append(attrs, slog.String("error", string(e.Code)))
-	attrs = append(attrs, kept(text("rule", e.Rule), text("reason", e.Reason))...)
+	attrs = append(attrs, kept(text("rule", e.Rule), text("reason", e.Reason), text("detail", e.Detail))...)
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("cause", e.Err.Error()))
 	}

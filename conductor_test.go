@@ -120,7 +120,7 @@ func TestI01_PolicyOfTheHost(t *testing.T) {
 		t.Error("it was issued")
 		return tx.IssuedToken{}, nil
 	})
-	const ofOthers, incomplete = "a decision for another issuer or client", "incomplete decision"
+	const ofOthers, incomplete = "a decision for another issuer or client", "decision_incomplete"
 	for name, c := range map[string]struct {
 		change func(*tx.Decision)
 		reason string

@@ -59,7 +59,7 @@ func TestI01_FactsThatSayNothing(t *testing.T) {
 			empty(&f)
 			_, err := policy.Decide(f)
 			require.ErrorIs(t, err, tx.ServerError)
-			require.ErrorContains(t, err, "I01: facts without issuer, grant or time")
+			require.ErrorContains(t, err, "facts_incomplete")
 		})
 	}
 }
@@ -77,14 +77,14 @@ func TestR08_TokensThatSayNothing(t *testing.T) {
 			empty(&subject.Subject.Token)
 			_, err := policy.Decide(subject)
 			require.ErrorIs(t, err, tx.InvalidRequest)
-			require.ErrorContains(t, err, "R08: a subject token without")
+			require.ErrorContains(t, err, "subject_token_incomplete")
 
 			who := *facts.Actor
 			actor.Actor = &who
 			empty(&who.Token)
 			_, err = policy.Decide(actor)
 			require.ErrorIs(t, err, tx.InvalidRequest)
-			require.ErrorContains(t, err, "R08: an actor token without")
+			require.ErrorContains(t, err, "actor_token_incomplete")
 		})
 	}
 }
@@ -110,7 +110,7 @@ func TestD25_EndsAtTheEdge(t *testing.T) {
 		d, err := q.policy(t, 1).Decide(q.facts)
 		require.Equal(t, test.granted, err == nil, name)
 		if !test.granted {
-			require.Contains(t, tx.AsError(err).Reason, "D25", name)
+			require.Contains(t, tx.AsError(err).Detail, "D25", name)
 			require.Zero(t, d, name)
 			continue
 		}
@@ -127,6 +127,6 @@ func TestD25_RefreshedTokensEnd(t *testing.T) {
 		q.facts.Subject.Token.Expires = end
 		_, err := q.policy(t, 1).Decide(q.facts)
 		require.Error(t, err, end)
-		require.Contains(t, tx.AsError(err).Reason, "D25", end)
+		require.Contains(t, tx.AsError(err).Detail, "D25", end)
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
@@ -86,9 +88,10 @@ func (c Code) isSendable() bool {
 type Error struct {
 	Code        Code
 	Description string // one fixed sentence per class; never input, never a cause
-	Rule        string // the policy rule that came closest, if a policy refused
-	Reason      string // which condition failed, "D13: the chain may not be carried by this client"
-	Err         error  // the cause; nil if the reason says all
+	Rule        string // the policy rule that the request satisfied the furthest
+	Reason      string // stable and machine-readable, "scope_not_allowed"; see docs/debugging.md
+	Detail      string // a sentence with the offending value and the values that are allowed
+	Err         error  // the cause; nil if there is none
 
 	ours bool // Description was composed by this package; a host's own never leaves through an Exchanger
 }
@@ -97,6 +100,61 @@ type Error struct {
 func refuse(code Code, reason string) *Error {
 	return &Error{Code: code, Description: code.description(), Reason: reason}
 }
+
+// deny returns a refusal with the fixed description of its code. The detail is for operators; it
+// never contains a token.
+func deny(code Code, reason, format string, args ...any) *Error {
+	e := refuse(code, reason)
+	e.Detail = shortened(fmt.Sprintf(format, args...))
+	return e
+}
+
+// wrapStep returns the error of a host with the step at which the host was called, unless the host
+// gave a reason of its own.
+func wrapStep(reason, detail string, err error) *Error {
+	e := AsError(err)
+	wrapped := &Error{Code: e.Code, Description: e.Code.description(), Rule: e.Rule,
+		Reason: e.Reason, Detail: e.Detail, Err: err}
+	if e.Reason == "" && e.Detail == "" {
+		wrapped.Reason, wrapped.Detail = reason, detail
+	}
+	return wrapped
+}
+
+// shortened limits a detail, since a client chooses the length of a target.
+func shortened(detail string) string {
+	const most = 1000
+	if len(detail) <= most {
+		return detail
+	}
+	return strings.ToValidUTF8(detail[:most], "") + "…"
+}
+
+// mostListed is how many values a detail lists.
+const mostListed = 20
+
+// listed returns the values, quoted, for a detail.
+func listed[T ~string](values []T) string {
+	return listedAs(values, func(v T) string { return strconv.Quote(string(v)) })
+}
+
+// listedAs returns the texts of the values for a detail.
+func listedAs[T any](values []T, text func(T) string) string {
+	if len(values) == 0 {
+		return "none"
+	}
+	var texts []string
+	for _, v := range values[:min(len(values), mostListed)] {
+		texts = append(texts, text(v))
+	}
+	if more := len(values) - len(texts); more > 0 {
+		texts = append(texts, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// timestamp returns a time for a detail.
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // refuseFor is refuse with a cause.
 func refuseFor(code Code, reason string, cause error) *Error {
@@ -109,7 +167,8 @@ func refuseFor(code Code, reason string, cause error) *Error {
 // of this package, never input.
 func refuseParameter(code Code, parameter, problem string) *Error {
 	text := "The parameter " + parameter + " " + problem + "."
-	return &Error{Code: code, Description: text, Reason: text, ours: true}
+	reason := "parameter_" + strings.ReplaceAll(strings.TrimPrefix(problem, "is "), " ", "_")
+	return &Error{Code: code, Description: text, Reason: reason, Detail: text, ours: true}
 }
 
 // AsError returns the outermost *Error or Code in err as an *Error: a bare Code gets its fixed description, a stranger is
@@ -127,8 +186,6 @@ func AsError(err error) *Error {
 			return &described
 		}
 		return e
-	case *denial:
-		return e.err()
 	case Code:
 		return &Error{Code: e, Description: e.description(), Err: err}
 	}
@@ -139,7 +196,7 @@ func AsError(err error) *Error {
 	return &Error{Code: code, Description: code.description(), Err: err}
 }
 
-// outermost returns the first *Error, *denial or Code on the way down, in the order of errors.Is; nil if there is none. One that
+// outermost returns the first *Error or Code on the way down, in the order of errors.Is; nil if there is none. One that
 // has no code that could be sent is none.
 func outermost(err error) error {
 	switch e := err.(type) {
@@ -147,8 +204,6 @@ func outermost(err error) error {
 		if e != nil && e.Code.isSendable() {
 			return e
 		}
-	case *denial:
-		return e
 	case Code:
 		if e.isSendable() {
 			return e
@@ -180,6 +235,9 @@ func (e *Error) Error() string {
 	}
 	if e.Reason != "" {
 		parts = append(parts, e.Reason)
+	}
+	if e.Detail != "" {
+		parts = append(parts, e.Detail)
 	}
 	if e.Err != nil {
 		parts = append(parts, e.Err.Error())

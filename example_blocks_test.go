@@ -68,7 +68,7 @@ func ExampleSubjectResolver() {
 	answer, _ := actFor(h, x)
 	fmt.Println(answer)
 	// Output:
-	// audit: invalid_request: D11: the authorizer did not say yes: invalid_request: has had no training
+	// audit: invalid_request: actor_not_authorized: ActorAuthorizer did not allow the actor (D11): invalid_request: has had no training
 	// to the client: invalid_request
 	// audit: rule "support" lets bob act for alice
 	// {issued_token_type:urn:ietf:params:oauth:token-type:access_token token_type:Bearer expires_in:300 scope:"orders:read"}
@@ -142,6 +142,6 @@ func ExampleTokenIssuer() {
 	// Output:
 	// audit: rule "support" lets bob act for alice
 	// for 60 seconds
-	// audit: invalid_request: the issuer made no token: invalid_request: the account is being closed
+	// audit: invalid_request: not_issued: TokenIssuer made no token: invalid_request: the account is being closed
 	// to the client: invalid_request
 }

@@ -191,8 +191,8 @@ func Example() {
 	// audit: rule "support" lets bob act for alice
 	// 200 Bearer token for 300 seconds
 	//     about alice acted for by bob at [https://orders.example] to orders:read
-	// audit: invalid_request: D07: the directory does not vouch for the subject: invalid_request: unknown or locked
+	// audit: invalid_request: subject_not_resolved: SubjectResolver did not resolve the subject (D07): invalid_request: unknown or locked
 	// 400 invalid_request
-	// audit: server_error: D07: the directory does not vouch for the subject: users: the record cannot be read
+	// audit: server_error: subject_not_resolved: SubjectResolver did not resolve the subject (D07): users: the record cannot be read
 	// 500 server_error
 }

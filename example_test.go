@@ -44,10 +44,10 @@ func ExampleExchanger_Exchange() {
 	// Output:
 	// audit: rule "support" lets bob act for alice
 	// {issued_token_type:urn:ietf:params:oauth:token-type:access_token token_type:Bearer expires_in:300 scope:"orders:read"} <nil>
-	// audit: invalid_target: rule "support": D24: a target beyond the ceiling of the rule
+	// audit: invalid_target: rule "support": target_not_allowed: target "https://payroll.example" is not in the targets of the rule, "https://orders.example" (D24)
 	// is it the target? true
 	// to the client: A requested audience or resource is malformed, unknown or not acceptable.
-	// to the log: invalid_target: rule "support": D24: a target beyond the ceiling of the rule
+	// to the log: invalid_target: rule "support": target_not_allowed: target "https://payroll.example" is not in the targets of the rule, "https://orders.example" (D24)
 }
 
 // Authentication is the host's: here by Basic, or by the form for clients that cannot do that. A client that is not
@@ -81,7 +81,7 @@ func ExampleExchanger_Handler() {
 	// Output:
 	// 401 {"error":"invalid_client","error_description":"Client authentication failed."}
 	// 400 {"error":"unauthorized_client","error_description":"The client is not allowed to use this grant."}
-	// audit: invalid_request: The parameter grant_type is missing.
+	// audit: invalid_request: parameter_missing: The parameter grant_type is missing.
 	// 400 {"error":"invalid_request","error_description":"The parameter grant_type is missing."}
 }
 
@@ -124,11 +124,11 @@ func ExamplePolicy_Decide() {
 	_, err = policy.Decide(facts)
 	refused := tokenexchange.AsError(err)
 	fmt.Println("to the client:", refused.Code)
-	fmt.Println("to the operator:", refused.Rule, refused.Reason)
+	fmt.Println("to the operator:", refused.Rule+":", refused.Detail)
 	// Output:
 	// narrow [https://orders.example] orders:read until 12:10:00 <nil>
 	// to the client: invalid_target
-	// to the operator: narrow D24: a target beyond the ceiling of the rule
+	// to the operator: narrow: target "https://payroll.example" is not in the audience of the subject token, "https://billing.example", "https://orders.example" (D24)
 }
 
 // A policy can be a file. It is read strictly: what is misspelt, unknown or would never match is an error that names the
@@ -259,6 +259,6 @@ func ExampleClientConfig() {
 	// audit: rule "support" lets bob act for alice
 	// orders is called about alice by bob
 	// orders is called about alice by bob
-	// audit: invalid_target: rule "support": D24: a target beyond the ceiling of the rule
+	// audit: invalid_target: rule "support": target_not_allowed: target "https://payroll.example" is not in the targets of the rule, "https://orders.example" (D24)
 	// 400 invalid_target
 }

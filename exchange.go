@@ -73,351 +73,335 @@ type Exchanger struct {
 	RecordTimeout time.Duration
 }
 
-// Exchange answers one form (RFC 8693 §2.1) of an authenticated client. Whatever comes out has been audited, a malformed
-// form too. The error is an *Error that can be sent as it is.
+// Exchange answers one form (RFC 8693 §2.1) of an authenticated client. Every outcome has been
+// audited when Exchange returns, a malformed form too. The error is an *Error that can be sent as it
+// is.
 func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values) (Response, error) {
-	c := x.conductor(GrantType, client, func(ctx context.Context, now time.Time) (Request, Token, *Token, error) {
-		req, err := ParseRequest(form)
-		if err != nil {
-			return Request{}, Token{}, nil, err
-		}
-		if x.Verify[req.SubjectTokenType] == nil {
-			return req, Token{}, nil, refuseParameter(InvalidRequest, "subject_token_type", "is not supported")
-		}
-		if req.ActorToken != "" && x.Verify[req.ActorTokenType] == nil {
-			return req, Token{}, nil, refuseParameter(InvalidRequest, "actor_token_type", "is not supported")
-		}
-		c := Credential{Token: req.SubjectToken, Type: req.SubjectTokenType, Issuer: x.Issuer, Client: client, Now: now}
-		subject, err := x.Verify.verify(ctx, c)
-		if err != nil || req.ActorToken == "" {
-			return req, subject, nil, err
-		}
-		c.Token, c.Type, c.Actor = req.ActorToken, req.ActorTokenType, true
-		actor, err := x.Verify.verify(ctx, c)
-		if err != nil {
-			return req, subject, nil, err
-		}
-		return req, subject, &actor, nil
-	})
-	c.secrets = slices.Concat(form["subject_token"], form["actor_token"])
-	return c.run(ctx)
-}
-
-// Run is Exchange for another front door: refresh, assertion, ticket, act_as. open reads and verifies what the grant
-// brings; now is the time of the exchange. Resolving, deciding, issuing and auditing are the same
-// for all, and open's errors and panics are audited too. A nil actor means that there is no actor
-// token.
-//
-// Two doors answer with an error code of their own: where grant is refresh_token or one of the assertion grants of
-// RFC 7521, what the policy or a host refuses as invalid_request after open is sent as invalid_grant (R13).
-func (x *Exchanger) Run(ctx context.Context, grant string, client Client,
-	open func(ctx context.Context, now time.Time) (req Request, subject Token, actor *Token, err error)) (Response, error) {
-	return x.conductor(grant, client, open).run(ctx)
-}
-
-func (x *Exchanger) conductor(grant string, client Client, open opener) *conductor {
-	return &conductor{Exchanger: x, open: open, event: Event{Facts: Facts{Grant: grant, Issuer: x.Issuer, Client: client}}}
-}
-
-// run conducts, and lets nothing out that has not been recorded.
-func (c *conductor) run(ctx context.Context) (Response, error) {
-	err := guard(func() error { return c.conduct(ctx) })
-	if err != nil {
-		err = c.seal(err)
-		c.event.Err, c.event.Decision, c.event.TokenID = err, Decision{}, ""
+	open := func(ctx context.Context, now time.Time) (Request, Token, *Token, error) {
+		return x.open(ctx, client, form, now)
 	}
-	if failed := c.record(ctx); failed != nil {
-		err = c.seal(errors.Join(AsError(failed), err))
+	secrets := slices.Concat(form["subject_token"], form["actor_token"])
+	return x.run(ctx, GrantType, client, open, secrets)
+}
+
+// open parses the form and verifies its tokens.
+func (x *Exchanger) open(ctx context.Context, client Client, form url.Values, now time.Time) (
+	req Request, subject Token, actor *Token, err error) {
+	if req, err = ParseRequest(form); err != nil {
+		return Request{}, Token{}, nil, err
+	}
+	if x.Verify[req.SubjectTokenType] == nil {
+		err = refuseParameter(InvalidRequest, "subject_token_type", "is not supported")
+		return req, Token{}, nil, err
+	}
+	if req.ActorToken != "" && x.Verify[req.ActorTokenType] == nil {
+		err = refuseParameter(InvalidRequest, "actor_token_type", "is not supported")
+		return req, Token{}, nil, err
+	}
+	c := Credential{Token: req.SubjectToken, Type: req.SubjectTokenType,
+		Issuer: x.Issuer, Client: client, Now: now}
+	if subject, err = x.Verify.verify(ctx, c); err != nil || req.ActorToken == "" {
+		return req, subject, nil, err
+	}
+	c.Token, c.Type, c.Actor = req.ActorToken, req.ActorTokenType, true
+	verified, err := x.Verify.verify(ctx, c)
+	if err != nil {
+		return req, subject, nil, err
+	}
+	return req, subject, &verified, nil
+}
+
+// Run is Exchange for another grant: refresh, assertion, ticket, act_as. The function open reads and
+// verifies what the grant presents; now is the time of the exchange. A nil actor means that there
+// is no actor token. Resolving, deciding, issuing and auditing are the same for all grants, and an
+// error or a panic of open is audited too.
+//
+// If grant is refresh_token or an assertion grant of RFC 7521, a refusal with invalid_request after
+// open is sent as invalid_grant (R13).
+func (x *Exchanger) Run(ctx context.Context, grant string, client Client,
+	open func(ctx context.Context, now time.Time) (
+		req Request, subject Token, actor *Token, err error)) (Response, error) {
+	return x.run(ctx, grant, client, open, nil)
+}
+
+// opener reads and verifies what a grant presents.
+type opener = func(ctx context.Context, now time.Time) (Request, Token, *Token, error)
+
+// run conducts an exchange and records its outcome. No token leaves before that (I06). The secrets
+// are presented tokens that no error may contain.
+func (x *Exchanger) run(ctx context.Context, grant string, client Client, open opener,
+	secrets []string) (Response, error) {
+	out, err := x.conduct(ctx, grant, client, open, secrets)
+	event := Event{Time: out.facts.Now, Facts: out.facts.withoutClaims()}
+	if event.Time.IsZero() {
+		event.Time = time.Now().UTC()
+	}
+	if err != nil {
+		err = out.seal(err)
+		event.Err = err
+	} else {
+		event.Decision, event.TokenID = out.decision, out.issued.ID
+		event.Decision.Facts = event.Facts
+	}
+	if failed := x.record(ctx, event); failed != nil {
+		err = out.seal(errors.Join(AsError(failed), err))
 	}
 	if err == nil {
-		return newResponse(&c.event.Decision, &c.issued), nil
+		return newResponse(&out.decision, &out.issued), nil
 	}
-	if c.issued.Discard != nil {
-		undo := c.inTime(ctx, c.issued.Discard)
-		if undo != nil {
-			err = c.seal(errors.Join(err, fmt.Errorf("discarding what was issued: %w", undo)))
+	if out.issued.Discard != nil {
+		if failed := x.callInTime(ctx, out.issued.Discard); failed != nil {
+			err = out.seal(errors.Join(err, fmt.Errorf("discarding the issued token: %w", failed)))
 		}
 	}
 	return Response{}, err
 }
 
-// opener is how a grant begins.
-type opener = func(ctx context.Context, now time.Time) (req Request, subject Token, actor *Token, err error)
-
-// conductor is one exchange on its way. The event is filled in as it goes, so that a refusal tells how far it came.
-type conductor struct {
-	*Exchanger
-	open    opener
-	event   Event
-	issued  IssuedToken
-	opened  bool     // open has succeeded
-	secrets []string // tokens as presented, which must not get into an error
+// outcome is the result of the steps of an exchange. The fields of steps that were not reached are
+// zero.
+type outcome struct {
+	facts    Facts
+	opened   bool     // the grant has presented its tokens
+	secrets  []string // the tokens as presented, which no error may contain
+	decision Decision
+	issued   IssuedToken
 }
 
-// conduct is the order of the steps (D03) and nothing else.
-func (c *conductor) conduct(ctx context.Context) error {
-	f := &c.event.Facts
-	if err := c.begin(f); err != nil {
-		return err
+// conduct takes the steps of an exchange in order (D03).
+func (x *Exchanger) conduct(ctx context.Context, grant string, client Client, open opener,
+	secrets []string) (out outcome, err error) {
+	f := &out.facts
+	f.Grant, f.Issuer, f.Client, out.secrets = grant, x.Issuer, client, secrets
+	if f.Now, err = x.begin(client, open); err != nil {
+		return out, err
 	}
-	if err := c.present(ctx, f); err != nil {
-		return err
+	in, err := present(ctx, open, f.Now, secrets)
+	f.Request, f.Subject.Token, out.secrets, out.opened = in.request, in.subject, in.secrets, in.opened
+	if in.actor != nil {
+		f.Actor = &Subject{Token: *in.actor}
 	}
-	current, err := c.resolve(ctx, f)
 	if err != nil {
-		return err
+		return out, err
 	}
-	asked := f.foreseenTenant()
+	if f.Subject, err = x.resolve(ctx, f.Subject, "subject"); err != nil {
+		return out, err
+	}
 	if f.Actor != nil {
-		if err := c.authorize(ctx, f.inTenant(asked)); err != nil {
-			return err
+		actor, err := x.resolve(ctx, *f.Actor, "actor")
+		if err != nil {
+			return out, err
 		}
-	}
-	d := &c.event.Decision // a kilobyte that need not be copied from step to step; run empties it where the exchange fails
-	if *d, err = c.Decide(*f); err != nil {
-		return err
-	}
-	d.Facts = *f
-	if err := c.checkDecision(d); err != nil {
-		return err
-	}
-	if err := c.authorizeDecision(ctx, d, current, asked); err != nil {
-		return err
-	}
-	return c.issue(ctx, d)
-}
-
-// authorizeDecision asks the authorizer about what only the decision tells: that the client acts,
-// that a chain is carried on, or that the result is for another organisation than asked, about
-// which it was asked before the decision.
-func (c *conductor) authorizeDecision(ctx context.Context, d *Decision, current *Subject,
-	asked string) error {
-	f := d.Facts
-	switch {
-	case d.Mode == Narrow:
-		return nil
-	case f.Actor != nil && d.Subject.Tenant == asked:
-		return nil
-	case f.Actor == nil && d.Mode == Impersonate:
-		f.Actor = current
-	}
-	return c.authorize(ctx, f.inTenant(d.Subject.Tenant))
-}
-
-func (c *conductor) authorize(ctx context.Context, f Facts) error {
-	if err := c.Actors.AuthorizeActor(ctx, f); err != nil {
-		return because("D11: the authorizer did not say yes", err)
-	}
-	return nil
-}
-
-// foreseenTenant is the organisation that the result will most likely be for: if the targets name
-// exactly one organisation of the subject, that one, else the one of the presented token.
-func (f *Facts) foreseenTenant() string {
-	selected := ""
-	for _, target := range f.Request.Targets() {
-		if slices.Contains(f.Subject.Tenants, target) {
-			if selected != "" {
-				return f.Subject.tenant()
-			}
-			selected = target
-		}
-	}
-	return cmp.Or(selected, f.Subject.tenant())
-}
-
-// inTenant returns the facts as the authorizer sees them, for a result in the organisation.
-func (f Facts) inTenant(tenant string) Facts {
-	f.Subject.PresentedTenant, f.Subject.Tenant = f.Subject.tenant(), tenant
-	if f.Actor != nil {
-		actor := *f.Actor
-		actor.Tenant = actor.tenant()
 		f.Actor = &actor
 	}
-	return f
-}
-
-// begin refuses an Exchanger that lacks a part, and a client that nobody has authenticated.
-func (c *conductor) begin(f *Facts) error {
-	switch {
-	case c.Issuer == "" || c.Verify == nil || c.Subjects == nil || c.Decide == nil || c.Actors == nil ||
-		c.Tokens == nil || c.Audit == nil || c.open == nil:
-		return refuse(ServerError, "I01: a part of the Exchanger is missing")
-	case f.Client.ID == "":
-		return refuse(InvalidClient, "R09: no client")
-	}
-	now := c.Now
-	if now == nil {
-		now = time.Now
-	}
-	f.Now = now().UTC()
-	c.event.Time = f.Now
-	return nil
-}
-
-// present verifies what the grant brings. From here on the tokens themselves are gone.
-func (c *conductor) present(ctx context.Context, f *Facts) error {
-	req, subject, actor, err := c.open(ctx, f.Now)
-	c.secrets = append(c.secrets, req.SubjectToken, req.ActorToken)
-	req.SubjectToken, req.ActorToken = "", ""
-	f.Request, f.Subject.Token = req, subject
-	if actor != nil {
-		f.Actor = &Subject{Token: *actor}
-	}
+	current, err := x.resolveCurrentActor(ctx, *f)
 	if err != nil {
-		return err
+		return out, err
 	}
-	c.opened = true
-	if !subject.isAboutSomebody() || actor != nil && !actor.isAboutSomebody() {
-		return refuse(InvalidRequest, "R08: a token without type, issuer or subject")
-	}
-	for _, presented := range c.secrets {
-		if presented != "" && (subject.leaks(presented) || actor != nil && actor.leaks(presented)) {
-			f.Subject.Token.ID = ""
-			if f.Actor != nil {
-				f.Actor.Token.ID = ""
-			}
-			return refuse(ServerError, "I08: a verifier returned the presented token as Token.ID")
+	expected := f.expectedTenant()
+	if f.Actor != nil {
+		if err := x.authorize(ctx, f.inTenant(expected)); err != nil {
+			return out, err
 		}
 	}
-	return nil
+	if out.decision, err = x.decide(*f); err != nil {
+		return out, err
+	}
+	if err := x.authorizeDecision(ctx, out.decision, current, expected); err != nil {
+		return out, err
+	}
+	out.issued, err = x.issue(ctx, out.decision)
+	return out, err
 }
 
-// leaks reports whether ID, which goes on record, contains the presented token. A name is not a
-// secret.
-func (t *Token) leaks(presented string) bool {
-	if t.Name {
+// begin refuses an Exchanger that lacks a part and a client that is not authenticated. It returns
+// the time of the exchange.
+func (x *Exchanger) begin(client Client, open opener) (time.Time, error) {
+	switch {
+	case x.Issuer == "" || x.Verify == nil || x.Subjects == nil || x.Decide == nil ||
+		x.Actors == nil || x.Tokens == nil || x.Audit == nil || open == nil:
+		return time.Time{}, deny(ServerError, "exchanger_incomplete",
+			"a field of the Exchanger is not set (I01)")
+	case client.ID == "":
+		return time.Time{}, deny(InvalidClient, "client_missing", "there is no client (R09)")
+	case x.Now == nil:
+		return time.Now().UTC(), nil
+	}
+	return call(func() (time.Time, error) { return x.Now().UTC(), nil })
+}
+
+// presented is what a grant presents.
+type presented struct {
+	request Request // without the tokens
+	subject Token
+	actor   *Token
+	secrets []string // the tokens as presented
+	opened  bool     // the grant was opened without an error
+}
+
+// present opens the grant. After it only verified tokens are left.
+func present(ctx context.Context, open opener, now time.Time, secrets []string) (presented, error) {
+	in, err := call(func() (in presented, err error) {
+		in.request, in.subject, in.actor, err = open(ctx, now)
+		return in, err
+	})
+	in.secrets = append(secrets, in.request.SubjectToken, in.request.ActorToken)
+	in.request.SubjectToken, in.request.ActorToken = "", ""
+	if err != nil {
+		return in, err
+	}
+	in.opened = true
+	if !in.subject.isComplete() || in.actor != nil && !in.actor.isComplete() {
+		return in, deny(InvalidRequest, "token_incomplete",
+			"a verifier returned a token without type, issuer or subject (R08)")
+	}
+	for _, secret := range in.secrets {
+		if in.subject.leaks(secret) || in.actor != nil && in.actor.leaks(secret) {
+			return in.withoutIDs(), deny(ServerError, "token_in_id",
+				"a verifier returned the presented token as Token.ID (I08)")
+		}
+	}
+	return in, nil
+}
+
+// leaks reports whether ID, which is recorded, contains the presented token. A name is not a secret.
+func (t *Token) leaks(secret string) bool {
+	if t.Name || secret == "" {
 		return false
 	}
-	return t.ID == presented || len(presented) >= redact.Least && strings.Contains(t.ID, presented)
+	return t.ID == secret || len(secret) >= redact.Least && strings.Contains(t.ID, secret)
 }
 
-func (t *Token) isAboutSomebody() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }
+func (in presented) withoutIDs() presented {
+	in.subject.ID = ""
+	if in.actor != nil {
+		actor := *in.actor
+		actor.ID = ""
+		in.actor = &actor
+	}
+	return in
+}
 
-// resolve asks the host who everybody is and whether they are active (D07). It returns the current
-// actor of the subject token's chain; nil if there is no chain, or if the actor token is about the
-// same party.
-func (c *conductor) resolve(ctx context.Context, f *Facts) (current *Subject, err error) {
-	subject, err := c.who(ctx, f.Subject.Token)
+// resolve asks the host for the party of a token, and whether the party is active (D07). If that
+// fails, it returns the subject that it was given.
+func (x *Exchanger) resolve(ctx context.Context, s Subject, role string) (Subject, error) {
+	reason := strings.ReplaceAll(role, " ", "_")
+	resolved, err := call(func() (Subject, error) {
+		return x.Subjects.ResolveSubject(ctx, s.Token)
+	})
+	if err == nil && !resolved.isComplete() {
+		err = deny(InvalidRequest, reason+"_unresolved",
+			"SubjectResolver returned no complete identity for the %s (D07)", role)
+	}
 	if err != nil {
-		return nil, because("D07: the directory does not vouch for the subject", err)
+		return s, wrapStep(reason+"_not_resolved",
+			"SubjectResolver did not resolve the "+role+" (D07)", err)
 	}
-	f.Subject = subject
-	if f.Actor != nil {
-		actor, err := c.who(ctx, f.Actor.Token)
-		if err != nil {
-			return nil, because("D07: the directory does not vouch for the actor", err)
-		}
-		f.Actor = &actor
-	}
-	chain := f.Subject.Token.Actor
-	if chain == nil {
+	resolved.Token = s.Token
+	return resolved, nil
+}
+
+// resolveCurrentActor resolves the current actor of the subject token's chain (D07). It returns nil
+// if there is no chain, or if the actor token is about the same party.
+func (x *Exchanger) resolveCurrentActor(ctx context.Context, f Facts) (*Subject, error) {
+	current := f.Subject.Token.currentActor()
+	if current == nil || f.Actor != nil && f.Actor.isNamed(current.Issuer, current.Subject) {
 		return nil, nil
 	}
-	outermost := Token{Issuer: cmp.Or(chain.Issuer, f.Subject.Token.Issuer),
-		Subject: chain.Subject, ClientID: chain.ClientID}
-	if f.Actor != nil && f.Actor.isNamed(outermost.Issuer, outermost.Subject) {
-		return nil, nil // has just been resolved
-	}
-	actor, err := c.who(ctx, outermost)
+	actor, err := x.resolve(ctx, Subject{Token: *current}, "current actor")
 	if err != nil {
-		return nil, because("D07: the directory does not vouch for the current actor", err)
+		return nil, err
 	}
 	return &actor, nil
 }
 
-// isNamed reports whether a chain that names (issuer, subject) means s.
-func (s *Subject) isNamed(issuer, subject string) bool {
-	return s.Issuer == issuer && s.ID == subject ||
-		s.Token.Issuer == issuer && s.Token.Subject == subject
-}
-
-func (c *conductor) who(ctx context.Context, t Token) (Subject, error) {
-	s, err := c.Subjects.ResolveSubject(ctx, t)
+func (x *Exchanger) authorize(ctx context.Context, f Facts) error {
+	_, err := call(func() (struct{}, error) {
+		return struct{}{}, x.Actors.AuthorizeActor(ctx, f)
+	})
 	if err != nil {
-		return Subject{}, err
+		return wrapStep("actor_not_authorized", "ActorAuthorizer did not allow the actor (D11)", err)
 	}
-	if !s.isSomebody() {
-		return Subject{}, refuse(InvalidRequest, "D07: the directory gave an empty answer")
-	}
-	s.Token = t
-	return s, nil
+	return nil
 }
 
-// checkDecision holds a policy that is not ours to what every decision must say.
-func (c *conductor) checkDecision(d *Decision) error {
-	err := d.check()
-	if err == nil && (d.Issuer != c.Issuer || d.Client != d.Facts.Client.ID) {
+// decide asks the policy. The decision of a policy that is not ours is checked.
+func (x *Exchanger) decide(f Facts) (Decision, error) {
+	d, err := call(func() (Decision, error) { return x.Decide(f) })
+	if err != nil {
+		return Decision{}, err
+	}
+	d.Facts = f
+	err = d.check()
+	if err == nil && (d.Issuer != f.Issuer || d.Client != f.Client.ID) {
 		err = errors.New("a decision for another issuer or client")
 	}
 	if err != nil {
-		return refuseFor(ServerError, "I01: incomplete decision", err)
+		return Decision{}, wrapStep("decision_incomplete", "the decision cannot be issued (I01)", err)
 	}
-	return nil
+	return d, nil
 }
 
-// issue makes the tokens, and holds the issuer to the decision.
-func (c *conductor) issue(ctx context.Context, d *Decision) (err error) {
+// authorizeDecision asks the authorizer about what only the decision states: that the client acts,
+// that a chain is carried on, or that the result is for another organisation than expected.
+func (x *Exchanger) authorizeDecision(ctx context.Context, d Decision, current *Subject,
+	expected string) error {
+	f := d.Facts
+	switch {
+	case d.Mode == Narrow:
+		return nil
+	case f.Actor != nil && d.Subject.Tenant == expected:
+		return nil
+	case f.Actor == nil && d.Mode == Impersonate:
+		f.Actor = current
+	}
+	return x.authorize(ctx, f.inTenant(d.Subject.Tenant))
+}
+
+// issue makes the tokens and checks them against the decision.
+func (x *Exchanger) issue(ctx context.Context, d Decision) (IssuedToken, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return IssuedToken{}, err
 	}
-	if c.issued, err = c.Tokens.IssueToken(ctx, *d); err != nil {
-		return because("the issuer made no token", err)
+	issued, err := call(func() (IssuedToken, error) { return x.Tokens.IssueToken(ctx, d) })
+	if err != nil {
+		return issued, wrapStep("not_issued", "TokenIssuer made no token", err)
 	}
-	c.event.TokenID = c.issued.ID
-	if reason := c.issued.beyond(d); reason != "" {
-		return refuse(ServerError, reason)
+	if refused := issued.check(&d); refused != nil {
+		return issued, refused
 	}
-	return nil
+	return issued, nil
 }
 
-// record hands the event over. The request may be gone by now; its event must not be.
-func (c *conductor) record(ctx context.Context) error {
-	if c.Audit == nil {
-		return refuse(ServerError, "I06: no AuditSink")
+// record hands the event to the AuditSink, also if the request has ended by now.
+func (x *Exchanger) record(ctx context.Context, event Event) error {
+	if x.Audit == nil {
+		return deny(ServerError, "audit_missing", "there is no AuditSink (I06)")
 	}
-	if c.event.Time.IsZero() {
-		c.event.Time = time.Now().UTC()
-	}
-	c.event.Facts = c.event.Facts.withoutClaims()
-	if c.event.Decision.Mode != "" {
-		c.event.Decision.Facts = c.event.Facts
-	}
-	// From here on nothing is written to the event, which a sink may still read after the timeout.
-	err := c.inTime(ctx, func(ctx context.Context) error {
-		return c.Audit.RecordExchange(ctx, c.event)
+	err := x.callInTime(ctx, func(ctx context.Context) error {
+		return x.Audit.RecordExchange(ctx, event)
 	})
 	if err != nil {
-		return because("I06: the event was not recorded", err)
+		return wrapStep("not_recorded", "AuditSink did not record the event (I06)", err)
 	}
 	return nil
 }
 
-// inTime calls the host, and waits for RecordTimeout at most. The end of ctx does not end the call,
-// which must be made although the request is gone.
-func (c *conductor) inTime(ctx context.Context, call func(context.Context) error) error {
-	limit := cmp.Or(c.RecordTimeout, bounded.Usual)
+// callInTime calls the host and waits for RecordTimeout at most. The end of ctx does not end the
+// call.
+func (x *Exchanger) callInTime(ctx context.Context, host func(context.Context) error) error {
+	limit := cmp.Or(x.RecordTimeout, bounded.Usual)
 	return bounded.Call(ctx, limit, func(ctx context.Context) error {
-		return guard(func() error { return call(ctx) }) // here, where it can tell what panicked
+		return guard(func() error { return host(ctx) }) // in the goroutine that may panic
 	})
 }
 
-// withoutClaims leaves out the payloads of the tokens, in which a token may be embedded (I08). The actor is copied, since
-// hosts have been given the one there is.
-func (f Facts) withoutClaims() Facts {
-	f.Subject.Token.Claims = nil
-	if f.Actor != nil && f.Actor.Token.Claims != nil {
-		actor := *f.Actor
-		actor.Token.Claims = nil
-		f.Actor = &actor
-	}
-	return f
-}
-
-// because says which step a host's answer is about, unless it has given a reason of its own.
-func because(step string, err error) *Error {
-	e := AsError(err)
-	return &Error{Code: e.Code, Description: e.Code.description(), Rule: e.Rule, Reason: cmp.Or(e.Reason, step), Err: err}
+// call calls the host. A panic of the host becomes an error (I12).
+func call[T any](host func() (T, error)) (value T, err error) {
+	err = guard(func() (err error) {
+		value, err = host()
+		return err
+	})
+	return value, err
 }
 
 // guard turns a panic of host code into an error (I12). It says where and of what type, and not what was thrown: that may
@@ -456,40 +440,40 @@ func thrownAt() string {
 	}
 }
 
-// seal makes of any error the *Error that leaves: a code with its fixed description outside, the cause inside, no token
-// in either (I08). Only descriptions that this package has composed go out; a host's own text never does.
-func (c *conductor) seal(err error) error {
+// seal returns the *Error that leaves for any error: outside a code with a fixed description, inside
+// the cause, and no token in either (I08). Only descriptions that this package wrote go out, never a
+// text of the host.
+func (out *outcome) seal(err error) error {
 	e := AsError(err)
-	out := *e
+	sealed := *e
 	if !e.ours {
-		out.Description = e.Code.description()
+		sealed.Description = e.Code.description()
 	}
 	if outermost(err) != err {
-		out.Err = err // with what the host wrapped around the code
+		sealed.Err = err // with what the host wrapped around the code
 	}
-	if c.opened && out.Code == InvalidRequest {
-		switch c.event.Facts.Grant {
+	if out.opened && sealed.Code == InvalidRequest {
+		switch out.facts.Grant {
 		case grantRefresh, grantJWTBearer, grantSAML2:
-			out.Code, out.Description = InvalidGrant, InvalidGrant.description()
+			sealed.Code, sealed.Description = InvalidGrant, InvalidGrant.description()
 		}
 	}
-	for _, secret := range c.secrets {
-		out.redact(secret, c.event.Facts)
+	for _, secret := range out.secrets {
+		// A user id that was presented as a token is a name, and stays.
+		if secret != out.facts.Subject.Token.Subject {
+			sealed.redact(secret)
+		}
 	}
-	return &out
+	return &sealed
 }
 
-// redact takes a token out of what is for operators, if a host has put it there. A user id that was presented as a token is a
-// name, and stays.
-func (e *Error) redact(secret string, f Facts) {
-	if secret == f.Subject.Token.Subject {
-		return
-	}
+// redact removes a token from the texts for operators, in case a host wrote it there.
+func (e *Error) redact(secret string) {
 	clean := func(text string) string { return redact.Text(text, secret) }
 	if text := e.Error(); clean(text) == text {
 		return
 	}
-	e.Rule, e.Reason = clean(e.Rule), clean(e.Reason)
+	e.Rule, e.Reason, e.Detail = clean(e.Rule), clean(e.Reason), clean(e.Detail)
 	if e.Err != nil {
 		e.Err = errors.New(clean(e.Err.Error()))
 	}

@@ -64,11 +64,11 @@ func (x *Exchanger) ExchangeRequest(r *http.Request, client Client, complete fun
 	if err == nil {
 		return x.Exchange(r.Context(), client, r.PostForm)
 	}
-	c := x.conductor(GrantType, client, func(context.Context, time.Time) (Request, Token, *Token, error) {
+	secrets := slices.Concat(r.PostForm["subject_token"], r.PostForm["actor_token"])
+	refused := func(context.Context, time.Time) (Request, Token, *Token, error) {
 		return Request{}, Token{}, nil, err
-	})
-	c.secrets = slices.Concat(r.PostForm["subject_token"], r.PostForm["actor_token"])
-	return c.run(r.Context())
+	}
+	return x.run(r.Context(), GrantType, client, refused, secrets)
 }
 
 // admit refuses what is no form of this grant for any client.

@@ -356,8 +356,8 @@ func TestD03_WhichErrorWins(t *testing.T) {
 		"actor type before subject token":                       {"shop", withActor(form(bad["garbled"], tx.TypeAccessToken), "x", "unknown"), nil, 400, tx.InvalidRequest, "actor_token_type"},
 		"subject token before actor token":                      {"shop", withActor(form(w.access(claims{"exp": 1}), tx.TypeAccessToken), bad["garbled"], tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "expired"},
 		"actor token before resolver":                           {"shop", withActor(form(token("nobody", "shop"), tx.TypeAccessToken), w.access(claims{"exp": 1}), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "expired"},
-		"subject before actor at the resolver":                  {"shop", withActor(form(token("nobody", "shop"), tx.TypeAccessToken), token("ghost", "shop"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "for the subject"},
-		"resolver before authorizer":                            {"shop", withActor(form(token("locked", "shop"), tx.TypeAccessToken), token("bob", "shop"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "D07: "},
+		"subject before actor at the resolver":                  {"shop", withActor(form(token("nobody", "shop"), tx.TypeAccessToken), token("ghost", "shop"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "resolve the subject"},
+		"resolver before authorizer":                            {"shop", withActor(form(token("locked", "shop"), tx.TypeAccessToken), token("bob", "shop"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "(D07)"},
 		"authorizer before public client":                       {"spa", withActor(form(token("alice", "spa"), tx.TypeAccessToken), token("bob", "spa"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "D11"},
 		"public client before presenting":                       {"spa", form(token("alice", "other"), tx.TypeAccessToken), nil, 400, tx.UnauthorizedClient, ""},
 		"authorizer before targets":                             {"shop", withActor(form(token("alice", "shop"), tx.TypeAccessToken, "audience", "https://unknown.example"), token("bob", "shop"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "D11"},
@@ -366,7 +366,7 @@ func TestD03_WhichErrorWins(t *testing.T) {
 		"targets before scope":                                  {"backend", form(token("alice", "backend"), tx.TypeAccessToken, "audience", "https://unknown.example", "scope", "admin"), nil, 400, tx.InvalidTarget, "D24"},
 		"targets before the authorizer where there is no actor": {"backend", form(token("carol", "backend"), tx.TypeAccessToken, "audience", "https://unknown.example"), nil, 400, tx.InvalidTarget, "D24"},
 		"scope before the authorizer where there is no actor":   {"backend", form(token("carol", "backend"), tx.TypeAccessToken, "scope", "admin"), nil, 400, tx.InvalidScope, "D21"},
-		"the current actor of a chain before targets":           {"shop", form(w.access(claims{"act": claims{"sub": "ghost"}}), tx.TypeAccessToken, "audience", "https://unknown.example"), nil, 400, tx.InvalidRequest, "for the current actor"},
+		"the current actor of a chain before targets":           {"shop", form(w.access(claims{"act": claims{"sub": "ghost"}}), tx.TypeAccessToken, "audience", "https://unknown.example"), nil, 400, tx.InvalidRequest, "resolve the current actor"},
 		"the authorizer last":                                   {"backend", form(token("carol", "backend"), tx.TypeAccessToken), nil, 400, tx.InvalidRequest, "D11"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -49,28 +49,31 @@ type IssuedToken struct {
 // Format prints the id only, whatever the verb.
 func (t IssuedToken) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", t.ID) }
 
-// beyond returns where an issuer did not keep to the decision, or nothing.
-func (t *IssuedToken) beyond(d *Decision) (reason string) {
+// check refuses a token that is not what was decided.
+func (t *IssuedToken) check(d *Decision) *Error {
 	inID := func(token string) bool {
 		return token != "" && (strings.Contains(t.ID, token) || redact.Text(t.ID, token) != t.ID)
 	}
+	detail := ""
 	switch {
 	case t.Value == "" || t.ID == "":
-		return "R11: the issuer made no token, or one without an ID for the audit trail"
+		detail = "no token, or a token without an ID for the audit trail (R11)"
 	case inID(t.Value), inID(t.RefreshToken), inID(t.IDToken):
-		return "I08: the issuer made an ID for the audit trail that has a token in it"
+		detail = "an ID for the audit trail that contains a token (I08)"
 	case t.Expires.After(d.Expires):
-		return "I04: the issuer made a token that lives longer than was decided"
+		detail = "a token that expires later than decided (I04)"
 	case t.Expires.Sub(d.Issued) < time.Second:
-		return "R11: the issuer made a token that has expired"
+		detail = "a token that has expired (R11)"
 	case (t.RefreshToken != "") != d.RefreshToken:
-		return "D23: the issuer and the decision disagree about a refresh token"
+		detail = "a refresh token that was not decided, or none that was (D23)"
 	case d.RefreshToken && (t.RefreshExpires.IsZero() || t.RefreshExpires.After(d.RefreshExpires)):
-		return "I04: the issuer does not say that the refresh token expires as decided"
+		detail = "a refresh token that does not expire as decided (I04)"
 	case (t.IDToken != "") != d.IDToken:
-		return "D23: the issuer and the decision disagree about an ID token"
+		detail = "an ID token that was not decided, or none that was (D23)"
+	default:
+		return nil
 	}
-	return ""
+	return deny(ServerError, "issued_other", "TokenIssuer made %s", detail)
 }
 
 // JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types

@@ -2,9 +2,6 @@ package tokenexchange
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,143 +47,6 @@ type Lineage struct {
 // maxOrigins is how many origins one token may list.
 const maxOrigins = 32
 
-// Origin names the token in Lineage.From of every token made from it. A host that keeps a list of
-// revoked JWTs instead of records stores this name, and its Trust.Live refuses a token if the name
-// or one of Lineage.From is on the list. Origin is empty for a token without Issuer or ID.
-func (t Token) Origin() string {
-	if t.Issuer == "" || t.ID == "" {
-		return ""
-	}
-	name := binary.BigEndian.AppendUint64(nil, uint64(len(t.Issuer)))
-	name = append(append(name, t.Issuer...), t.ID...)
-	hash := sha256.Sum256(name)
-	return base64.RawURLEncoding.EncodeToString(hash[:16])
-}
-
-// Begun returns the time of the login that the lineage of the token began with: auth_time if the
-// token states it, else the iat of the first token. It is zero if there was no login: for a user
-// id, a ticket, the assertion of another issuer, and a token that a client signed itself.
-func (t Token) Begun() time.Time {
-	switch {
-	case t.Name || t.ByClient:
-		return time.Time{}
-	case !t.AuthTime.IsZero():
-		return t.AuthTime
-	case t.Lineage != nil:
-		return t.Lineage.Begun
-	case t.Type.isEvidence() && t.MayAct != nil:
-		return time.Time{}
-	}
-	return t.Issued
-}
-
-// ceiling returns the scope that the token and its lineage allow. Nil means that neither states a
-// bound. An access token without scope allows none (D22).
-func (t *Token) ceiling() Scope {
-	var own Scope
-	switch {
-	case t.Scope != nil && t.Type != TypeIDToken:
-		own = t.Scope
-	case t.Type.isAccess():
-		own = Scope{}
-	}
-	switch {
-	case t.Lineage == nil || t.Lineage.Scope == nil:
-		return own
-	case own == nil:
-		return t.Lineage.Scope
-	}
-	return own.Within(t.Lineage.Scope)
-}
-
-// tenant returns the organisation that the presented token is for.
-func (s *Subject) tenant() string {
-	if l := s.Token.Lineage; l != nil && l.Tenant != "" {
-		return l.Tenant
-	}
-	return s.Tenant
-}
-
-// leftTenant reports whether the subject no longer belongs to the organisation that its token is
-// for.
-func (s *Subject) leftTenant() bool {
-	tenant := s.tenant()
-	return tenant != s.Tenant && !slices.Contains(s.Tenants, tenant)
-}
-
-// isLentTo reports whether the client received the token, or what it was made from, from another
-// client: a token about somebody else that was not issued to the client. Tokens of other issuers
-// are the matter of Rule.Issuers.
-func (s *Subject) isLentTo(client, issuer string) bool {
-	t := &s.Token
-	switch {
-	case t.ByClient || t.Lineage != nil && t.Lineage.Lent:
-		return true
-	case t.Issuer != issuer || t.ClientID == client || t.Type.isEvidence() && t.ClientID == "":
-		return false
-	case s.Identity == Identity{Issuer: issuer, Kind: KindClient, Tenant: s.Tenant, ID: client}:
-		return false
-	case t.Type == TypeIDToken && slices.Contains(t.Audience, client):
-		return false
-	}
-	return true
-}
-
-// Lineage returns the limits that a token made from the decision must carry, for the type in
-// d.Type. Nil means that it carries none.
-func (d Decision) Lineage() *Lineage {
-	in := &d.Facts.Subject.Token
-	if in.Issuer == "" {
-		return nil // the decision does not say what it was made from
-	}
-	var l Lineage
-	if d.Type == TypeIDToken {
-		if l.Scope = in.ceiling(); d.Facts.Request.Scope != nil {
-			l.Scope = append(Scope{}, d.Scope...)
-		}
-	}
-	if d.Type.isEvidence() {
-		l.Ends = d.Ends
-	}
-	if d.Subject.Tenant != d.Facts.Subject.Tenant {
-		l.Tenant = d.Subject.Tenant
-	}
-	l.Lent = d.Facts.Subject.isLentTo(d.Client, d.Issuer)
-	login, _, _ := d.login()
-	if login.IsZero() {
-		l.Begun = in.Begun()
-	}
-	l.From = d.Facts.inheritedOrigins()
-	if l.isEmpty() && !(login.IsZero() && l.Begun.IsZero()) {
-		return nil
-	}
-	return &l // empty, it says that the lineage did not begin with a login
-}
-
-// LineageWithOrigins is Lineage for an issuer whose records do not link a token to those it was
-// made from. It lists the presented tokens in From too, so that a server that knows of a revoked
-// token can refuse the tokens made from it.
-func (d Decision) LineageWithOrigins() *Lineage {
-	l := d.Lineage()
-	origins := d.Facts.inheritedOrigins()
-	add := func(t Token) {
-		if name := t.Origin(); name != "" && !slices.Contains(origins, name) {
-			origins = append(origins, name)
-		}
-	}
-	add(d.Facts.Subject.Token)
-	if d.Facts.Actor != nil {
-		add(d.Facts.Actor.Token)
-	}
-	if len(origins) > 0 {
-		if l == nil {
-			l = &Lineage{}
-		}
-		l.From = origins
-	}
-	return l
-}
-
 // And returns a lineage with the limits of both, for a token that is described twice, as by a JWT
 // and its record. Nil sets no limit. Two different organisations are an error, since a token is for
 // one.
@@ -226,43 +86,6 @@ func (l *Lineage) Check() error {
 			"the token would be made from %d others; %d are allowed", len(l.From), maxOrigins))
 	}
 	return nil
-}
-
-// inheritedOrigins returns the origins that the presented tokens list, without repeats.
-func (f *Facts) inheritedOrigins() []string {
-	var origins []string
-	if l := f.Subject.Token.Lineage; l != nil {
-		origins = append(origins, l.From...)
-	}
-	if f.Actor != nil && f.Actor.Token.Lineage != nil {
-		origins = append(origins, f.Actor.Token.Lineage.From...)
-	}
-	return distinct(origins)
-}
-
-// MayAct returns the may_act of the subject token where the result must carry it: wherever the
-// chain gets no new outermost actor. The issuer that the token left unsaid is written, since the
-// result would otherwise mean our own (D06). Nil means that nothing is carried, and only then may
-// an issuer's hook name who may act, unless ReplaceMayAct is set.
-func (d Decision) MayAct() *Actor {
-	in := &d.Facts.Subject.Token
-	if in.MayAct == nil || d.Actor.depth() > in.Actor.depth() {
-		return nil
-	}
-	if in.MayAct.Subject == "" {
-		return in.MayAct // iss without sub would name no actor at all (D08)
-	}
-	return in.MayAct.withIssuer(in.Issuer)
-}
-
-// login returns how the subject logged in, for the claims auth_time, acr and amr. In a token that a
-// client signed they mean nothing.
-func (d *Decision) login() (at time.Time, acr string, amr []string) {
-	t := &d.Facts.Subject.Token
-	if t.ByClient {
-		return time.Time{}, "", nil
-	}
-	return t.AuthTime, t.ACR, t.AMR
 }
 
 func (l *Lineage) isEmpty() bool {

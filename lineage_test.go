@@ -323,7 +323,7 @@ func TestLineage_CurrentActor(t *testing.T) {
 			bob := w.people[ownIss+" bob"]
 			delete(w.people, ownIss+" bob")
 			post().refused(t, tx.InvalidRequest)
-			require.Contains(t, w.lastEvent().Err.Error(), "for the current actor")
+			require.Contains(t, w.lastEvent().Err.Error(), "the current actor")
 			w.people[ownIss+" bob"] = bob
 			inner := w.Subjects
 			w.Subjects = resolverFunc(func(ctx context.Context, tok tx.Token) (tx.Subject, error) {

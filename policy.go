@@ -3,219 +3,35 @@ package tokenexchange
 import (
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 )
 
-// Kind separates the name spaces of subjects: a client is never mistaken for a user of the same name.
-type Kind string
-
-// The kinds. It is the SubjectResolver that knows them; the look of a string never does (D19).
-const (
-	KindUser     Kind = "user"
-	KindClient   Kind = "client"
-	KindWorkload Kind = "workload"
-)
-
-// Identity is who somebody is. Two are the same only if all four fields are, byte for byte. In a Rule it is a pattern:
-// "*" matches anything, an empty Issuer is our own, every other empty field matches only the empty value; the zero
-// pattern matches nobody.
-type Identity struct {
-	Issuer string `json:"iss,omitempty"`
-	Kind   Kind   `json:"kind,omitempty"`
-	Tenant string `json:"tenant,omitempty"`
-	ID     string `json:"id,omitempty"`
-}
-
-// isSomebody reports whether a resolver has said who this is. Without it {ID: "*"} would match an empty answer.
-func (id Identity) isSomebody() bool {
-	return id.Issuer != "" && id.ID != "" && (id.Kind == KindUser || id.Kind == KindClient || id.Kind == KindWorkload)
-}
-
-// matches reports whether the pattern p fits id, which is our own or not.
-func (p *Identity) matches(id *Identity, own bool) bool {
-	return fits(p.ID, id.ID) && fits(p.Tenant, id.Tenant) && fits(string(p.Kind), string(id.Kind)) &&
-		(p.Issuer == "" && own || p.Issuer != "" && fits(p.Issuer, id.Issuer))
-}
-
-// fits compares one field of a pattern.
-func fits(pattern, value string) bool { return pattern == "*" || pattern == value }
-
-// Client is an authenticated client. The zero Client is refused.
-type Client struct {
-	ID           string       `json:"id"`
-	Audiences    []string     `json:"audiences,omitempty"` // names under which it receives tokens as an API; its ID is always one (D04)
-	Public       bool         `json:"public,omitempty"`    // it has no credential of its own
-	Scope        Scope        `json:"scope"`               // what it is registered for; nil is nothing
-	Confirmation Confirmation `json:"cnf,omitzero"`        // keys it proved in this request; what the host cannot see is not proved
-}
-
-// Subject is whom a token is about, as the host knows them now.
-//
-// Until is the latest expiry of a token that may outlive the presented one, and the end of a grant
-// with refresh tokens that begins with a login. Zero means that neither is known: no token outlives
-// the presented one, and such a grant ends when its first refresh token expires.
-type Subject struct {
-	Identity
-	Privileges []string  `json:"privileges,omitzero"` // rights over others, for authorizers; ordinary roles don't belong here; nil is unknown
-	Scope      Scope     `json:"scope"`               // the most it may hand on: subtracts from what its token says (nil: nothing to subtract); for a token without scope by nature it is the ceiling (nil: nothing)
-	Tenants    []string  `json:"tenants,omitempty"`   // organisations it belongs to, for a target that selects one (D24)
-	Until      time.Time `json:"until,omitzero"`      // end of session, delegation or grant (D25)
-	Token      Token     `json:"token"`               // an Exchanger fills it in
-
-	// PresentedTenant is for an ActorAuthorizer: the organisation that the presented token is for.
-	// Tenant is then the one that the result will be for. A policy ignores PresentedTenant.
-	PresentedTenant string `json:"presented_tenant,omitempty"`
-}
-
-// Facts is all that a decision depends on. The tokens of Request are blank. It survives encoding/json, so that a host can
-// keep it with a refresh token and decide again; white space inside Actor.Raw and Token.Claims may go.
-type Facts struct {
-	Grant   string    `json:"grant"` // which door: GrantType, or what Exchanger.Run was told
-	Issuer  string    `json:"issuer"`
-	Client  Client    `json:"client"`
-	Request Request   `json:"request"`
-	Subject Subject   `json:"subject"`
-	Actor   *Subject  `json:"actor,omitempty"` // nil: no actor token
-	Now     time.Time `json:"now"`
-}
-
-// ActingParty is who would act for the subject: the actor, or the client where there is no actor token.
-func (f Facts) ActingParty() Identity {
-	if f.Actor != nil {
-		return f.Actor.Identity
-	}
-	return Identity{Issuer: f.Issuer, Kind: KindClient, ID: f.Client.ID}
-}
-
-// Mode says who will be acting.
-type Mode string
-
-// The modes. Every one must be asked for by a rule.
-const (
-	Narrow      Mode = "narrow"          // the client's own access token made smaller; nobody new acts
-	Delegate    Mode = "delegate"        // the actor token's subject acts
-	ClientActs  Mode = "client-as-actor" // no actor token: the client becomes the actor
-	Impersonate Mode = "impersonate"     // no actor token, and nobody new named in the token
-)
-
-// Decision is what the issued token must say, in whole seconds and fresh slices. The zero Decision is refused by every
-// issuer.
-type Decision struct {
-	Rule           string // its name
-	Mode           Mode
-	Issuer         string   // iss
-	Client         string   // client_id: who asked
-	Subject        Identity // Subject.ID is sub
-	Actor          *Actor   // the whole chain to write as act; nil: none
-	Audience       []string // never empty
-	Scope          Scope    // empty: no scope
-	Expanded       Scope    // the part of Scope beyond the subject
-	Type           TokenType
-	Issued         time.Time
-	Expires        time.Time    // the latest the token may expire
-	Confirmation   Confirmation // the key to bind it to; zero: none
-	IDToken        bool         // add an ID token
-	RefreshToken   bool         // add a refresh token
-	RefreshExpires time.Time    // the latest it may expire; zero without RefreshToken
-	Ends           time.Time    // latest end of what is made from the presented tokens; zero: none
-	ReplaceMayAct  bool         // an issuer's hook may replace what MayAct returns
-	Facts          Facts        // what it was made from: parent token for families, login facts for ID tokens, all of it for refreshing; an Exchanger fills it in
-}
-
-// Token is what a token made from the decision says, for issuers that keep a record; id is its handle, never the token.
-// An own access token is TypeAccessToken, however it was asked for (R07), an ID token says no scope, and a scope that was
-// decided is known, if it is empty too.
-func (d Decision) Token(id string) Token {
-	t := Token{
-		Type: d.Type, Kind: d.Subject.Kind, ID: id, Issuer: d.Issuer, Subject: d.Subject.ID, ClientID: d.Client,
-		Audience: d.Audience, Scope: d.Scope, Actor: d.Actor, Issued: d.Issued, Expires: d.Expires, Confirmation: d.Confirmation,
-		MayAct: d.MayAct(), Lineage: d.Lineage(),
-	}
-	t.AuthTime, t.ACR, t.AMR = d.login()
-	switch {
-	case d.Type == TypeIDToken:
-		t.Scope = nil
-	case t.Scope == nil:
-		t.Scope = Scope{}
-	}
-	if d.Type == TypeJWT {
-		t.Type = TypeAccessToken
-	}
-	return t
-}
-
-// tokenType is the token_type of the response (RFC 8693 §2.2.1).
-func (d *Decision) tokenType() string {
-	switch {
-	case d.Type != TypeAccessToken && d.Type != TypeJWT:
-		return notApplicable
-	case d.Confirmation.JKT != "":
-		return dpop
-	}
-	return bearer
-}
-
-// Check reports what a decision lacks that must be there before anything is issued for it; nil if it lacks nothing. Every
-// TokenIssuer calls it first, since it must refuse the zero Decision.
-func (d Decision) Check() error { return d.check() }
-
-func (d *Decision) check() error {
-	switch {
-	case d.Mode != Narrow && d.Mode != Delegate && d.Mode != ClientActs && d.Mode != Impersonate:
-		return errors.New("a decision without mode")
-	case d.Issuer == "" || d.Client == "":
-		return errors.New("a decision without issuer or client")
-	case !d.Subject.isSomebody() || d.Subject.Issuer != d.Issuer:
-		return errors.New("a decision without a subject of this issuer")
-	case (d.Mode == Delegate || d.Mode == ClientActs) && d.Actor == nil || !d.Actor.isChain():
-		return errors.New("a decision without its actor")
-	case d.Type == "" || len(d.Audience) == 0:
-		return errors.New("a decision without type or audience")
-	case d.Issued.IsZero() || d.Expires.Sub(d.Issued) < time.Second:
-		return errors.New("a decision without lifetime")
-	case d.RefreshToken && d.RefreshExpires.Sub(d.Issued) < time.Second:
-		return errors.New("a decision for a refresh token without lifetime")
-	}
-	return nil
-}
-
-// Policy is a checked, immutable list of rules; the first that grants wins. The zero Policy, and nil, refuse all.
+// Policy is a checked, immutable list of rules. The first rule that grants a request decides. The
+// zero Policy and a nil Policy refuse every request.
 type Policy struct {
-	rules []compiledRule
-	named map[string][]int // by client: the rules that name it, in policy order
-	any   []int            // the rules for any confidential client, in policy order
-
-	denials denials // what no rule was asked about
+	source []Rule           // the rules as they were given, for MarshalJSON
+	rules  []rule           // the same rules, compiled
+	named  map[string][]int // the rules that name a client, by client id, in policy order
+	any    []int            // the rules for every confidential client, in policy order
 }
 
-// compiledRule is a rule with its lists made ready for lookup.
-type compiledRule struct {
-	Rule
-	scope, expand, targets   set
-	anyScope                 bool
-	idTokens                 bool // are what it issues where no type is asked for
-	narrows, delegates, acts bool // its mode
-	denials                  denials
-}
-
-// NewPolicy checks and indexes rules. The error names the rule that could never match or says too little.
+// NewPolicy checks and compiles rules. It returns an error that names the first rule that could
+// never match or whose meaning is not certain.
 func NewPolicy(rules ...Rule) (*Policy, error) {
-	p := &Policy{rules: make([]compiledRule, len(rules)), named: map[string][]int{}}
-	names := make(map[string]bool, len(rules))
+	p := &Policy{named: map[string][]int{}}
+	taken := set{}
 	for i, r := range rules {
-		if err := r.check(); err != nil {
+		err := r.check()
+		if err == nil && taken.has(r.Name) {
+			err = errors.New("another rule has the same name")
+		}
+		if err != nil {
 			return nil, fmt.Errorf("tokenexchange: rule %q (number %d): %w", r.Name, i+1, err)
 		}
-		if names[r.Name] {
-			return nil, fmt.Errorf("tokenexchange: rule %q (number %d): its name is taken", r.Name, i+1)
-		}
-		names[r.Name] = true
+		taken[r.Name] = struct{}{}
 		r = r.clone()
-		c := &p.rules[i]
-		c.Rule, c.scope, c.expand, c.targets = r, setOf(r.Scope), setOf(r.Expand), setOf(r.Targets)
-		c.narrows, c.delegates, c.acts = r.Mode == Narrow, r.Mode == Delegate, r.Mode == ClientActs
-		c.idTokens = r.Types[0] == TypeIDToken
-		c.anyScope = len(r.Scope) == 1 && r.Scope[0] == "*"
+		p.source = append(p.source, r)
+		p.rules = append(p.rules, compile(r))
 		for _, client := range r.Clients {
 			if client == "*" {
 				p.any = append(p.any, i)
@@ -225,4 +41,153 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 		}
 	}
 	return p, nil
+}
+
+// Decide decides one request. It is pure: equal facts give equal decisions.
+//
+// Decide first refuses what no rule can permit, such as an expired token. It then tries the rules
+// that apply to the client in policy order. One rule must grant the whole request (RFC 8693 §2.1.1);
+// rules are never merged. If no rule grants it, the refusal is that of the rule which the request
+// satisfied the furthest: first client, mode, types, subject, actor and may_act (invalid_request),
+// then targets (invalid_target), then scope (invalid_scope).
+//
+// A refusal is an *Error. The field Facts of the Decision is empty; an Exchanger sets it.
+func (p *Policy) Decide(f Facts) (Decision, error) {
+	chain, refused := p.checkFacts(&f)
+	if refused != nil {
+		return Decision{}, refused
+	}
+	refused = deny(InvalidRequest, "rule_other_client",
+		"no rule is for client %q (D02)", f.Client.ID)
+	furthest := -1
+	for _, i := range p.rulesFor(f.Client.ID) {
+		r := &p.rules[i]
+		if f.Client.Public && !r.publicClients {
+			continue
+		}
+		d, reached, err := r.decide(&f, chain)
+		if err == nil {
+			return d, nil
+		}
+		err.Rule = r.name
+		if reached > furthest {
+			furthest, refused = reached, err
+		}
+		if reached == decided {
+			break
+		}
+	}
+	return Decision{}, refused
+}
+
+// rulesFor returns the rules that apply to a client, in policy order.
+func (p *Policy) rulesFor(client string) []int {
+	if p == nil {
+		return nil
+	}
+	list := slices.Concat(p.named[client], p.any)
+	slices.Sort(list)
+	return list
+}
+
+// checkFacts refuses what no rule can permit (I10). It returns the chain of the subject token, in
+// which every member has its issuer.
+func (p *Policy) checkFacts(f *Facts) (chain *Actor, refused *Error) {
+	if refused = checkComplete(f); refused != nil {
+		return nil, refused
+	}
+	if refused = checkSubjectToken(f); refused != nil {
+		return nil, refused
+	}
+	if refused = checkActorToken(f); refused != nil {
+		return nil, refused
+	}
+	if refused = p.checkPublicClient(f.Client); refused != nil {
+		return nil, refused
+	}
+	if refused = checkPresented(f); refused != nil {
+		return nil, refused
+	}
+	return presentedChain(&f.Subject.Token)
+}
+
+// checkPublicClient refuses a public client that no rule for public clients names. The wildcard does
+// not name a client (R09).
+func (p *Policy) checkPublicClient(client Client) *Error {
+	if !client.Public {
+		return nil
+	}
+	for _, i := range p.rulesFor(client.ID) {
+		if p.rules[i].publicClients {
+			return nil
+		}
+	}
+	return deny(UnauthorizedClient, "public_client_not_named",
+		"client %q is public, and no rule with public_clients names it (R09)", client.ID)
+}
+
+// ruleChecks are the checks that decide whether a rule fits a request, in the order in which their
+// refusals are reported (D03).
+var ruleChecks = [...]func(*rule, *Facts, *Actor) *Error{
+	(*rule).checkMode,
+	(*rule).checkTypes,
+	(*rule).checkSubject,
+	(*rule).checkActor,
+	(*rule).checkPresenting,
+	(*rule).checkMayAct,
+	(*rule).checkChain,
+	(*rule).checkSelf,
+	(*rule).checkKeys,
+}
+
+// How far a request satisfied a rule: the number of the check that refused it, or one of these.
+const (
+	failsLifetime = len(ruleChecks) + iota
+	failsTargets
+	failsScope
+	decided // the rule decides, and no later rule is tried (D02)
+)
+
+// decide applies one rule that is for the client. It returns a decision, or a refusal and how far
+// the request satisfied the rule.
+func (r *rule) decide(f *Facts, chain *Actor) (d Decision, reached int, refused *Error) {
+	for i, check := range ruleChecks {
+		if refused = check(r, f, chain); refused != nil {
+			return Decision{}, i, refused
+		}
+	}
+	expires, late := r.grantLifetime(f)
+	reached = failsTargets
+	audience, tenant, refused := r.grantTargets(f)
+	var scope, expanded Scope
+	if refused == nil {
+		reached = failsScope
+		scope, expanded, refused = r.grantScope(f)
+	}
+	switch {
+	case late != nil && refused == nil:
+		// What the client asks for selects the rule; the lifetime of the rule does not (D02).
+		return Decision{}, decided, late
+	case late != nil:
+		return Decision{}, failsLifetime, late
+	case refused != nil:
+		return Decision{}, reached, refused
+	}
+	d = Decision{
+		Rule: r.name, Mode: r.mode, Issuer: f.Issuer, Client: f.Client.ID,
+		Subject: f.Subject.Identity, Actor: r.grantChain(f, chain),
+		Audience: audience, Scope: scope, Expanded: expanded, Type: r.issuedType(f),
+		Issued: wholeSeconds(f.Now), Expires: expires, Ends: r.grantEnd(f),
+		Confirmation: grantKey(f), ReplaceMayAct: r.replaceMayAct,
+	}
+	d.Subject.Tenant = tenant
+	if d.Type == TypeIDToken {
+		return d, decided, nil
+	}
+	d.IDToken = r.idToken && slices.Contains(scope, scopeOpenID)
+	if r.refreshLifetime > 0 && slices.Contains(scope, scopeOffline) {
+		d.RefreshToken = true
+		d.RefreshExpires, refused = r.grantRefreshLifetime(f)
+	}
+	return d, decided, refused
 }

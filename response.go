@@ -30,12 +30,23 @@ func newResponse(d *Decision, t *IssuedToken) Response {
 	return Response{
 		AccessToken:     t.Value,
 		IssuedTokenType: d.Type,
-		TokenType:       d.tokenType(),
+		TokenType:       tokenType(d),
 		ExpiresIn:       int64(t.Expires.Sub(d.Issued).Seconds()),
 		Scope:           d.Scope.String(),
 		RefreshToken:    t.RefreshToken,
 		IDToken:         t.IDToken,
 	}
+}
+
+// tokenType returns the token_type of the response (RFC 8693 §2.2.1).
+func tokenType(d *Decision) string {
+	switch {
+	case d.Type != TypeAccessToken && d.Type != TypeJWT:
+		return notApplicable
+	case d.Confirmation.JKT != "":
+		return dpop
+	}
+	return bearer
 }
 
 // Format prints everything but the tokens, whatever the verb.

@@ -132,7 +132,7 @@ func TestNewPolicy_RefusesWhatCouldNeverMatch(t *testing.T) {
 
 func TestNewPolicy_RefusesANameTwice_D02(t *testing.T) {
 	_, err := tx.NewPolicy(plain(tx.Narrow), plain(tx.Impersonate))
-	require.ErrorContains(t, err, `rule "plain" (number 2): its name is taken`)
+	require.ErrorContains(t, err, `rule "plain" (number 2): another rule has the same name`)
 }
 
 // TestPolicy_IsImmutable_I09: what a caller does to its own slices afterwards changes no decision.

@@ -1,6 +1,10 @@
 package tokenexchange
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,6 +107,70 @@ func (t Token) ClaimsSet() map[string]any {
 		set["cnf"] = t.Confirmation
 	}
 	return set
+}
+
+// currentActor returns what the chain states about its current actor, as a token without type. It is
+// nil if there is no chain.
+func (t *Token) currentActor() *Token {
+	if t.Actor == nil {
+		return nil
+	}
+	return &Token{
+		Issuer:  cmp.Or(t.Actor.Issuer, t.Issuer),
+		Subject: t.Actor.Subject, ClientID: t.Actor.ClientID,
+	}
+}
+
+// isComplete reports whether the token has a type and names a party.
+func (t *Token) isComplete() bool { return t.Type != "" && t.Issuer != "" && t.Subject != "" }
+
+// Origin names the token in Lineage.From of every token made from it. A host that keeps a list of
+// revoked JWTs instead of records stores this name, and its Trust.Live refuses a token if the name
+// or one of Lineage.From is on the list. Origin is empty for a token without Issuer or ID.
+func (t Token) Origin() string {
+	if t.Issuer == "" || t.ID == "" {
+		return ""
+	}
+	name := binary.BigEndian.AppendUint64(nil, uint64(len(t.Issuer)))
+	name = append(append(name, t.Issuer...), t.ID...)
+	hash := sha256.Sum256(name)
+	return base64.RawURLEncoding.EncodeToString(hash[:16])
+}
+
+// Begun returns the time of the login that the lineage of the token began with: auth_time if the
+// token states it, else the iat of the first token. It is zero if there was no login: for a user
+// id, a ticket, the assertion of another issuer, and a token that a client signed itself.
+func (t Token) Begun() time.Time {
+	switch {
+	case t.Name || t.ByClient:
+		return time.Time{}
+	case !t.AuthTime.IsZero():
+		return t.AuthTime
+	case t.Lineage != nil:
+		return t.Lineage.Begun
+	case t.Type.isEvidence() && t.MayAct != nil:
+		return time.Time{}
+	}
+	return t.Issued
+}
+
+// ceiling returns the scope that the token and its lineage allow. Nil means that neither states a
+// bound. An access token without scope allows none (D22).
+func (t *Token) ceiling() Scope {
+	var own Scope
+	switch {
+	case t.Scope != nil && t.Type != TypeIDToken:
+		own = t.Scope
+	case t.Type.isAccess():
+		own = Scope{}
+	}
+	switch {
+	case t.Lineage == nil || t.Lineage.Scope == nil:
+		return own
+	case own == nil:
+		return t.Lineage.Scope
+	}
+	return own.Within(t.Lineage.Scope)
 }
 
 // checkObject returns the payload if it is a JSON object that every reader reads alike.

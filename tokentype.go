@@ -25,35 +25,13 @@ const (
 	TypeJWT          TokenType = "urn:ietf:params:oauth:token-type:jwt"
 )
 
-// class is what a token of some type is to a decision, in a word that is quickly compared.
-type class uint8
-
-const (
-	evidence class = iota // only a means to show who somebody is: a user id, a ticket, an assertion, a session
-	idToken
-	accessToken
-	refreshToken
-	jwt
-)
-
-func (t TokenType) class() class {
-	switch t {
-	case TypeAccessToken:
-		return accessToken
-	case TypeRefreshToken:
-		return refreshToken
-	case TypeJWT:
-		return jwt
-	case TypeIDToken:
-		return idToken
-	}
-	return evidence
+// isAccess reports whether a token of this type states what it may be used for. An own refresh token
+// counts as the access token that it would become (D28), and a JWT of a foreign issuer as its access
+// token.
+func (t TokenType) isAccess() bool {
+	return t == TypeAccessToken || t == TypeRefreshToken || t == TypeJWT
 }
 
-// isAccess reports whether the token says what may be done with it. An own refresh token counts as the access token it
-// would become (D28).
-func (c class) isAccess() bool { return c >= accessToken }
-
-func (t TokenType) isAccess() bool { return t.class().isAccess() }
-
-func (t TokenType) isEvidence() bool { return t.class() == evidence }
+// isEvidence reports whether a token of this type only shows who a party is: a user id, a ticket, an
+// assertion, a session.
+func (t TokenType) isEvidence() bool { return !t.isAccess() && t != TypeIDToken }

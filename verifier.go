@@ -232,7 +232,7 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if err := issuer.keys.Verify(ctx, m); err != nil {
 		if jose.IsUnavailable(err) {
-			return Token{}, because("the keys of the issuer cannot be had", err)
+			return Token{}, wrapStep("keys_unavailable", "the keys of the issuer could not be fetched", err)
 		}
 		return Token{}, refuseFor(InvalidRequest, "R08: signature", err)
 	}
@@ -247,7 +247,7 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if !issuer.Foreign {
 		if err := issuer.Live(ctx, t); err != nil {
-			return Token{}, because("D07: the token is not live", err)
+			return Token{}, wrapStep("subject_token_revoked", "Trust.Live refused the token (D07)", err)
 		}
 	}
 	return t, nil

@@ -170,7 +170,7 @@ func TestTickets_Spend(t *testing.T) {
 	ticket := made.AccessToken
 
 	_, err = w.spend(ticket, "portal", "")
-	w.refused(err, tokenexchange.InvalidRequest, "without an actor token", ticket)
+	w.refused(err, tokenexchange.InvalidRequest, "actor_token_missing", ticket)
 	_, err = w.spend(ticket, "portal", bob)
 	w.refused(err, tokenexchange.InvalidRequest, "D08", ticket, bob)
 	_, err = w.spend(ticket, "other", w.accessToken("ines", "other", "read"))

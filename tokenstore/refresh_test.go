@@ -126,8 +126,8 @@ func TestPolicyRunsAgain(t *testing.T) {
 		cause  string
 	}{
 		"actor lost the role": {func(w *world) { w.actors.Fail(tokenexchange.InvalidRequest) }, tokenexchange.InvalidGrant, "D11"},
-		"user disabled":       {func(w *world) { w.people.Disable(alice) }, tokenexchange.InvalidGrant, "vouch for the subject"},
-		"actor disabled":      {func(w *world) { w.people.Disable(bob) }, tokenexchange.InvalidGrant, "vouch for the actor"},
+		"user disabled":       {func(w *world) { w.people.Disable(alice) }, tokenexchange.InvalidGrant, "resolve the subject"},
+		"actor disabled":      {func(w *world) { w.people.Disable(bob) }, tokenexchange.InvalidGrant, "resolve the actor"},
 		"rule gone":           {func(w *world) { w.setRules(usualRules()[0]) }, tokenexchange.InvalidGrant, "D02"},
 		"switch off":          {func(w *world) { w.setRules(withoutRefresh...) }, tokenexchange.InvalidScope, "D23"},
 		"client lost scope": {func(w *world) {

@@ -130,7 +130,7 @@ func rowC04Code(t *testing.T, shape string) {
 		a := sc.redeem(t, helpdesk, said.Get("code"), k, "redirect_uri", helpdeskURI)
 		assert.Equal(t, []any{http.StatusBadRequest, "invalid_grant"}, []any{a.status, a.text("error")})
 		assert.Equal(t, "refused", a.event(t)["outcome"])
-		assert.Contains(t, a.event(t)["reason"], "D11")
+		assert.Contains(t, noted(a.event(t), "reason")+noted(a.event(t), "detail"), "D11")
 		sc.changeUser("ines", func(u *user) { u.Roles = []string{"org-user-impersonator"} })
 	})
 	t.Run("a reason, stated when the code is asked for", func(t *testing.T) {

@@ -63,8 +63,8 @@ func scenarioW02(t *testing.T) {
 		ask    func(ticket, id string) reply
 		reason string
 	}{
-		"no actor token":            {func(ticket, _ string) reply { return sc.spend(t, ticket, "") }, "without an actor token"},
-		"no actor token, a jwt":     {func(ticket, _ string) reply { return sc.spend(t, ticket, "", "requested_token_type", urnJWT) }, "without an actor token"},
+		"no actor token":            {func(ticket, _ string) reply { return sc.spend(t, ticket, "") }, "needs an actor token"},
+		"no actor token, a jwt":     {func(ticket, _ string) reply { return sc.spend(t, ticket, "", "requested_token_type", urnJWT) }, "needs an actor token"},
 		"somebody else":             {func(ticket, _ string) reply { return sc.spend(t, ticket, bob) }, "D11"},
 		"somebody else with a role": {func(ticket, _ string) reply { return sc.spend(t, ticket, greta) }, "D08"},
 		"the user themself":         {func(ticket, _ string) reply { return sc.spend(t, ticket, alice) }, "D11"},
@@ -92,7 +92,7 @@ func scenarioW02(t *testing.T) {
 			require.Equal(t, http.StatusBadRequest, a.status)
 			e := a.logged[len(a.logged)-1]
 			assert.Equal(t, "refused", e["outcome"])
-			assert.Contains(t, noted(e, "reason")+noted(e, "cause"), row.reason)
+			assert.Contains(t, noted(e, "reason")+noted(e, "detail")+noted(e, "cause"), row.reason)
 			assert.Equal(t, before, sc.written.tokens(), "a token has been recorded")
 			sc.spend(t, ticket, id).opaque(t) // nothing is used up by that
 		})

@@ -206,7 +206,7 @@ func scenarioW03(t *testing.T) {
 			e := sc.lastEvent(t)
 			assert.Equal(t, []any{"refused", "subject_ticket", "invalid_request"}, []any{e["outcome"], e["grant"], e["error"]})
 			assert.Equal(t, "ines", firstOf(inside(e, "actor", "id"), inside(e, "subject", "token_client")))
-			assert.Contains(t, noted(e, "reason")+noted(e, "cause"), why)
+			assert.Contains(t, noted(e, "reason")+noted(e, "detail")+noted(e, "cause"), why)
 			assert.Equal(t, "helpdesk", e["client"])
 		})
 	}
@@ -221,7 +221,7 @@ func scenarioW03(t *testing.T) {
 		for _, user := range []string{"bob", "sam", "adam"} {
 			sc.desk(t, user).noTicket(t, accessDenied, "alice")
 			assert.Equal(t, user, inside(sc.lastEvent(t), "actor", "id"))
-			assert.Contains(t, noted(sc.lastEvent(t), "reason"), "D11")
+			assert.Contains(t, noted(sc.lastEvent(t), "reason")+noted(sc.lastEvent(t), "detail"), "D11")
 		}
 		sc.changeUser("ines", func(u *user) { u.Roles = nil })
 		b.noTicket(t, accessDenied, "alice")

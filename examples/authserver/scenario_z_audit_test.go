@@ -132,7 +132,7 @@ func scenarioZ24(t *testing.T) {
 			assert.Equal(t, string(row.code), e["error"])
 			assert.NotEmpty(t, e["client"])
 			assert.NotContains(t, e, "granted")
-			assert.Contains(t, noted(e, "reason")+noted(e, "cause"), row.reason)
+			assert.Contains(t, noted(e, "reason")+noted(e, "detail")+noted(e, "cause"), row.reason)
 			for who, want := range map[string]string{"subject": row.subject, "actor": row.actor} {
 				if want != "" {
 					assert.Equal(t, want, id(e, who), who)

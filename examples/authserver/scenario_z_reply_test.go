@@ -113,7 +113,7 @@ func (a reply) refused(t *testing.T, code tokenexchange.Code, reasons ...string)
 	assert.Equal(t, "refused", event["outcome"])
 	assert.Equal(t, string(code), event["error"])
 	for _, reason := range reasons {
-		assert.Contains(t, noted(event, "reason")+noted(event, "cause"), reason)
+		assert.Contains(t, noted(event, "reason")+noted(event, "detail")+noted(event, "cause"), reason)
 	}
 	return a
 }

@@ -93,7 +93,7 @@ var steps = []step{
 		},
 		answer: refused("invalid_scope", "The requested scope is malformed, or more than may be granted."),
 		audit: audited("refused", "narrow", "webapp", "alice", "-",
-			"D21: a scope beyond what subject, client and rule have in common"),
+			"scope_not_allowed"),
 	},
 	{
 		title:  "REFUSED: a target that no rule allows",
@@ -103,7 +103,7 @@ var steps = []step{
 			{"audience", "https://payroll.example"},
 		},
 		answer: refused("invalid_target", "A requested audience or resource is malformed, unknown or not acceptable."),
-		audit:  audited("refused", "narrow", "webapp", "alice", "-", "D24: a target beyond the ceiling of the rule"),
+		audit:  audited("refused", "narrow", "webapp", "alice", "-", "target_not_allowed"),
 	},
 	{
 		title:  "REFUSED: bob again, but the may_act of this token names carol",
@@ -114,7 +114,7 @@ var steps = []step{
 			{"audience", "https://orders.example"},
 		},
 		answer: refused("invalid_request", "The request is malformed, or a token in it is not acceptable."),
-		audit:  audited("refused", "-", "helpdesk", "alice", "bob", "D08: may_act does not name this actor and client"),
+		audit:  audited("refused", "-", "helpdesk", "alice", "bob", "may_act_other_actor"),
 	},
 	{
 		title:  "REFUSED: a parameter that is there twice",
@@ -124,7 +124,7 @@ var steps = []step{
 			{"audience", "https://orders.example"}, {"scope", "orders:read"}, {"scope", "orders:write"},
 		},
 		answer: refused("invalid_request", "The parameter scope is repeated."),
-		audit:  audited("refused", "-", "webapp", "-", "-", "The parameter scope is repeated."),
+		audit:  audited("refused", "-", "webapp", "-", "-", "parameter_repeated"),
 	},
 	{
 		title: "REFUSED: bob with a narrowed copy of the token for carol; " +
@@ -153,7 +153,7 @@ var steps = []step{
 		answer: refused("invalid_request",
 			"The request is malformed, or a token in it is not acceptable."),
 		audit: audited("refused", "-", "helpdesk", "alice", "bob",
-			"D08: may_act does not name this actor and client"),
+			"may_act_other_actor"),
 	},
 }
 

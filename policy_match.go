@@ -1,0 +1,191 @@
+package tokenexchange
+
+import "slices"
+
+// checkMode compares the mode of the rule with the tokens that were sent (D01).
+func (r *rule) checkMode(f *Facts, _ *Actor) *Error {
+	switch {
+	case f.Actor != nil && r.mode != Delegate:
+		return deny(InvalidRequest, "rule_other_mode",
+			"there is an actor token, and the rule is for %q (D01)", r.mode)
+	case f.Actor == nil && r.mode == Delegate:
+		return deny(InvalidRequest, "rule_other_mode",
+			"there is no actor token, and the rule is for %q (D01)", r.mode)
+	case r.mode == ClientActs && f.Client.Public:
+		return deny(InvalidRequest, "public_client_as_actor",
+			"client %q is public and cannot become the actor (D01)", f.Client.ID)
+	}
+	return nil
+}
+
+// issuedType returns the token type that the rule issues for the request.
+func (r *rule) issuedType(f *Facts) TokenType {
+	if requested := f.Request.RequestedTokenType; requested != "" {
+		return requested
+	}
+	return r.types[0]
+}
+
+// checkTypes compares the types of the presented tokens and the type of the result (R07, D27).
+func (r *rule) checkTypes(f *Facts, _ *Actor) *Error {
+	subject, issued := f.Subject.Token.Type, r.issuedType(f)
+	switch {
+	case !slices.Contains(r.subjectTypes, subject):
+		return deny(InvalidRequest, "subject_type_not_allowed",
+			"the subject token has the type %q; the rule accepts %s (R07)",
+			subject, listed(r.subjectTypes))
+	case f.Actor != nil && !slices.Contains(r.actorTypes, f.Actor.Token.Type):
+		return deny(InvalidRequest, "actor_type_not_allowed",
+			"the actor token has the type %q; the rule accepts %s (R07)",
+			f.Actor.Token.Type, listed(r.actorTypes))
+	case !slices.Contains(r.types, issued):
+		return deny(InvalidRequest, "requested_type_not_allowed",
+			"the type %q was requested; the rule issues %s (R07)", issued, listed(r.types))
+	case issued == TypeIDToken && f.Subject.Kind != KindUser:
+		return deny(InvalidRequest, "id_token_not_about_user",
+			"an ID token is about a user, and the subject is a %s (D27)", f.Subject.Kind)
+	}
+	return nil
+}
+
+// checkSubject compares the subject, in the organisation that its token is for, with the patterns
+// of the rule (D19).
+func (r *rule) checkSubject(f *Facts, _ *Actor) *Error {
+	subject := f.Subject.Identity
+	subject.Tenant = f.Subject.tenant()
+	if matchesAny(r.subjects, subject, f.Issuer) {
+		return nil
+	}
+	return deny(InvalidRequest, "subject_not_allowed",
+		"the subject is %s; the rule is for %s (D19)", subject, listedAs(r.subjects, Identity.String))
+}
+
+// checkActor compares the actor, in the organisation that its token is for, with the patterns of
+// the rule (D19).
+func (r *rule) checkActor(f *Facts, _ *Actor) *Error {
+	if f.Actor == nil {
+		return nil
+	}
+	actor := f.Actor.Identity
+	actor.Tenant = f.Actor.tenant()
+	if matchesAny(r.actors, actor, f.Issuer) {
+		return nil
+	}
+	return deny(InvalidRequest, "actor_not_allowed",
+		"the actor is %s; the rule is for %s (D19)", actor, listedAs(r.actors, Identity.String))
+}
+
+// matchesAny reports whether one of the patterns matches the identity. The own issuer is the meaning
+// of a pattern without issuer.
+func matchesAny(patterns []Identity, id Identity, own string) bool {
+	field := func(pattern, value string) bool { return pattern == "*" || pattern == value }
+	return slices.ContainsFunc(patterns, func(p Identity) bool {
+		issuer := p.Issuer == "" && id.Issuer == own || p.Issuer != "" && field(p.Issuer, id.Issuer)
+		return issuer && field(string(p.Kind), string(id.Kind)) && field(p.Tenant, id.Tenant) &&
+			field(p.ID, id.ID)
+	})
+}
+
+// checkPresenting decides whether the client may present the tokens (D04, D05).
+func (r *rule) checkPresenting(f *Facts, _ *Actor) *Error {
+	if refused := r.checkPresentingSubject(f); refused != nil {
+		return refused
+	}
+	return r.checkPresentingActor(f)
+}
+
+func (r *rule) checkPresentingSubject(f *Facts) *Error {
+	t := &f.Subject.Token
+	own := f.isOwn(t)
+	switch {
+	case r.mode == Narrow && !(f.isIssuedToClient() && t.Type.isAccess()):
+		return deny(InvalidRequest, "narrow_other_token",
+			"the rule narrows access tokens of client %q only (D01)", f.Client.ID)
+	case t.ByClient || own && (f.isRefresh() || r.otherTokens):
+		return nil
+	case f.isName():
+		return deny(InvalidRequest, "name_not_allowed",
+			"the rule does not have other_tokens, which a name as subject token needs (D04)")
+	case !own && slices.Contains(r.issuers, t.Issuer), f.isIssuedToClient():
+		return nil
+	case !own:
+		return deny(InvalidRequest, "subject_issuer_not_allowed",
+			"the issuer of the subject token is %q; the rule accepts the foreign issuers %s (D04)",
+			t.Issuer, listed(r.issuers))
+	case slices.ContainsFunc(t.Audience, f.Client.hasName):
+		return nil
+	case t.MayAct != nil && t.MayAct.ClientID == f.Client.ID:
+		return nil
+	}
+	return deny(InvalidRequest, "subject_token_other_client",
+		"the subject token was issued to client %q for %s, not to or for %q (D04)",
+		t.ClientID, listed(t.Audience), f.Client.ID)
+}
+
+// hasName reports whether tokens for the audience are for the client.
+func (c *Client) hasName(audience string) bool {
+	return audience != "" && (audience == c.ID || slices.Contains(c.Audiences, audience))
+}
+
+func (r *rule) checkPresentingActor(f *Facts) *Error {
+	if f.Actor == nil {
+		return nil
+	}
+	t := &f.Actor.Token
+	switch {
+	case !f.isOwn(t) && !slices.Contains(r.issuers, t.Issuer):
+		return deny(InvalidRequest, "actor_issuer_not_allowed",
+			"the issuer of the actor token is %q; the rule accepts the foreign issuers %s (D05)",
+			t.Issuer, listed(r.issuers))
+	case !f.isOwn(t), f.isRefresh(), r.otherActors:
+		return nil
+	case t.Lineage != nil && t.Lineage.Lent:
+		return deny(InvalidRequest, "actor_token_lent",
+			"the actor token was made from a token of another client (D05)")
+	case t.ClientID == f.Client.ID, f.isClient(f.Actor.Identity):
+		return nil
+	case t.Type == TypeIDToken && slices.Contains(t.Audience, f.Client.ID):
+		return nil
+	}
+	return deny(InvalidRequest, "actor_token_other_client",
+		"the actor token was issued to client %q, and is neither for nor about client %q (D05)",
+		t.ClientID, f.Client.ID)
+}
+
+// checkSelf refuses a new actor that is the subject itself (D16).
+func (r *rule) checkSelf(f *Facts, _ *Actor) *Error {
+	same := r.mode == ClientActs && f.isClient(f.Subject.Identity) ||
+		f.Actor != nil && f.Subject.Identity == f.Actor.Identity
+	if !same || r.self {
+		return nil
+	}
+	return deny(InvalidRequest, "self_delegation_not_allowed",
+		"subject and actor are both %s (D16)", f.Subject.Identity)
+}
+
+// checkKeys demands the key of a bound subject token, unless the rule binds the result to another
+// key that the client proved (D30).
+func (r *rule) checkKeys(f *Facts, _ *Actor) *Error {
+	proved := f.Client.Confirmation
+	if isProved(f.Subject.Token.Confirmation, proved) || r.rebind && proved != (Confirmation{}) {
+		return nil
+	}
+	return deny(InvalidRequest, "subject_key_not_proved",
+		"the client did not prove the key that the subject token is bound to (D30)")
+}
+
+// isProved reports whether every key that a token is bound to is among the proved keys (D30).
+func isProved(bound, proved Confirmation) bool {
+	return (bound.JKT == "" || bound.JKT == proved.JKT) &&
+		(bound.X5T == "" || bound.X5T == proved.X5T)
+}
+
+// grantKey returns the key that the result is bound to: the one that the subject token is bound to,
+// else the key of DPoP, else that of mutual TLS. A result is bound to one key (D30).
+func grantKey(f *Facts) Confirmation {
+	proved, bound := f.Client.Confirmation, f.Subject.Token.Confirmation
+	if proved.JKT == "" || proved.X5T != "" && bound.X5T != "" && bound.JKT == "" {
+		return Confirmation{X5T: proved.X5T}
+	}
+	return Confirmation{JKT: proved.JKT}
+}
