@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
@@ -21,7 +22,7 @@ type Actor struct {
 // UnmarshalJSON reads an object and keeps its bytes in Raw if they have members that the fields cannot hold. It does not
 // demand a sub: a may_act need not have one.
 func (a *Actor) UnmarshalJSON(b []byte) error {
-	object, err := strictjson.Parse(bytes.Clone(b))
+	object, err := strictjson.Object(bytes.Clone(b))
 	if err != nil {
 		return err
 	}
@@ -86,53 +87,51 @@ func (o *objectWriter) optionalString(name, value string) {
 	}
 }
 
-// parseActor reads an object that has passed strictjson.Check, with everything below it. The three names must be strings
-// with something in them where they are there at all.
-func parseActor(v strictjson.Member) (*Actor, error) {
-	if !v.IsObject() {
+// parseActor reads an object that has passed strictjson.Check, with every actor below it. The three
+// names must be strings that are not empty, where they are present at all.
+func parseActor(raw []byte) (*Actor, error) {
+	if !strictjson.IsObject(raw) {
 		return nil, errNotParty
 	}
 	a := &Actor{}
-	var act strictjson.Member
-	for m := range v.Members() {
+	var act []byte
+	for name, value := range strictjson.Members(raw) {
 		var err error
-		switch m.Name {
+		switch name {
 		case "iss":
-			a.Issuer, err = parseString(m)
+			a.Issuer, err = parseString(value)
 		case "sub":
-			a.Subject, err = parseString(m)
+			a.Subject, err = parseString(value)
 		case "client_id":
-			a.ClientID, err = parseString(m)
+			a.ClientID, err = parseString(value)
 		case "act":
-			act = m
-			a.Prior, err = parseActor(m)
+			act = value
+			a.Prior, err = parseActor(value)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if !a.isWritten(v.Value, act) {
-		a.Raw = v.Value
+	if !bytes.Equal(a.written(act), raw) {
+		a.Raw = raw
 	}
 	return a, nil
 }
 
-// isWritten reports whether raw is what the fields would be written as. What is below, act, is written as it stands in any
-// case, so it need not be looked at once more for every member above it.
-func (a *Actor) isWritten(raw []byte, act strictjson.Member) bool {
-	o := objectWriter{dst: append(make([]byte, 0, len(raw)-len(act.Value)), '{')}
+// written returns the fields as a JSON object, with act as the prior actors.
+func (a *Actor) written(act []byte) []byte {
+	o := objectWriter{dst: []byte{'{'}}
 	a.writeNames(&o)
-	if a.Prior != nil {
+	if act != nil {
 		o.name("act")
-		end := act.Start + len(act.Value)
-		return bytes.HasPrefix(raw, o.dst) && act.Start == len(o.dst) && end == len(raw)-1
+		o.dst = append(o.dst, act...)
 	}
-	return bytes.Equal(append(o.dst, '}'), raw)
+	return append(o.dst, '}')
 }
 
-// parseChain reads an act claim: objects with a non-empty sub, at every depth (R15).
-func parseChain(v strictjson.Member) (*Actor, error) {
-	chain, err := parseActor(v)
+// parseChain reads an act claim: objects with a sub that is not empty, at every depth (R15).
+func parseChain(raw []byte) (*Actor, error) {
+	chain, err := parseActor(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +154,8 @@ func (a *Actor) isChain() bool {
 // parseMayAct reads a may_act claim. One that is no object, or in which a member that we know is no string with something
 // in it, becomes the zero Actor: present, and matching nobody (D08). So does one with an act, since no actor token may
 // have that claim (D14).
-func parseMayAct(v strictjson.Member) *Actor {
-	a, err := parseActor(v)
+func parseMayAct(raw []byte) *Actor {
+	a, err := parseActor(raw)
 	if err != nil || a.Prior != nil {
 		return &Actor{}
 	}
@@ -193,24 +192,18 @@ func (a *Actor) withIssuer(iss string) *Actor {
 	return &b
 }
 
-// rawWith returns Raw with the prior actors replaced and, where it has none, the issuer put in front.
+// rawWith returns Raw with other prior actors and, where it has no issuer, with iss in front.
 func (a *Actor) rawWith(iss string, prior *Actor) []byte {
-	out := make([]byte, 0, len(a.Raw)+len(iss)+16)
-	open := bytes.IndexByte(a.Raw, '{') + 1
-	out = append(out, a.Raw[:open]...)
+	raw := []byte(a.Raw)
+	if prior != nil {
+		raw = strictjson.Replace(raw, "act", prior.appendJSON(nil))
+	}
 	if a.Issuer == "" {
-		out = strictjson.AppendQuote(append(out, `"iss":`...), iss)
-		out = append(out, ',') // there is a sub behind it
+		open := bytes.IndexByte(raw, '{') + 1
+		member := strictjson.AppendQuote([]byte(`"iss":`), iss)
+		raw = slices.Concat(raw[:open], member, []byte{','}, raw[open:]) // a sub follows
 	}
-	rest := open
-	for m := range strictjson.Members(a.Raw) {
-		if m.Name == "act" && prior != nil {
-			out = append(out, a.Raw[rest:m.Start]...)
-			out = prior.appendJSON(out)
-			rest = m.Start + len(m.Value)
-		}
-	}
-	return append(out, a.Raw[rest:]...)
+	return raw
 }
 
 // actAs is the other claim shape (D18): sub is the actor, act_as the subject, and act_as.act the actors before.
@@ -222,24 +215,24 @@ type actAs struct {
 
 var errActAs = errors.New("not an object with sub, iss, act and actor_client_id")
 
-func parseActAs(v strictjson.Member) (*actAs, error) {
-	if !v.IsObject() {
+func parseActAs(raw []byte) (*actAs, error) {
+	if !strictjson.IsObject(raw) {
 		return nil, errActAs
 	}
 	s := &actAs{}
-	for m := range v.Members() {
+	for name, value := range strictjson.Members(raw) {
 		var err error
-		switch m.Name {
+		switch name {
 		case "iss":
-			s.issuer, err = parseString(m)
+			s.issuer, err = parseString(value)
 		case "sub":
-			s.subject, err = parseString(m)
+			s.subject, err = parseString(value)
 		case "act":
-			s.prior, err = parseChain(m)
+			s.prior, err = parseChain(value)
 		case "act_as":
 			err = errActAs // the chain is in act
 		case "actor_client_id":
-			id, ok := m.String()
+			id, ok := strictjson.String(value)
 			if s.actorClient = &id; !ok {
 				err = errActAs
 			}
@@ -275,8 +268,8 @@ func appendActAs(dst []byte, chain *Actor, issuer, subject, client string) ([]by
 	if chain.Issuer != issuer {
 		return nil, errors.New("act_as cannot name an actor of another issuer")
 	}
-	for m := range strictjson.Members(chain.Raw) {
-		switch m.Name {
+	for name := range strictjson.Members(chain.Raw) {
+		switch name {
 		case "iss", "sub", "client_id", "act":
 		default:
 			return nil, errors.New("act_as cannot keep the current actor's further members")
