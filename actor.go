@@ -39,52 +39,32 @@ func (a *Actor) MarshalJSON() ([]byte, error) {
 	if a == nil {
 		return []byte("null"), nil
 	}
-	return a.appendJSON(nil), nil
+	return a.json(), nil
 }
 
-// appendJSON is MarshalJSON without the standard library's compaction, so that a chain is passed on byte for byte (D12).
-func (a *Actor) appendJSON(dst []byte) []byte {
+// json is MarshalJSON for a caller that keeps every byte of a chain (D12). json.Marshal would compact
+// it.
+func (a *Actor) json() []byte {
 	if a.Raw != nil {
-		return append(dst, a.Raw...)
+		return a.Raw
 	}
-	o := objectWriter{dst: append(dst, '{')}
-	a.writeNames(&o)
-	if a.Prior != nil {
-		o.name("act")
-		o.dst = a.Prior.appendJSON(o.dst)
+	if a.Prior == nil {
+		return a.written(nil)
 	}
-	return append(o.dst, '}')
+	return a.written(a.Prior.json())
 }
 
-func (a *Actor) writeNames(o *objectWriter) {
-	o.optionalString("iss", a.Issuer)
-	o.optionalString("sub", a.Subject)
-	o.optionalString("client_id", a.ClientID)
-}
-
-// objectWriter appends the members of one JSON object in the order they are given.
-type objectWriter struct {
-	dst   []byte
-	begun bool
-}
-
-func (o *objectWriter) name(name string) {
-	if o.begun {
-		o.dst = append(o.dst, ',')
+// written returns the fields as a JSON object, with act as the prior actors.
+func (a *Actor) written(act []byte) []byte {
+	object, _ := json.Marshal(struct { // strings always encode
+		Issuer   string `json:"iss,omitempty"`
+		Subject  string `json:"sub,omitempty"`
+		ClientID string `json:"client_id,omitempty"`
+	}{a.Issuer, a.Subject, a.ClientID})
+	if act != nil {
+		object = strictjson.Append(object, "act", act)
 	}
-	o.begun = true
-	o.dst = append(strictjson.AppendQuote(o.dst, name), ':')
-}
-
-func (o *objectWriter) string(name, value string) {
-	o.name(name)
-	o.dst = strictjson.AppendQuote(o.dst, value)
-}
-
-func (o *objectWriter) optionalString(name, value string) {
-	if value != "" {
-		o.string(name, value)
-	}
+	return object
 }
 
 // parseActor reads an object that has passed strictjson.Check, with every actor below it. The three
@@ -116,17 +96,6 @@ func parseActor(raw []byte) (*Actor, error) {
 		a.Raw = raw
 	}
 	return a, nil
-}
-
-// written returns the fields as a JSON object, with act as the prior actors.
-func (a *Actor) written(act []byte) []byte {
-	o := objectWriter{dst: []byte{'{'}}
-	a.writeNames(&o)
-	if act != nil {
-		o.name("act")
-		o.dst = append(o.dst, act...)
-	}
-	return append(o.dst, '}')
 }
 
 // parseChain reads an act claim: objects with a sub that is not empty, at every depth (R15).
@@ -196,12 +165,12 @@ func (a *Actor) withIssuer(iss string) *Actor {
 func (a *Actor) rawWith(iss string, prior *Actor) []byte {
 	raw := []byte(a.Raw)
 	if prior != nil {
-		raw = strictjson.Replace(raw, "act", prior.appendJSON(nil))
+		raw = strictjson.Replace(raw, "act", prior.json())
 	}
 	if a.Issuer == "" {
 		open := bytes.IndexByte(raw, '{') + 1
-		member := strictjson.AppendQuote([]byte(`"iss":`), iss)
-		raw = slices.Concat(raw[:open], member, []byte{','}, raw[open:]) // a sub follows
+		quoted, _ := json.Marshal(iss)                                                     // a string always encodes
+		raw = slices.Concat(raw[:open], []byte(`"iss":`), quoted, []byte{','}, raw[open:]) // a sub follows
 	}
 	return raw
 }
@@ -261,10 +230,10 @@ func (s *actAs) apply(t *Token) error {
 	return nil
 }
 
-// appendActAs writes the subject and the actors before the current one in the other shape; client is the token's
-// client_id. It fails where the shape cannot say what the chain says: a current actor of another issuer, or with members
-// of its own.
-func appendActAs(dst []byte, chain *Actor, issuer, subject, client string) ([]byte, error) {
+// writeActAs returns the claim act_as: the subject, and the actors before the current one. client is
+// the token's client_id. It fails where this claim cannot say what act says: for a current actor of
+// another issuer, or with members of its own.
+func writeActAs(chain *Actor, issuer, subject, client string) ([]byte, error) {
 	if chain.Issuer != issuer {
 		return nil, errors.New("act_as cannot name an actor of another issuer")
 	}
@@ -275,14 +244,16 @@ func appendActAs(dst []byte, chain *Actor, issuer, subject, client string) ([]by
 			return nil, errors.New("act_as cannot keep the current actor's further members")
 		}
 	}
-	o := objectWriter{dst: append(dst, '{')}
-	o.string("sub", subject)
+	claim := struct {
+		Subject     string  `json:"sub"`
+		ActorClient *string `json:"actor_client_id,omitempty"`
+	}{Subject: subject}
 	if chain.ClientID != client {
-		o.string("actor_client_id", chain.ClientID)
+		claim.ActorClient = &chain.ClientID
 	}
-	if chain.Prior != nil {
-		o.name("act")
-		o.dst = chain.Prior.appendJSON(o.dst)
+	object, err := json.Marshal(claim)
+	if err == nil && chain.Prior != nil {
+		object = strictjson.Append(object, "act", chain.Prior.json())
 	}
-	return append(o.dst, '}'), nil
+	return object, err
 }

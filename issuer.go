@@ -13,7 +13,6 @@ import (
 	"mime"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -268,106 +267,77 @@ func (j *JWTIssuer) typ(t TokenType) (string, error) {
 	return typ, nil
 }
 
-// payload writes the claims of one token. It is written by hand so that a chain is passed on byte for byte (D12).
+// issuedClaims are the claims of an issued token but for act and act_as: the chain in them is copied
+// byte for byte (D12).
+type issuedClaims struct {
+	Issuer          string       `json:"iss"`
+	Subject         string       `json:"sub"`
+	Audience        any          `json:"aud"` // a string, or a list where there are several
+	Expires         int64        `json:"exp"`
+	Issued          int64        `json:"iat"`
+	NotBefore       int64        `json:"nbf,omitempty"`
+	ID              string       `json:"jti"`
+	Client          string       `json:"client_id"`
+	AuthorizedParty string       `json:"azp,omitempty"`
+	AtHash          string       `json:"at_hash,omitempty"`
+	Scope           *string      `json:"scope,omitempty"`
+	AuthTime        int64        `json:"auth_time,omitempty"`
+	ACR             string       `json:"acr,omitempty"`
+	AMR             []string     `json:"amr,omitempty"`
+	Lineage         *Lineage     `json:"lineage,omitempty"`
+	Confirmation    Confirmation `json:"cnf,omitzero"`
+}
+
+// payload returns the claims of one token as JSON, before the hook has added any.
 func (j *JWTIssuer) payload(d *Decision, id, atHash string, lineage *Lineage) ([]byte, error) {
-	o := objectWriter{dst: make([]byte, 0, 512)}
-	o.dst = append(o.dst, '{')
-	o.string("iss", d.Issuer)
-	if err := j.parties(&o, d); err != nil {
+	if err := lineage.Check(); err != nil {
 		return nil, err
 	}
-	o.name("aud")
-	o.dst = appendAudience(o.dst, d.Audience)
-	o.date("exp", d.Expires)
-	o.date("iat", d.Issued)
-	o.string("jti", id)
-	o.string("client_id", d.Client)
+	c := newIssuedClaims(d, id, atHash, lineage)
+	if d.Actor != nil && j.ActAs {
+		c.Subject = d.Actor.Subject
+	}
+	payload, err := json.Marshal(c)
+	if err != nil || d.Actor == nil {
+		return payload, err
+	}
+	if !j.ActAs {
+		return strictjson.Append(payload, "act", d.Actor.json()), nil
+	}
+	actAs, err := writeActAs(d.Actor, d.Issuer, d.Subject.ID, d.Client)
+	if err != nil {
+		return nil, err
+	}
+	return strictjson.Append(payload, "act_as", actAs), nil
+}
+
+func newIssuedClaims(d *Decision, id, atHash string, lineage *Lineage) issuedClaims {
+	c := issuedClaims{
+		Issuer: d.Issuer, Subject: d.Subject.ID, Audience: d.Audience, ID: id, Client: d.Client,
+		Expires: d.Expires.Unix(), Issued: d.Issued.Unix(),
+		Lineage: lineage, Confirmation: d.Confirmation,
+	}
+	if len(d.Audience) == 1 {
+		c.Audience = d.Audience[0]
+	}
+	scope := d.Scope.String()
 	switch d.Type {
 	case TypeIDToken:
-		o.string("azp", d.Client)
-		o.optionalString("at_hash", atHash)
+		c.AuthorizedParty, c.AtHash = d.Client, atHash
 	case TypeAccessToken, TypeJWT:
-		o.optionalString("scope", d.Scope.String())
+		if scope != "" {
+			c.Scope = &scope
+		}
 	default:
-		o.date("nbf", d.Issued)
-		o.string("azp", d.Client)
-		// An empty scope is written too: without it, the ceiling would be Subject.Scope.
-		o.string("scope", d.Scope.String())
+		// An empty scope is written too: without it, Subject.Scope would be the limit.
+		c.NotBefore, c.AuthorizedParty, c.Scope = c.Issued, d.Client, &scope
 	}
-	o.login(d)
-	if lineage != nil {
-		if err := lineage.Check(); err != nil {
-			return nil, err
-		}
-		text, err := lineage.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		o.name("lineage")
-		o.dst = append(o.dst, text...)
+	// The login claims are the subject's, never the actor's, and never renewed (D27, RFC 9068 §2.2.1).
+	var loggedIn time.Time
+	if loggedIn, c.ACR, c.AMR = d.login(); !loggedIn.IsZero() {
+		c.AuthTime = loggedIn.Unix()
 	}
-	if key := d.Confirmation; key != (Confirmation{}) {
-		o.name("cnf")
-		o.dst = append(o.dst, '{')
-		inner := objectWriter{dst: o.dst}
-		inner.optionalString("jkt", key.JKT)
-		inner.optionalString("x5t#S256", key.X5T)
-		o.dst = append(inner.dst, '}')
-	}
-	return append(o.dst, '}'), nil
-}
-
-// parties writes sub and the chain, in the shape that the issuer is set to.
-func (j *JWTIssuer) parties(o *objectWriter, d *Decision) (err error) {
-	switch {
-	case d.Actor == nil:
-		o.string("sub", d.Subject.ID)
-	case j.ActAs:
-		o.string("sub", d.Actor.Subject)
-		o.name("act_as")
-		o.dst, err = appendActAs(o.dst, d.Actor, d.Issuer, d.Subject.ID, d.Client)
-	default:
-		o.string("sub", d.Subject.ID)
-		o.name("act")
-		o.dst = d.Actor.appendJSON(o.dst)
-	}
-	return err
-}
-
-// login writes how the subject once logged in. It is never renewed, and never the actor's (D27, RFC 9068 §2.2.1).
-func (o *objectWriter) login(d *Decision) {
-	at, acr, amr := d.login()
-	if !at.IsZero() {
-		o.date("auth_time", at)
-	}
-	o.optionalString("acr", acr)
-	if len(amr) > 0 {
-		o.name("amr")
-		o.dst = appendStrings(o.dst, amr)
-	}
-}
-
-func (o *objectWriter) date(name string, t time.Time) {
-	o.name(name)
-	o.dst = strconv.AppendInt(o.dst, t.Unix(), 10)
-}
-
-func appendAudience(dst []byte, audience []string) []byte {
-	if len(audience) == 1 {
-		return strictjson.AppendQuote(dst, audience[0])
-	}
-	return appendStrings(dst, audience)
-}
-
-func appendStrings(dst []byte, list []string) []byte {
-	dst = append(dst, '[')
-	for i, s := range list {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = strictjson.AppendQuote(dst, s)
-	}
-	return append(dst, ']')
+	return c
 }
 
 // reserved are the claims that a hook cannot set: what a decision says, what only a login can say, and what belongs to
@@ -384,7 +354,6 @@ func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) 
 	if j.Claims == nil && carried == nil {
 		return payload, nil
 	}
-	o := objectWriter{dst: payload[:len(payload)-1], begun: true}
 	claims := map[string]any{}
 	if j.Claims != nil {
 		decoder := json.NewDecoder(bytes.NewReader(payload))
@@ -410,8 +379,7 @@ func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) 
 		if err != nil {
 			return nil, fmt.Errorf("claims hook: claim %q: %w", name, err)
 		}
-		o.name(name)
-		o.dst = append(o.dst, value...)
+		payload = strictjson.Append(payload, name, value)
 	}
-	return append(o.dst, '}'), nil
+	return payload, nil
 }

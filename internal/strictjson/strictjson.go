@@ -9,7 +9,7 @@ import (
 	"encoding/json"
 	"iter"
 	"reflect"
-	"unicode/utf8"
+	"slices"
 )
 
 // Members yields the name and the value of each member of an object, in order. A value is a part of
@@ -30,10 +30,21 @@ func Members(data []byte) iter.Seq2[string, []byte] {
 func Replace(object []byte, name string, value []byte) []byte {
 	for have, old := range spans(object) {
 		if have == name {
-			return bytes.Join([][]byte{object[:old.start], value, object[old.end:]}, nil)
+			return slices.Concat(object[:old.start], value, object[old.end:])
 		}
 	}
 	return object
+}
+
+// Append returns object, which begins with { and ends with }, with one more member at its end. The
+// value is copied byte for byte, which json.Marshal does not do: it compacts a json.RawMessage.
+func Append(object []byte, name string, value []byte) []byte {
+	quoted, _ := json.Marshal(name) // a string always encodes
+	comma := []byte{','}
+	if len(object) == len("{}") {
+		comma = nil
+	}
+	return slices.Concat(object[:len(object)-1], comma, quoted, []byte{':'}, value, []byte{'}'})
 }
 
 // Object returns data without the white space around it if data is a JSON object that passes Check.
@@ -92,28 +103,6 @@ func decode(data []byte) (v any, err error) {
 	d.UseNumber()
 	err = d.Decode(&v)
 	return v, err
-}
-
-// Marshal is json.Marshal without the escapes that only HTML needs.
-func Marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// AppendQuote appends s as a JSON string.
-func AppendQuote(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			quoted, _ := Marshal(s) // a string always encodes
-			return append(dst, quoted...)
-		}
-	}
-	return append(append(append(dst, '"'), s...), '"')
 }
 
 // span is the place of one value: from start, up to but not including end.

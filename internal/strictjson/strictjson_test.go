@@ -134,6 +134,12 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+func TestAppend(t *testing.T) {
+	require.Equal(t, `{"a":1}`, string(strictjson.Append([]byte(`{}`), "a", []byte("1"))))
+	require.Equal(t, `{"a":1,"b\"":[ 2 ]}`,
+		string(strictjson.Append([]byte(`{"a":1}`), `b"`, []byte("[ 2 ]"))))
+}
+
 func TestScalars(t *testing.T) {
 	s, ok := strictjson.String([]byte(`"a\u00e9\n"`))
 	require.True(t, ok)
@@ -168,19 +174,6 @@ func TestEqual(t *testing.T) {
 	} {
 		require.Equal(t, test.want, strictjson.Equal([]byte(test.a), []byte(test.b)), "%s %s", test.a, test.b)
 	}
-}
-
-func TestMarshal(t *testing.T) {
-	for _, s := range []string{"", "plain", `"quoted"`, `back\slash`, "new\nline", "é", "<&>", "\u2028"} {
-		quoted, err := strictjson.Marshal(s)
-		require.NoError(t, err)
-		require.Equal(t, s, decode(t, quoted))
-	}
-	text, err := strictjson.Marshal([]string{"<&>é"})
-	require.NoError(t, err)
-	require.Equal(t, `["<&>é"]`, string(text))
-	_, err = strictjson.Marshal(func() {})
-	require.Error(t, err)
 }
 
 // FuzzCheck: what passes has exactly the members that the standard library finds; what is refused for
