@@ -167,7 +167,10 @@ func ExampleNewVerifier() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	issuer := &tokenexchange.JWTIssuer{Key: key, KeyID: "2026-01"}
+	issuer, err := tokenexchange.NewJWTIssuer(key, "2026-01", "")
+	if err != nil {
+		log.Fatal(err)
+	}
 	keys, err := issuer.JWKS()
 	if err != nil {
 		log.Fatal(err)

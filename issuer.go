@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"mime"
-	"reflect"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
@@ -72,13 +69,11 @@ func (t *IssuedToken) beyond(d *Decision) (reason string) {
 	return ""
 }
 
-// JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types
-// in Types (N_A), which say nbf and azp too. It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
+// JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and
+// tokens of the types in Types (token_type N_A), which also have nbf and azp. It keeps no records and
+// makes no refresh tokens: a decision that asks for one is an error. NewJWTIssuer makes one; the zero
+// JWTIssuer has no key and issues nothing. A copy has the same key.
 type JWTIssuer struct {
-	Key       crypto.Signer // a private key, or a handle to one in a KMS or HSM; nil is an error
-	KeyID     string        // kid; empty: none is written
-	Algorithm string        // empty: the first of ES256, ES384, ES512, EdDSA, PS256 that fits
-
 	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. To
 	// issue a type without one is an error, and so is the typ of an access or ID token: at+jwt or
 	// JWT.
@@ -92,56 +87,35 @@ type JWTIssuer struct {
 	// be replaced, but not removed. An error means that nothing is issued. Nil changes nothing.
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
-	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes
+	// ActAs writes sub = actor and act_as = subject instead of act (D18). A Verifier reads both.
+	ActAs bool
+
+	signer *jose.Signer // nil: made without NewJWTIssuer
 }
 
-// readySigner is the signer of a JWTIssuer, and the fields that it was made from.
-type readySigner struct {
-	*jose.Signer
-	key              crypto.Signer
-	keyID, algorithm string
-}
-
-// readySigners are those that were made last, the youngest first; nil: none. They are kept for all issuers together, since
-// a JWTIssuer may be copied and has nowhere to keep one. They keep as many keys from being collected.
-var readySigners atomic.Pointer[[]readySigner]
-
-const mostReadySigners = 16
-
-// signer returns the signer for the fields as they are. That it need not be made anew spares a token the inspection of the
-// key (1 µs of ES256, 8 allocations), and a lock that jwx has for the whole process.
-func (j *JWTIssuer) signer() (*jose.Signer, error) {
-	var ready []readySigner
-	if list := readySigners.Load(); list != nil {
-		ready = *list
-	}
-	for i := range ready {
-		if r := &ready[i]; isSameKey(r.key, j.Key) && r.keyID == j.KeyID && r.algorithm == j.Algorithm {
-			return r.Signer, nil
-		}
-	}
-	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+// NewJWTIssuer returns an issuer that signs with key: a private key, or a handle to one in a KMS or
+// HSM. Public must return an *ecdsa.PublicKey on P-256, P-384 or P-521, an ed25519.PublicKey, or an
+// *rsa.PublicKey of 2048 to 8192 bits. keyID becomes the kid; empty: none is written. An empty
+// algorithm is the first of ES256, ES384, ES512, EdDSA and PS256 that fits the key.
+func NewJWTIssuer(key crypto.Signer, keyID, algorithm string) (*JWTIssuer, error) {
+	signer, err := jose.NewSigner(key, keyID, algorithm)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("tokenexchange: %w", err)
 	}
-	if isSameKey(j.Key, j.Key) { // else it would never be found
-		list := append([]readySigner{{signer, j.Key, j.KeyID, j.Algorithm}}, ready[:min(len(ready), mostReadySigners-1)]...)
-		readySigners.Store(&list) // another that was made meanwhile may get lost, and is made once more
-	}
-	return signer, nil
+	return &JWTIssuer{signer: signer}, nil
 }
 
-// isSameKey reports whether a and b are one key in memory. Where that cannot be told, they are not.
-func isSameKey(a, b crypto.Signer) bool {
-	if a, ok := a.(ed25519.PrivateKey); ok {
-		b, ok := b.(ed25519.PrivateKey)
-		return ok && len(a) > 0 && len(a) == len(b) && &a[0] == &b[0]
+// Format prints the kid and the algorithm only, whatever the verb: some private keys are bytes that
+// would print.
+func (j JWTIssuer) Format(w fmt.State, _ rune) {
+	if j.signer == nil {
+		fmt.Fprint(w, "{no key}")
+		return
 	}
-	return a != nil && b != nil && reflect.TypeOf(a).Kind() == reflect.Pointer && reflect.TypeOf(b).Kind() == reflect.Pointer && a == b
+	fmt.Fprintf(w, "{%q %s}", j.signer.KeyID(), j.signer.Algorithm())
 }
 
-// Format prints the names of key and algorithm only, whatever the verb: some private keys are bytes that would print.
-func (j JWTIssuer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%q %s}", j.KeyID, j.Algorithm) }
+var errNoKey = errors.New("a JWTIssuer without a key; NewJWTIssuer gives it one")
 
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
@@ -166,13 +140,12 @@ func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *L
 		return IssuedToken{}, errors.New("a token without jti")
 	case d.RefreshToken:
 		return IssuedToken{}, errors.New("a JWTIssuer makes no refresh tokens")
-	}
-	signer, err := j.signer()
-	if err != nil {
-		return IssuedToken{}, err
+	case j.signer == nil:
+		return IssuedToken{}, errNoKey
 	}
 	t := IssuedToken{ID: id, Expires: d.Expires}
-	if t.Value, err = j.sign(ctx, signer, &d, id, "", lineage); err != nil {
+	var err error
+	if t.Value, err = j.sign(ctx, &d, id, "", lineage); err != nil {
 		return IssuedToken{}, err
 	}
 	if d.IDToken {
@@ -208,26 +181,23 @@ func (j *JWTIssuer) issueIDToken(ctx context.Context, d Decision, accessToken, i
 		return "", errors.New("an ID token without jti")
 	case !d.IDToken:
 		return "", errors.New("no ID token was decided")
-	}
-	signer, err := j.signer()
-	if err != nil {
-		return "", err
+	case j.signer == nil:
+		return "", errNoKey
 	}
 	d.Type, d.Audience = TypeIDToken, []string{d.Client}
-	return j.sign(ctx, signer, &d, id, signer.HalfHash(accessToken), lineage(d))
+	return j.sign(ctx, &d, id, j.signer.HalfHash(accessToken), lineage(d))
 }
 
 // JWKS is the public key set to publish (RFC 7517), at a jwks_uri that resource servers and clients fetch.
 func (j *JWTIssuer) JWKS() ([]byte, error) {
-	signer, err := j.signer()
-	if err != nil {
-		return nil, err
+	if j.signer == nil {
+		return nil, errNoKey
 	}
-	return signer.JWKS()
+	return j.signer.JWKS()
 }
 
-func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d *Decision, id, atHash string,
-	lineage *Lineage) (string, error) {
+func (j *JWTIssuer) sign(ctx context.Context, d *Decision, id, atHash string, lineage *Lineage) (
+	string, error) {
 	typ, err := j.typ(d.Type)
 	if err != nil {
 		return "", err
@@ -239,7 +209,7 @@ func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d *Decision, 
 	if payload, err = j.addClaims(ctx, d, payload); err != nil {
 		return "", err
 	}
-	return signer.Sign(typ, payload)
+	return j.signer.Sign(typ, payload)
 }
 
 func (j *JWTIssuer) typ(t TokenType) (string, error) {

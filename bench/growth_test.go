@@ -253,7 +253,7 @@ func (q question) exchange(people everybody) post {
 	x := engine()
 	x.Subjects = people
 	x.Decide = q.policy().Decide
-	x.Tokens = &tx.JWTIssuer{Key: zeros{keys["EdDSA"].Public().(ed25519.PublicKey)}, KeyID: "k1"}
+	x.Tokens = must(tx.NewJWTIssuer(zeros{keys["EdDSA"].Public().(ed25519.PublicKey)}, "k1", ""))
 	x.Verify = tx.Verifiers{tx.TypeAccessToken: func(_ context.Context, c tx.Credential) (tx.Token, error) {
 		payload, err := base64.RawURLEncoding.DecodeString(c.Token)
 		if err != nil {

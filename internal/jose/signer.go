@@ -88,6 +88,9 @@ var (
 	errSalt   = errors.New("the key made a wrong signature, or its salt is not as long as the hash")
 )
 
+// KeyID is the kid; empty if there is none.
+func (s *Signer) KeyID() string { return s.keyID }
+
 // Algorithm is what the Signer signs with.
 func (s *Signer) Algorithm() string { return s.algorithm.name }
 
