@@ -18,12 +18,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
+	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
@@ -121,7 +121,7 @@ func (x *Exchanger) conductor(grant string, client Client, open opener) *conduct
 
 // run conducts, and lets nothing out that has not been recorded.
 func (c *conductor) run(ctx context.Context) (Response, error) {
-	err := guard(func() error { return c.conduct(ctx) })
+	err := guard.Call(func() error { return c.conduct(ctx) })
 	if err != nil {
 		err = c.seal(err)
 		c.event.Err, c.event.Decision, c.event.TokenID = err, Decision{}, ""
@@ -398,7 +398,7 @@ func (c *conductor) record(ctx context.Context) error {
 func (c *conductor) inTime(ctx context.Context, call func(context.Context) error) error {
 	limit := cmp.Or(c.RecordTimeout, bounded.Usual)
 	return bounded.Call(ctx, limit, func(ctx context.Context) error {
-		return guard(func() error { return call(ctx) }) // here, where it can tell what panicked
+		return guard.Call(func() error { return call(ctx) })
 	})
 }
 
@@ -418,42 +418,6 @@ func (f Facts) withoutClaims() Facts {
 func because(step string, err error) *Error {
 	e := AsError(err)
 	return &Error{Code: e.Code, Description: e.Code.description(), Rule: e.Rule, Reason: cmp.Or(e.Reason, step), Err: err}
-}
-
-// guard turns a panic of host code into an error (I12). It says where and of what type, and not what was thrown: that may
-// hold anything, a token too, and a Code that somebody panics with is no answer. The runtime's own panics hold no data. An
-// error that cannot be asked what it is, a typed nil most often, is a panic as well, and is better found here than by
-// whoever writes it down.
-func guard(call func() error) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case runtime.Error:
-			err = fmt.Errorf("panic%s: %s", thrownAt(), p.Error())
-		default:
-			err = fmt.Errorf("panic%s with a %T", thrownAt(), p)
-		}
-	}()
-	if err = call(); err != nil {
-		_, _ = AsError(err), err.Error()
-	}
-	return err
-}
-
-// thrownAt names the function that panicked and its line, the runtime's own ones aside. It is called while the panic is
-// being recovered.
-func thrownAt() string {
-	pc := make([]uintptr, 16)
-	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc)])
-	for {
-		f, more := frames.Next()
-		if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") {
-			return fmt.Sprintf(" in %s, line %d", f.Function, f.Line)
-		}
-		if !more {
-			return ""
-		}
-	}
 }
 
 // seal makes of any error the *Error that leaves: a code with its fixed description outside, the cause inside, no token

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
+	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 )
 
 // Handler returns the token endpoint for the token exchange grant (R01). It reads the form from
@@ -54,7 +55,7 @@ func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) ht
 // complete adds to the client what the framework does not know of it: scope, audiences, the keys proved in this request.
 // Its error or panic ends the exchange. Nil adds nothing.
 func (x *Exchanger) ExchangeRequest(r *http.Request, client Client, complete func(*Client) error) (Response, error) {
-	err := guard(func() error {
+	err := guard.Call(func() error {
 		if err := admit(r); err != nil || complete == nil {
 			return err
 		}
@@ -88,7 +89,7 @@ func admit(r *http.Request) error {
 
 // authenticated asks the host who the client is. What the host says about it stays inside.
 func authenticated(r *http.Request, authenticate func(*http.Request) (Client, error)) (client Client, refused *Error) {
-	err := guard(func() (err error) {
+	err := guard.Call(func() (err error) {
 		client, err = authenticate(r)
 		return err
 	})
