@@ -65,7 +65,7 @@ func TestMemory_ListOfOwnerThatGrowsAndShrinks(t *testing.T) {
 }
 
 func TestMemory_ListOfLargeOwner(t *testing.T) {
-	const n = 300_000
+	const n = 100_000
 	m, large, small := tokenstore.NewMemory(), testKey(-1), testKey(-2)
 	for i := range n + 20 {
 		owner := large
@@ -118,8 +118,8 @@ func otherCallsGoOn(t *testing.T, m *tokenstore.Memory, owner tokenstore.Key, wa
 	require.Less(t, best, 0.25)
 }
 
-// A page in the middle of a large owner takes about as long as a page of a small owner. It takes a
-// thousand times as long where List walks through the records before the page.
+// A page in the middle of a large owner takes about as long as a page of a small owner. It takes
+// hundreds of times as long where List walks through the records before the page.
 func pageInTheMiddle(t *testing.T, m *tokenstore.Memory, large, small tokenstore.Key) {
 	median := func(owner tokenstore.Key, after func() tokenstore.Key) float64 {
 		var times []time.Duration
