@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
@@ -21,7 +22,7 @@ type Actor struct {
 // UnmarshalJSON reads an object and keeps its bytes in Raw if they have members that the fields cannot hold. It does not
 // demand a sub: a may_act need not have one.
 func (a *Actor) UnmarshalJSON(b []byte) error {
-	object, err := strictjson.Parse(bytes.Clone(b))
+	object, err := strictjson.Object(bytes.Clone(b))
 	if err != nil {
 		return err
 	}
@@ -38,101 +39,68 @@ func (a *Actor) MarshalJSON() ([]byte, error) {
 	if a == nil {
 		return []byte("null"), nil
 	}
-	return a.appendJSON(nil), nil
+	return a.json(), nil
 }
 
-// appendJSON is MarshalJSON without the standard library's compaction, so that a chain is passed on byte for byte (D12).
-func (a *Actor) appendJSON(dst []byte) []byte {
+// json is MarshalJSON for a caller that keeps every byte of a chain (D12). json.Marshal would compact
+// it.
+func (a *Actor) json() []byte {
 	if a.Raw != nil {
-		return append(dst, a.Raw...)
+		return a.Raw
 	}
-	o := objectWriter{dst: append(dst, '{')}
-	a.writeNames(&o)
-	if a.Prior != nil {
-		o.name("act")
-		o.dst = a.Prior.appendJSON(o.dst)
+	if a.Prior == nil {
+		return a.written(nil)
 	}
-	return append(o.dst, '}')
+	return a.written(a.Prior.json())
 }
 
-func (a *Actor) writeNames(o *objectWriter) {
-	o.optionalString("iss", a.Issuer)
-	o.optionalString("sub", a.Subject)
-	o.optionalString("client_id", a.ClientID)
-}
-
-// objectWriter appends the members of one JSON object in the order they are given.
-type objectWriter struct {
-	dst   []byte
-	begun bool
-}
-
-func (o *objectWriter) name(name string) {
-	if o.begun {
-		o.dst = append(o.dst, ',')
+// written returns the fields as a JSON object, with act as the prior actors.
+func (a *Actor) written(act []byte) []byte {
+	object, _ := json.Marshal(struct { // strings always encode
+		Issuer   string `json:"iss,omitempty"`
+		Subject  string `json:"sub,omitempty"`
+		ClientID string `json:"client_id,omitempty"`
+	}{a.Issuer, a.Subject, a.ClientID})
+	if act != nil {
+		object = strictjson.Append(object, "act", act)
 	}
-	o.begun = true
-	o.dst = append(strictjson.AppendQuote(o.dst, name), ':')
+	return object
 }
 
-func (o *objectWriter) string(name, value string) {
-	o.name(name)
-	o.dst = strictjson.AppendQuote(o.dst, value)
-}
-
-func (o *objectWriter) optionalString(name, value string) {
-	if value != "" {
-		o.string(name, value)
-	}
-}
-
-// parseActor reads an object that has passed strictjson.Check, with everything below it. The three names must be strings
-// with something in them where they are there at all.
-func parseActor(v strictjson.Member) (*Actor, error) {
-	if !v.IsObject() {
+// parseActor reads an object that has passed strictjson.Check, with every actor below it. The three
+// names must be strings that are not empty, where they are present at all.
+func parseActor(raw []byte) (*Actor, error) {
+	if !strictjson.IsObject(raw) {
 		return nil, errNotParty
 	}
 	a := &Actor{}
-	var act strictjson.Member
-	for m := range v.Members() {
+	var act []byte
+	for name, value := range strictjson.Members(raw) {
 		var err error
-		switch m.Name {
+		switch name {
 		case "iss":
-			a.Issuer, err = parseString(m)
+			a.Issuer, err = parseString(value)
 		case "sub":
-			a.Subject, err = parseString(m)
+			a.Subject, err = parseString(value)
 		case "client_id":
-			a.ClientID, err = parseString(m)
+			a.ClientID, err = parseString(value)
 		case "act":
-			act = m
-			a.Prior, err = parseActor(m)
+			act = value
+			a.Prior, err = parseActor(value)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if !a.isWritten(v.Value, act) {
-		a.Raw = v.Value
+	if !bytes.Equal(a.written(act), raw) {
+		a.Raw = raw
 	}
 	return a, nil
 }
 
-// isWritten reports whether raw is what the fields would be written as. What is below, act, is written as it stands in any
-// case, so it need not be looked at once more for every member above it.
-func (a *Actor) isWritten(raw []byte, act strictjson.Member) bool {
-	o := objectWriter{dst: append(make([]byte, 0, len(raw)-len(act.Value)), '{')}
-	a.writeNames(&o)
-	if a.Prior != nil {
-		o.name("act")
-		end := act.Start + len(act.Value)
-		return bytes.HasPrefix(raw, o.dst) && act.Start == len(o.dst) && end == len(raw)-1
-	}
-	return bytes.Equal(append(o.dst, '}'), raw)
-}
-
-// parseChain reads an act claim: objects with a non-empty sub, at every depth (R15).
-func parseChain(v strictjson.Member) (*Actor, error) {
-	chain, err := parseActor(v)
+// parseChain reads an act claim: objects with a sub that is not empty, at every depth (R15).
+func parseChain(raw []byte) (*Actor, error) {
+	chain, err := parseActor(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +123,8 @@ func (a *Actor) isChain() bool {
 // parseMayAct reads a may_act claim. One that is no object, or in which a member that we know is no string with something
 // in it, becomes the zero Actor: present, and matching nobody (D08). So does one with an act, since no actor token may
 // have that claim (D14).
-func parseMayAct(v strictjson.Member) *Actor {
-	a, err := parseActor(v)
+func parseMayAct(raw []byte) *Actor {
+	a, err := parseActor(raw)
 	if err != nil || a.Prior != nil {
 		return &Actor{}
 	}
@@ -193,24 +161,18 @@ func (a *Actor) withIssuer(iss string) *Actor {
 	return &b
 }
 
-// rawWith returns Raw with the prior actors replaced and, where it has none, the issuer put in front.
+// rawWith returns Raw with other prior actors and, where it has no issuer, with iss in front.
 func (a *Actor) rawWith(iss string, prior *Actor) []byte {
-	out := make([]byte, 0, len(a.Raw)+len(iss)+16)
-	open := bytes.IndexByte(a.Raw, '{') + 1
-	out = append(out, a.Raw[:open]...)
+	raw := []byte(a.Raw)
+	if prior != nil {
+		raw = strictjson.Replace(raw, "act", prior.json())
+	}
 	if a.Issuer == "" {
-		out = strictjson.AppendQuote(append(out, `"iss":`...), iss)
-		out = append(out, ',') // there is a sub behind it
+		open := bytes.IndexByte(raw, '{') + 1
+		quoted, _ := json.Marshal(iss)                                                     // a string always encodes
+		raw = slices.Concat(raw[:open], []byte(`"iss":`), quoted, []byte{','}, raw[open:]) // a sub follows
 	}
-	rest := open
-	for m := range strictjson.Members(a.Raw) {
-		if m.Name == "act" && prior != nil {
-			out = append(out, a.Raw[rest:m.Start]...)
-			out = prior.appendJSON(out)
-			rest = m.Start + len(m.Value)
-		}
-	}
-	return append(out, a.Raw[rest:]...)
+	return raw
 }
 
 // actAs is the other claim shape (D18): sub is the actor, act_as the subject, and act_as.act the actors before.
@@ -222,24 +184,24 @@ type actAs struct {
 
 var errActAs = errors.New("not an object with sub, iss, act and actor_client_id")
 
-func parseActAs(v strictjson.Member) (*actAs, error) {
-	if !v.IsObject() {
+func parseActAs(raw []byte) (*actAs, error) {
+	if !strictjson.IsObject(raw) {
 		return nil, errActAs
 	}
 	s := &actAs{}
-	for m := range v.Members() {
+	for name, value := range strictjson.Members(raw) {
 		var err error
-		switch m.Name {
+		switch name {
 		case "iss":
-			s.issuer, err = parseString(m)
+			s.issuer, err = parseString(value)
 		case "sub":
-			s.subject, err = parseString(m)
+			s.subject, err = parseString(value)
 		case "act":
-			s.prior, err = parseChain(m)
+			s.prior, err = parseChain(value)
 		case "act_as":
 			err = errActAs // the chain is in act
 		case "actor_client_id":
-			id, ok := m.String()
+			id, ok := strictjson.String(value)
 			if s.actorClient = &id; !ok {
 				err = errActAs
 			}
@@ -268,31 +230,33 @@ func (s *actAs) apply(t *Token) error {
 	return nil
 }
 
-// appendActAs writes the subject and the actors before the current one in the other shape; client is the token's
-// client_id. It fails where the shape cannot say what the chain says: a current actor of another issuer, or with members
-// of its own.
-func appendActAs(dst []byte, chain *Actor, issuer, subject, client string) ([]byte, error) {
+// writeActAs returns the claim act_as: the subject, and the actors before the current one. client is
+// the token's client_id. It fails where this claim cannot say what act says: for a current actor of
+// another issuer, or with members of its own.
+func writeActAs(chain *Actor, issuer, subject, client string) ([]byte, error) {
 	if chain.Issuer != issuer {
 		return nil, errors.New("act_as cannot name an actor of another issuer")
 	}
-	for m := range strictjson.Members(chain.Raw) {
-		switch m.Name {
+	for name := range strictjson.Members(chain.Raw) {
+		switch name {
 		case "iss", "sub", "client_id", "act":
 		default:
 			return nil, errors.New("act_as cannot keep the current actor's further members")
 		}
 	}
-	o := objectWriter{dst: append(dst, '{')}
-	o.string("sub", subject)
+	claim := struct {
+		Subject     string  `json:"sub"`
+		ActorClient *string `json:"actor_client_id,omitempty"`
+	}{Subject: subject}
 	if chain.ClientID != client {
-		o.string("actor_client_id", chain.ClientID)
+		claim.ActorClient = &chain.ClientID
 	}
-	if chain.Prior != nil {
-		o.name("act")
-		o.dst = chain.Prior.appendJSON(o.dst)
+	object, err := json.Marshal(claim)
+	if err == nil && chain.Prior != nil {
+		object = strictjson.Append(object, "act", chain.Prior.json())
 	}
-	return append(o.dst, '}'), nil
+	return object, err
 }
 
 // text returns the actor as JSON, for the detail of a refusal.
-func (a *Actor) text() string { return string(a.appendJSON(nil)) }
+func (a *Actor) text() string { return string(a.json()) }

@@ -98,7 +98,8 @@ func (benchHost) RecordExchange(context.Context, tx.Event) error { return nil }
 
 func benchServer(b testing.TB, key crypto.Signer, alg string) (http.Handler, string) {
 	b.Helper()
-	issuer := &tx.JWTIssuer{Key: key, KeyID: "k1", Algorithm: alg}
+	issuer, err := tx.NewJWTIssuer(key, "k1", alg)
+	require.NoError(b, err)
 	jwks, err := issuer.JWKS()
 	require.NoError(b, err)
 	verifier, err := tx.NewVerifier(tx.Trust{

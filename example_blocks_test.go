@@ -83,14 +83,16 @@ func ExampleJWTIssuer() {
 		log.Fatal(err)
 	}
 	departments := map[string]string{"alice": "sales"}
-	x.Tokens = &tokenexchange.JWTIssuer{
-		Key: key,
-		Claims: func(_ context.Context, d tokenexchange.Decision, claims map[string]any) error {
-			claims["department"] = departments[d.Subject.ID]
-			claims["sub"], claims["scope"] = "the boss", "orders:write" // put back before it is signed
-			return nil
-		},
+	issuer, err := tokenexchange.NewJWTIssuer(key, "2026-01", "")
+	if err != nil {
+		log.Fatal(err)
 	}
+	issuer.Claims = func(_ context.Context, d tokenexchange.Decision, claims map[string]any) error {
+		claims["department"] = departments[d.Subject.ID]
+		claims["sub"], claims["scope"] = "the boss", "orders:write" // put back before it is signed
+		return nil
+	}
+	x.Tokens = issuer
 	answer, err := actFor(h, x)
 	if err != nil {
 		log.Fatal(err)

@@ -14,9 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
-
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
@@ -167,7 +164,10 @@ func ExampleNewVerifier() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	issuer := &tokenexchange.JWTIssuer{Key: key, KeyID: "2026-01"}
+	issuer, err := tokenexchange.NewJWTIssuer(key, "2026-01", "")
+	if err != nil {
+		log.Fatal(err)
+	}
 	keys, err := issuer.JWKS()
 	if err != nil {
 		log.Fatal(err)
@@ -217,48 +217,4 @@ func ExampleNewVerifier() {
 	// alice by bob to orders:read
 	// invalid_request: D26: expired
 	// tokenexchange: issuer "https://as.example": our own tokens need a Live answer
-}
-
-// The other side of the wire: the help desk calls an API for alice, with bob as the actor. Its HTTP client exchanges their
-// tokens when it first needs one, and again before that has expired.
-func ExampleClientConfig() {
-	h, exchanger := newThreeMaps() // see the example of the package
-	server := httptest.NewServer(exchanger.Handler(h.authenticate))
-	defer server.Close()
-	orders := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		value := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		tok, err := h.Verify(r.Context(), tokenexchange.Credential{Token: value})
-		if err == nil {
-			fmt.Println("orders is called about", tok.Subject, "by", tok.Actor.Subject)
-		}
-	}))
-	defer orders.Close()
-
-	config := &tokenexchange.ClientConfig{
-		Server:  clientcredentials.Config{ClientID: "helpdesk", ClientSecret: "a secret", TokenURL: server.URL},
-		Request: tokenexchange.Request{Audience: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"orders:read"}},
-		Subject: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: h.logIn("alice", "webapp")}),
-		Actor:   oauth2.StaticTokenSource(&oauth2.Token{AccessToken: h.logIn("bob", "helpdesk")}),
-	}
-	client := oauth2.NewClient(context.Background(), config.TokenSource(context.Background()))
-	for range 2 {
-		resp, err := client.Get(orders.URL)
-		if err != nil {
-			log.Fatal(err)
-		}
-		resp.Body.Close()
-	}
-
-	config.Request.Audience = []string{"https://payroll.example"}
-	_, err := config.Exchange(context.Background())
-	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) {
-		fmt.Println(refused.Response.StatusCode, refused.ErrorCode)
-	}
-	// Output:
-	// audit: rule "support" lets bob act for alice
-	// orders is called about alice by bob
-	// orders is called about alice by bob
-	// audit: invalid_target: rule "support": target_not_allowed: target "https://payroll.example" is not in the targets of the rule, "https://orders.example" (D24)
-	// 400 invalid_target
 }

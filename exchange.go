@@ -18,12 +18,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
+	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
@@ -391,53 +391,17 @@ func (x *Exchanger) record(ctx context.Context, event Event) error {
 func (x *Exchanger) callInTime(ctx context.Context, host func(context.Context) error) error {
 	limit := cmp.Or(x.RecordTimeout, bounded.Usual)
 	return bounded.Call(ctx, limit, func(ctx context.Context) error {
-		return guard(func() error { return host(ctx) }) // in the goroutine that may panic
+		return guard.Call(func() error { return host(ctx) }) // in the goroutine that may panic
 	})
 }
 
 // call calls the host. A panic of the host becomes an error (I12).
 func call[T any](host func() (T, error)) (value T, err error) {
-	err = guard(func() (err error) {
+	err = guard.Call(func() (err error) {
 		value, err = host()
 		return err
 	})
 	return value, err
-}
-
-// guard turns a panic of host code into an error (I12). It says where and of what type, and not what was thrown: that may
-// hold anything, a token too, and a Code that somebody panics with is no answer. The runtime's own panics hold no data. An
-// error that cannot be asked what it is, a typed nil most often, is a panic as well, and is better found here than by
-// whoever writes it down.
-func guard(call func() error) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case runtime.Error:
-			err = fmt.Errorf("panic%s: %s", thrownAt(), p.Error())
-		default:
-			err = fmt.Errorf("panic%s with a %T", thrownAt(), p)
-		}
-	}()
-	if err = call(); err != nil {
-		_, _ = AsError(err), err.Error()
-	}
-	return err
-}
-
-// thrownAt names the function that panicked and its line, the runtime's own ones aside. It is called while the panic is
-// being recovered.
-func thrownAt() string {
-	pc := make([]uintptr, 16)
-	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc)])
-	for {
-		f, more := frames.Next()
-		if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") {
-			return fmt.Sprintf(" in %s, line %d", f.Function, f.Line)
-		}
-		if !more {
-			return ""
-		}
-	}
 }
 
 // seal returns the *Error that leaves for any error: outside a code with a fixed description, inside

@@ -146,7 +146,7 @@ func TestI12_WhereTheSinkPanicked(t *testing.T) {
 	w.Audit = sinkFunc(func(context.Context, tx.Event) error { return brokenHost("recording") })
 	_, err := w.Exchange(t.Context(), w.clients["shop"], w.delegation(nil))
 	require.ErrorIs(t, err, tx.ServerError)
-	const place = `panic in .*brokenHost, line \d+ with a string`
+	const place = `panic in .*brokenHost, line \d+: value of type string`
 	require.Regexp(t, `(?s)`+place+`.*`+place, err)
 	require.NotContains(t, err.Error(), "recording token")
 }

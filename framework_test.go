@@ -54,13 +54,13 @@ func TestR01_I07_ExchangeRequest(t *testing.T) {
 	require.Len(t, w.events, 2)
 
 	for name, change := range map[string]func(*http.Request){
-		"R01: not a POST":                       func(r *http.Request) { r.Method = http.MethodPut },
-		"R01: not a form":                       func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") },
-		"R01: a parameter of the body":          func(r *http.Request) { r.URL.RawQuery = "scope=read" },
-		"R09: two ways of client":               func(r *http.Request) { r.URL.RawQuery = ""; addToBody(r, "client_secret=x") },
+		"the method is not POST":                func(r *http.Request) { r.Method = http.MethodPut },
+		"the Content-Type is not":               func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") },
+		"the query contains scope":              func(r *http.Request) { r.URL.RawQuery = "scope=read" },
+		"authenticated in two ways":             func(r *http.Request) { r.URL.RawQuery = ""; addToBody(r, "client_secret=x") },
 		"The parameter scope is repeated":       func(r *http.Request) { addToBody(r, "scope=read&scope=read") },
 		"The parameter subject_token is repeat": func(r *http.Request) { addToBody(r, "subject_token=x") },
-		"R09: 2 Authorization headers": func(r *http.Request) {
+		"2 Authorization headers": func(r *http.Request) {
 			r.Header.Add("Authorization", r.Header.Get("Authorization"))
 		},
 	} {

@@ -7,17 +7,22 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
+	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 )
 
-// Handler is the token endpoint for this one grant (R01). authenticate runs after the body has been read, so r.PostForm
-// is there for client_secret_post, and r.Body can be read once more. A form that the host has parsed already is used as
-// it is, so whoever parses it must look at the error of ParseForm. In a form that is parsed here, a value of more than 64
-// KiB, and what follows 17 values of one name, stands as it was sent, with its escapes: no exchange can use either (R10).
+// Handler returns the token endpoint for the token exchange grant (R01). It reads the form from
+// the body, of 256 KiB at most, calls authenticate and answers with the result of Exchange.
 //
-// A client that could not be authenticated is an error with the code InvalidClient, one without this grant
-// UnauthorizedClient; an error without a Code is a failure. Mind that user and password of Basic are form-encoded below the
-// base64 (RFC 6749 §2.3.1): Request.BasicAuth leaves url.QueryUnescape to its caller. Bodies that never end are cut by the
-// limits of http.Server.
+// authenticate can use r.PostForm, for client_secret_post, and can read r.Body once more. If the
+// host has parsed the form before, Handler uses r.PostForm as it is; the host must then check the
+// error of ParseForm itself.
+//
+// authenticate returns an error with the code InvalidClient if the client is unknown or its secret
+// wrong, and with UnauthorizedClient if the client may not use this grant; any other error is a
+// failure of the server. Clients form-encode the user and the password of HTTP Basic (RFC 6749
+// §2.3.1), and Request.BasicAuth does not decode them: use url.QueryUnescape.
+//
+// Set the timeouts of http.Server; Handler waits for a slow body as long as the server does.
 func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
@@ -25,8 +30,8 @@ func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) ht
 			refuse(InvalidRequest, "").serve(w, http.StatusMethodNotAllowed)
 			return
 		}
-		if problem := form.Read(w, r, parameters); problem != nil {
-			refuseFor(InvalidRequest, problem.Reason, problem.Err).ServeHTTP(w, r)
+		if err := form.Read(w, r, parameters); err != nil {
+			refuseFor(InvalidRequest, "malformed request", err).ServeHTTP(w, r)
 			return
 		}
 		client, err := authenticated(r, authenticate)
@@ -50,7 +55,7 @@ func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) ht
 // complete adds to the client what the framework does not know of it: scope, audiences, the keys proved in this request.
 // Its error or panic ends the exchange. Nil adds nothing.
 func (x *Exchanger) ExchangeRequest(r *http.Request, client Client, complete func(*Client) error) (Response, error) {
-	err := guard(func() error {
+	err := guard.Call(func() error {
 		if err := admit(r); err != nil || complete == nil {
 			return err
 		}
@@ -74,17 +79,17 @@ func (x *Exchanger) ExchangeRequest(r *http.Request, client Client, complete fun
 // admit refuses what is no form of this grant for any client.
 func admit(r *http.Request) error {
 	if r.Method != http.MethodPost {
-		return refuse(InvalidRequest, "R01: not a POST")
+		return refuse(InvalidRequest, "the method is not POST (R01)")
 	}
-	if problem := form.Read(nil, r, parameters); problem != nil {
-		return refuseFor(InvalidRequest, problem.Reason, problem.Err)
+	if err := form.Read(nil, r, parameters); err != nil {
+		return refuseFor(InvalidRequest, "malformed request", err)
 	}
 	return nil
 }
 
 // authenticated asks the host who the client is. What the host says about it stays inside.
 func authenticated(r *http.Request, authenticate func(*http.Request) (Client, error)) (client Client, refused *Error) {
-	err := guard(func() (err error) {
+	err := guard.Call(func() (err error) {
 		client, err = authenticate(r)
 		return err
 	})

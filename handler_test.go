@@ -281,8 +281,8 @@ func TestR10_Limits(t *testing.T) {
 	w := newWorld(t)
 	good := form(w.access(nil), tx.TypeAccessToken).Encode()
 	padded := func(size int) string { return good + "&x=" + strings.Repeat("x", size-len(good)-3) }
-	w.send(w.request("shop", padded(1<<20))).granted(t)
-	w.send(w.request("shop", padded(1<<20+1))).refused(t, tx.InvalidRequest)
+	w.send(w.request("shop", padded(256<<10))).granted(t)
+	w.send(w.request("shop", padded(256<<10+1))).refused(t, tx.InvalidRequest)
 	w.send(w.request("shop", padded(8<<20))).refused(t, tx.InvalidRequest)
 	for _, n := range []int{16, 17} {
 		f := form(w.access(claims{"aud": strings.Fields(strings.Repeat(api+" ", 16))}), tx.TypeAccessToken)

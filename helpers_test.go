@@ -89,7 +89,7 @@ func newWorld(t *testing.T) *world {
 	w.rules, w.trusts = defaultRules(), w.defaultTrusts()
 	w.Exchanger = tx.Exchanger{
 		Issuer: ownIss,
-		Tokens: &tx.JWTIssuer{Key: w.key, KeyID: "own-1"},
+		Tokens: newIssuer(t, w.key, "own-1", tx.JWTIssuer{}),
 		Now:    func() time.Time { return at },
 		Subjects: resolverFunc(func(_ context.Context, tok tx.Token) (tx.Subject, error) {
 			w.mu.Lock()
@@ -270,8 +270,16 @@ func newKey(t require.TestingT) *ecdsa.PrivateKey {
 	return key
 }
 
+// newIssuer signs with key, by the settings of another issuer.
+func newIssuer(t require.TestingT, key crypto.Signer, keyID string, settings tx.JWTIssuer) *tx.JWTIssuer {
+	j, err := tx.NewJWTIssuer(key, keyID, "")
+	require.NoError(t, err)
+	j.Types, j.Claims, j.ActAs = settings.Types, settings.Claims, settings.ActAs
+	return j
+}
+
 func keySet(t require.TestingT, key crypto.Signer, kid string) []byte {
-	set, err := (&tx.JWTIssuer{Key: key, KeyID: kid}).JWKS()
+	set, err := newIssuer(t, key, kid, tx.JWTIssuer{}).JWKS()
 	require.NoError(t, err)
 	return set
 }

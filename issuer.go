@@ -4,18 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"mime"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
@@ -76,13 +72,11 @@ func (t *IssuedToken) check(d *Decision) *Error {
 	return deny(ServerError, "issued_other", "TokenIssuer made %s", detail)
 }
 
-// JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and plain ones of the types
-// in Types (N_A), which say nbf and azp too. It keeps no record and makes no refresh tokens: a decision that asks for one is an error.
+// JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and
+// tokens of the types in Types (token_type N_A), which also have nbf and azp. It keeps no records and
+// makes no refresh tokens: a decision that asks for one is an error. NewJWTIssuer makes one; the zero
+// JWTIssuer has no key and issues nothing. A copy has the same key.
 type JWTIssuer struct {
-	Key       crypto.Signer // a private key, or a handle to one in a KMS or HSM; nil is an error
-	KeyID     string        // kid; empty: none is written
-	Algorithm string        // empty: the first of ES256, ES384, ES512, EdDSA, PS256 that fits
-
 	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. To
 	// issue a type without one is an error, and so is the typ of an access or ID token: at+jwt or
 	// JWT.
@@ -96,56 +90,35 @@ type JWTIssuer struct {
 	// be replaced, but not removed. An error means that nothing is issued. Nil changes nothing.
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
-	ActAs bool // write sub = actor and act_as = subject instead of act (D18); Verifier reads both shapes
+	// ActAs writes sub = actor and act_as = subject instead of act (D18). A Verifier reads both.
+	ActAs bool
+
+	signer *jose.Signer // nil: made without NewJWTIssuer
 }
 
-// readySigner is the signer of a JWTIssuer, and the fields that it was made from.
-type readySigner struct {
-	*jose.Signer
-	key              crypto.Signer
-	keyID, algorithm string
-}
-
-// readySigners are those that were made last, the youngest first; nil: none. They are kept for all issuers together, since
-// a JWTIssuer may be copied and has nowhere to keep one. They keep as many keys from being collected.
-var readySigners atomic.Pointer[[]readySigner]
-
-const mostReadySigners = 16
-
-// signer returns the signer for the fields as they are. That it need not be made anew spares a token the inspection of the
-// key (1 µs of ES256, 8 allocations), and a lock that jwx has for the whole process.
-func (j *JWTIssuer) signer() (*jose.Signer, error) {
-	var ready []readySigner
-	if list := readySigners.Load(); list != nil {
-		ready = *list
-	}
-	for i := range ready {
-		if r := &ready[i]; isSameKey(r.key, j.Key) && r.keyID == j.KeyID && r.algorithm == j.Algorithm {
-			return r.Signer, nil
-		}
-	}
-	signer, err := jose.NewSigner(j.Key, j.KeyID, j.Algorithm)
+// NewJWTIssuer returns an issuer that signs with key: a private key, or a handle to one in a KMS or
+// HSM. Public must return an *ecdsa.PublicKey on P-256, P-384 or P-521, an ed25519.PublicKey, or an
+// *rsa.PublicKey of 2048 to 8192 bits. keyID becomes the kid; empty: none is written. An empty
+// algorithm is the first of ES256, ES384, ES512, EdDSA and PS256 that fits the key.
+func NewJWTIssuer(key crypto.Signer, keyID, algorithm string) (*JWTIssuer, error) {
+	signer, err := jose.NewSigner(key, keyID, algorithm)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("tokenexchange: %w", err)
 	}
-	if isSameKey(j.Key, j.Key) { // else it would never be found
-		list := append([]readySigner{{signer, j.Key, j.KeyID, j.Algorithm}}, ready[:min(len(ready), mostReadySigners-1)]...)
-		readySigners.Store(&list) // another that was made meanwhile may get lost, and is made once more
-	}
-	return signer, nil
+	return &JWTIssuer{signer: signer}, nil
 }
 
-// isSameKey reports whether a and b are one key in memory. Where that cannot be told, they are not.
-func isSameKey(a, b crypto.Signer) bool {
-	if a, ok := a.(ed25519.PrivateKey); ok {
-		b, ok := b.(ed25519.PrivateKey)
-		return ok && len(a) > 0 && len(a) == len(b) && &a[0] == &b[0]
+// Format prints the kid and the algorithm only, whatever the verb: some private keys are bytes that
+// would print.
+func (j JWTIssuer) Format(w fmt.State, _ rune) {
+	if j.signer == nil {
+		fmt.Fprint(w, "{no key}")
+		return
 	}
-	return a != nil && b != nil && reflect.TypeOf(a).Kind() == reflect.Pointer && reflect.TypeOf(b).Kind() == reflect.Pointer && a == b
+	fmt.Fprintf(w, "{%q %s}", j.signer.KeyID(), j.signer.Algorithm())
 }
 
-// Format prints the names of key and algorithm only, whatever the verb: some private keys are bytes that would print.
-func (j JWTIssuer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%q %s}", j.KeyID, j.Algorithm) }
+var errNoKey = errors.New("a JWTIssuer without a key; NewJWTIssuer gives it one")
 
 // IssueToken signs what d says. A zero decision is an error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
@@ -170,13 +143,12 @@ func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *L
 		return IssuedToken{}, errors.New("a token without jti")
 	case d.RefreshToken:
 		return IssuedToken{}, errors.New("a JWTIssuer makes no refresh tokens")
-	}
-	signer, err := j.signer()
-	if err != nil {
-		return IssuedToken{}, err
+	case j.signer == nil:
+		return IssuedToken{}, errNoKey
 	}
 	t := IssuedToken{ID: id, Expires: d.Expires}
-	if t.Value, err = j.sign(ctx, signer, &d, id, "", lineage); err != nil {
+	var err error
+	if t.Value, err = j.sign(ctx, &d, id, "", lineage); err != nil {
 		return IssuedToken{}, err
 	}
 	if d.IDToken {
@@ -212,26 +184,23 @@ func (j *JWTIssuer) issueIDToken(ctx context.Context, d Decision, accessToken, i
 		return "", errors.New("an ID token without jti")
 	case !d.IDToken:
 		return "", errors.New("no ID token was decided")
-	}
-	signer, err := j.signer()
-	if err != nil {
-		return "", err
+	case j.signer == nil:
+		return "", errNoKey
 	}
 	d.Type, d.Audience = TypeIDToken, []string{d.Client}
-	return j.sign(ctx, signer, &d, id, signer.HalfHash(accessToken), lineage(d))
+	return j.sign(ctx, &d, id, j.signer.HalfHash(accessToken), lineage(d))
 }
 
 // JWKS is the public key set to publish (RFC 7517), at a jwks_uri that resource servers and clients fetch.
 func (j *JWTIssuer) JWKS() ([]byte, error) {
-	signer, err := j.signer()
-	if err != nil {
-		return nil, err
+	if j.signer == nil {
+		return nil, errNoKey
 	}
-	return signer.JWKS()
+	return j.signer.JWKS()
 }
 
-func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d *Decision, id, atHash string,
-	lineage *Lineage) (string, error) {
+func (j *JWTIssuer) sign(ctx context.Context, d *Decision, id, atHash string, lineage *Lineage) (
+	string, error) {
 	typ, err := j.typ(d.Type)
 	if err != nil {
 		return "", err
@@ -243,7 +212,7 @@ func (j *JWTIssuer) sign(ctx context.Context, signer *jose.Signer, d *Decision, 
 	if payload, err = j.addClaims(ctx, d, payload); err != nil {
 		return "", err
 	}
-	return signer.Sign(typ, payload)
+	return j.signer.Sign(typ, payload)
 }
 
 func (j *JWTIssuer) typ(t TokenType) (string, error) {
@@ -271,106 +240,77 @@ func (j *JWTIssuer) typ(t TokenType) (string, error) {
 	return typ, nil
 }
 
-// payload writes the claims of one token. It is written by hand so that a chain is passed on byte for byte (D12).
+// issuedClaims are the claims of an issued token but for act and act_as: the chain in them is copied
+// byte for byte (D12).
+type issuedClaims struct {
+	Issuer          string       `json:"iss"`
+	Subject         string       `json:"sub"`
+	Audience        any          `json:"aud"` // a string, or a list where there are several
+	Expires         int64        `json:"exp"`
+	Issued          int64        `json:"iat"`
+	NotBefore       int64        `json:"nbf,omitempty"`
+	ID              string       `json:"jti"`
+	Client          string       `json:"client_id"`
+	AuthorizedParty string       `json:"azp,omitempty"`
+	AtHash          string       `json:"at_hash,omitempty"`
+	Scope           *string      `json:"scope,omitempty"`
+	AuthTime        int64        `json:"auth_time,omitempty"`
+	ACR             string       `json:"acr,omitempty"`
+	AMR             []string     `json:"amr,omitempty"`
+	Lineage         *Lineage     `json:"lineage,omitempty"`
+	Confirmation    Confirmation `json:"cnf,omitzero"`
+}
+
+// payload returns the claims of one token as JSON, before the hook has added any.
 func (j *JWTIssuer) payload(d *Decision, id, atHash string, lineage *Lineage) ([]byte, error) {
-	o := objectWriter{dst: make([]byte, 0, 512)}
-	o.dst = append(o.dst, '{')
-	o.string("iss", d.Issuer)
-	if err := j.parties(&o, d); err != nil {
+	if err := lineage.Check(); err != nil {
 		return nil, err
 	}
-	o.name("aud")
-	o.dst = appendAudience(o.dst, d.Audience)
-	o.date("exp", d.Expires)
-	o.date("iat", d.Issued)
-	o.string("jti", id)
-	o.string("client_id", d.Client)
+	c := newIssuedClaims(d, id, atHash, lineage)
+	if d.Actor != nil && j.ActAs {
+		c.Subject = d.Actor.Subject
+	}
+	payload, err := json.Marshal(c)
+	if err != nil || d.Actor == nil {
+		return payload, err
+	}
+	if !j.ActAs {
+		return strictjson.Append(payload, "act", d.Actor.json()), nil
+	}
+	actAs, err := writeActAs(d.Actor, d.Issuer, d.Subject.ID, d.Client)
+	if err != nil {
+		return nil, err
+	}
+	return strictjson.Append(payload, "act_as", actAs), nil
+}
+
+func newIssuedClaims(d *Decision, id, atHash string, lineage *Lineage) issuedClaims {
+	c := issuedClaims{
+		Issuer: d.Issuer, Subject: d.Subject.ID, Audience: d.Audience, ID: id, Client: d.Client,
+		Expires: d.Expires.Unix(), Issued: d.Issued.Unix(),
+		Lineage: lineage, Confirmation: d.Confirmation,
+	}
+	if len(d.Audience) == 1 {
+		c.Audience = d.Audience[0]
+	}
+	scope := d.Scope.String()
 	switch d.Type {
 	case TypeIDToken:
-		o.string("azp", d.Client)
-		o.optionalString("at_hash", atHash)
+		c.AuthorizedParty, c.AtHash = d.Client, atHash
 	case TypeAccessToken, TypeJWT:
-		o.optionalString("scope", d.Scope.String())
+		if scope != "" {
+			c.Scope = &scope
+		}
 	default:
-		o.date("nbf", d.Issued)
-		o.string("azp", d.Client)
-		// An empty scope is written too: without it, the ceiling would be Subject.Scope.
-		o.string("scope", d.Scope.String())
+		// An empty scope is written too: without it, Subject.Scope would be the limit.
+		c.NotBefore, c.AuthorizedParty, c.Scope = c.Issued, d.Client, &scope
 	}
-	o.login(d)
-	if lineage != nil {
-		if err := lineage.Check(); err != nil {
-			return nil, err
-		}
-		text, err := lineage.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		o.name("lineage")
-		o.dst = append(o.dst, text...)
+	// The login claims are the subject's, never the actor's, and never renewed (D27, RFC 9068 §2.2.1).
+	var loggedIn time.Time
+	if loggedIn, c.ACR, c.AMR = d.login(); !loggedIn.IsZero() {
+		c.AuthTime = loggedIn.Unix()
 	}
-	if key := d.Confirmation; key != (Confirmation{}) {
-		o.name("cnf")
-		o.dst = append(o.dst, '{')
-		inner := objectWriter{dst: o.dst}
-		inner.optionalString("jkt", key.JKT)
-		inner.optionalString("x5t#S256", key.X5T)
-		o.dst = append(inner.dst, '}')
-	}
-	return append(o.dst, '}'), nil
-}
-
-// parties writes sub and the chain, in the shape that the issuer is set to.
-func (j *JWTIssuer) parties(o *objectWriter, d *Decision) (err error) {
-	switch {
-	case d.Actor == nil:
-		o.string("sub", d.Subject.ID)
-	case j.ActAs:
-		o.string("sub", d.Actor.Subject)
-		o.name("act_as")
-		o.dst, err = appendActAs(o.dst, d.Actor, d.Issuer, d.Subject.ID, d.Client)
-	default:
-		o.string("sub", d.Subject.ID)
-		o.name("act")
-		o.dst = d.Actor.appendJSON(o.dst)
-	}
-	return err
-}
-
-// login writes how the subject once logged in. It is never renewed, and never the actor's (D27, RFC 9068 §2.2.1).
-func (o *objectWriter) login(d *Decision) {
-	at, acr, amr := d.login()
-	if !at.IsZero() {
-		o.date("auth_time", at)
-	}
-	o.optionalString("acr", acr)
-	if len(amr) > 0 {
-		o.name("amr")
-		o.dst = appendStrings(o.dst, amr)
-	}
-}
-
-func (o *objectWriter) date(name string, t time.Time) {
-	o.name(name)
-	o.dst = strconv.AppendInt(o.dst, t.Unix(), 10)
-}
-
-func appendAudience(dst []byte, audience []string) []byte {
-	if len(audience) == 1 {
-		return strictjson.AppendQuote(dst, audience[0])
-	}
-	return appendStrings(dst, audience)
-}
-
-func appendStrings(dst []byte, list []string) []byte {
-	dst = append(dst, '[')
-	for i, s := range list {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = strictjson.AppendQuote(dst, s)
-	}
-	return append(dst, ']')
+	return c
 }
 
 // reserved are the claims that a hook cannot set: what a decision says, what only a login can say, and what belongs to
@@ -387,7 +327,6 @@ func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) 
 	if j.Claims == nil && carried == nil {
 		return payload, nil
 	}
-	o := objectWriter{dst: payload[:len(payload)-1], begun: true}
 	claims := map[string]any{}
 	if j.Claims != nil {
 		decoder := json.NewDecoder(bytes.NewReader(payload))
@@ -413,8 +352,7 @@ func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) 
 		if err != nil {
 			return nil, fmt.Errorf("claims hook: claim %q: %w", name, err)
 		}
-		o.name(name)
-		o.dst = append(o.dst, value...)
+		payload = strictjson.Append(payload, name, value)
 	}
-	return append(o.dst, '}'), nil
+	return payload, nil
 }

@@ -109,10 +109,10 @@ func TestD17_MayActIsCarriedUntilSomebodyActs(t *testing.T) {
 	require.Equal(t, map[string]any{"client_id": "helpdesk"}, got["may_act"],
 		"iss without sub would name no actor")
 
-	w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1", Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
+	w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
 		c["may_act"] = map[string]any{"sub": "next"}
 		return nil
-	}}
+	}})
 	next := map[string]any{"sub": "next"}
 	require.Equal(t, next, w.post("shop", w.delegation(nil)).granted(t)["may_act"])
 	require.Equal(t, next, w.post("shop", w.delegation(acting)).granted(t)["may_act"],
@@ -135,7 +135,7 @@ func TestD18_TheHookCannotSetReservedClaims(t *testing.T) {
 		for _, requested := range []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT, tx.TypeIDToken} {
 			for _, f := range []url.Values{w.delegation(nil), w.idLogin(), w.idLogin("scope", "openid read")} {
 				f.Set("requested_token_type", string(requested))
-				plain := &tx.JWTIssuer{Key: w.key, KeyID: "own-1", ActAs: actAs}
+				plain := newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: actAs})
 				w.Tokens = plain
 				want := w.post("shop", f)
 				for how, hook := range map[string]func(c map[string]any){
@@ -163,12 +163,12 @@ func TestD18_TheHookCannotSetReservedClaims(t *testing.T) {
 					"nothing": func(map[string]any) {},
 				} {
 					calls := 0
-					w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1", ActAs: actAs, Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error {
+					w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: actAs, Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error {
 						calls++
 						hook(c)
 						c["extra"] = "kept"
 						return nil
-					}}
+					}})
 					got := w.post("shop", f)
 					for _, member := range []string{"access_token", "id_token"} {
 						if want.json[member] == nil {
@@ -192,20 +192,20 @@ func TestD18_TheHookCannotSetReservedClaims(t *testing.T) {
 		}
 	}
 	t.Run("an error of the hook issues nothing", func(t *testing.T) {
-		w.Tokens = &tx.JWTIssuer{Key: w.key, Claims: func(context.Context, tx.Decision, map[string]any) error { return errors.New("no") }}
+		w.Tokens = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(context.Context, tx.Decision, map[string]any) error { return errors.New("no") }})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
-		w.Tokens = &tx.JWTIssuer{Key: w.key, Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error { c["x"] = func() {}; return nil }}
+		w.Tokens = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error { c["x"] = func() {}; return nil }})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
 	})
 	t.Run("the hook sees all, and which token it is for", func(t *testing.T) {
 		var seen []tx.TokenType
-		w.Tokens = &tx.JWTIssuer{Key: w.key, Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
+		w.Tokens = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
 			seen = append(seen, d.Type)
 			require.Equal(t, json.Number("1800003600"), c["exp"])
 			require.Equal(t, "alice", c["sub"])
 			require.Equal(t, "admin", c["act"].(map[string]any)["sub"])
 			return nil
-		}}
+		}})
 		w.post("shop", w.idLogin("scope", "openid")).granted(t)
 		require.Equal(t, []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken}, seen)
 	})
@@ -226,7 +226,8 @@ func TestD27_IDTokens(t *testing.T) {
 	for alg, key := range map[string]crypto.Signer{"ES256": newKey(t), "EdDSA": ed, "RS256": rsaKey, "PS256": rsaKey} {
 		t.Run(alg, func(t *testing.T) {
 			w := newWorld(t)
-			w.Tokens = &tx.JWTIssuer{Key: key, KeyID: "k", Algorithm: alg}
+			w.Tokens, err = tx.NewJWTIssuer(key, "k", alg)
+			require.NoError(t, err)
 			a := w.post("shop", w.idLogin("scope", "openid read"))
 			a.granted(t)
 			c := says(t, a.json["id_token"])
@@ -325,7 +326,7 @@ func TestD12_ByteForByte(t *testing.T) {
 	for name, hook := range map[string]func(context.Context, tx.Decision, map[string]any) error{"no hook": nil, "a hook": func(_ context.Context, _ tx.Decision, c map[string]any) error { c["extra"] = 1; return nil }} {
 		t.Run(name, func(t *testing.T) {
 			for _, actAs := range []bool{false, true} {
-				w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1", Claims: hook, ActAs: actAs}
+				w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: hook, ActAs: actAs})
 				subject := sign(t, w.key, goodHeader, []byte(inner+`,"act":`+act+`}`))
 				a := w.post("shop", withActor(form(subject, tx.TypeAccessToken), w.access(claims{"sub": "admin"}), tx.TypeAccessToken))
 				a.granted(t)
@@ -337,7 +338,7 @@ func TestD12_ByteForByte(t *testing.T) {
 		})
 	}
 	t.Run("only iss is added", func(t *testing.T) {
-		w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1"}
+		w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{})
 		subject := sign(t, w.key, goodHeader, []byte(inner+`,"act":{ "sub":"bob", "x": 1.0 }}`))
 		a := w.post("shop", withActor(form(subject, tx.TypeAccessToken), w.access(claims{"sub": "admin"}), tx.TypeAccessToken))
 		a.granted(t)
@@ -366,7 +367,7 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 	d := w.lastEvent().Decision
 	for name, key := range map[string]crypto.Signer{"ES256": newKey(t), "ES384": p384, "EdDSA": ed, "PS256": rsaKey} {
 		for _, key := range []crypto.Signer{key, kms{key}} {
-			j := &tx.JWTIssuer{Key: key, KeyID: "k"}
+			j := newIssuer(t, key, "k", tx.JWTIssuer{})
 			issued, err := j.IssueToken(t.Context(), d)
 			require.NoError(t, err)
 			require.Equal(t, name, headerOf(t, issued.Value)["alg"])
@@ -387,50 +388,55 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 			require.Subset(t, slices.Collect(maps.Keys(published.Keys[0])), []string{"kid", "alg", "use", "kty"})
 		}
 	}
-	for name, j := range map[string]*tx.JWTIssuer{
-		"no key": {}, "a weak key": {Key: weak}, "HS256": {Key: w.key, Algorithm: "HS256"}, "none": {Key: w.key, Algorithm: "none"}, "another kind": {Key: w.key, Algorithm: "RS256"},
-		"nil key of a type": {Key: (*ecdsa.PrivateKey)(nil)}, "another curve": {Key: p384, Algorithm: "ES256"},
+	t.Run("the zero issuer", func(t *testing.T) {
+		zero := &tx.JWTIssuer{}
+		_, err := zero.IssueToken(t.Context(), d)
+		require.ErrorContains(t, err, "without a key")
+		_, err = zero.JWKS()
+		require.ErrorContains(t, err, "without a key")
+		withID := d
+		withID.IDToken = true
+		_, err = zero.IssueIDToken(t.Context(), withID, "access")
+		require.ErrorContains(t, err, "without a key")
+		w.Tokens = zero
+		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
+	})
+	for name, c := range map[string]struct {
+		key       crypto.Signer
+		algorithm string
+	}{
+		"no key": {nil, ""}, "a weak key": {weak, ""}, "HS256": {w.key, "HS256"}, "none": {w.key, "none"},
+		"another kind": {w.key, "RS256"}, "another curve": {p384, "ES256"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name != "nil key of a type" {
-				_, err := j.IssueToken(t.Context(), d)
-				require.Error(t, err)
-				_, err = j.JWKS()
-				require.Error(t, err)
-			}
-			w.Tokens = j
-			w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
+			j, err := tx.NewJWTIssuer(c.key, "k", c.algorithm)
+			require.Error(t, err)
+			require.Nil(t, j)
 		})
 	}
-	t.Run("fields that change", func(t *testing.T) {
-		_, ed2, err := ed25519.GenerateKey(rand.Reader)
+	t.Run("a copy has the same key, and its own settings", func(t *testing.T) {
+		j, err := tx.NewJWTIssuer(rsaKey, "2", "RS256")
 		require.NoError(t, err)
-		j := &tx.JWTIssuer{}
-		for i, fields := range []*tx.JWTIssuer{{Key: ed, KeyID: "1"}, {Key: ed2, KeyID: "1"}, {Key: kms{ed}, KeyID: "1"}, {Key: kms{ed2}, KeyID: "1"}, {Key: kms{ed2}, KeyID: "1"},
-			{Key: rsaKey, KeyID: "1"}, {Key: p384, KeyID: "1"}, {Key: newKey(t), KeyID: "1"}, {Key: rsaKey, KeyID: "2"}, {Key: rsaKey, KeyID: "2", Algorithm: "RS256"}} {
-			j.Key, j.KeyID, j.Algorithm = fields.Key, fields.KeyID, fields.Algorithm
-			issued, err := j.IssueToken(t.Context(), d)
-			require.NoError(t, err)
-			trust := w.trusts[0]
-			trust.Algorithms = []string{headerOf(t, issued.Value)["alg"].(string)}
-			trust.JWKS, err = (&tx.JWTIssuer{Key: fields.Key, KeyID: fields.KeyID, Algorithm: fields.Algorithm}).JWKS() // one that has not signed yet
-			require.NoError(t, err)
-			v, err := tx.NewVerifier(trust)
-			require.NoError(t, err)
-			_, err = verify(t, v, issued.Value, tx.TypeAccessToken)
-			require.NoError(t, err, "number %d signs with its own key and says so", i)
-		}
+		turned := *j
+		turned.ActAs = true
+		issued, err := turned.IssueToken(t.Context(), d)
+		require.NoError(t, err)
+		require.Equal(t, map[string]any{"alg": "RS256", "kid": "2", "typ": "at+jwt"}, headerOf(t, issued.Value))
+		require.Contains(t, payloadOf(t, issued.Value), "act_as")
+		issued, err = j.IssueToken(t.Context(), d)
+		require.NoError(t, err)
+		require.Contains(t, payloadOf(t, issued.Value), "act")
 	})
 	t.Run("a key that fails", func(t *testing.T) {
-		w.Tokens = &tx.JWTIssuer{Key: failingKey{w.key, deadline()}}
+		w.Tokens = newIssuer(t, failingKey{w.key, deadline()}, "", tx.JWTIssuer{})
 		w.post("shop", w.delegation(nil)).refused(t, tx.TemporarilyUnavailable)
-		w.Tokens = &tx.JWTIssuer{Key: failingKey{w.key, errors.New("hsm is down")}}
+		w.Tokens = newIssuer(t, failingKey{w.key, errors.New("hsm is down")}, "", tx.JWTIssuer{})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
-		w.Tokens = &tx.JWTIssuer{Key: failingKey{w.key, nil}}
+		w.Tokens = newIssuer(t, failingKey{w.key, nil}, "", tx.JWTIssuer{})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
 	})
 	t.Run("decisions that are refused", func(t *testing.T) {
-		j := &tx.JWTIssuer{Key: w.key}
+		j := newIssuer(t, w.key, "", tx.JWTIssuer{})
 		for name, change := range map[string]func(*tx.Decision){
 			"zero": func(d *tx.Decision) { *d = tx.Decision{} }, "refresh token": func(d *tx.Decision) { d.RefreshToken, d.RefreshExpires = true, at.Add(time.Hour) },
 			"no audience": func(d *tx.Decision) { d.Audience = nil }, "no subject": func(d *tx.Decision) { d.Subject = tx.Identity{} }, "a foreign subject": func(d *tx.Decision) { d.Subject.Issuer = idpIss },
@@ -446,7 +452,7 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 		}
 	})
 	t.Run("types of the host", func(t *testing.T) {
-		j := &tx.JWTIssuer{Key: w.key, Types: map[tx.TokenType]string{typeTicket: "ticket+jwt"}}
+		j := newIssuer(t, w.key, "", tx.JWTIssuer{Types: map[tx.TokenType]string{typeTicket: "ticket+jwt"}})
 		ticket := d
 		ticket.Type = typeTicket
 		issued, err := j.IssueToken(t.Context(), ticket)
@@ -463,7 +469,7 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 		}
 	})
 	t.Run("R07: a typ that says another kind", func(t *testing.T) {
-		set, err := (&tx.JWTIssuer{Key: w.key}).JWKS()
+		set, err := newIssuer(t, w.key, "", tx.JWTIssuer{}).JWKS()
 		require.NoError(t, err)
 		v, err := tx.NewVerifier(tx.Trust{Issuer: ownIss, JWKS: set, Live: alive,
 			Types: map[tx.TokenType]string{tx.TypeAccessToken: "", tx.TypeIDToken: ""}})
@@ -478,7 +484,7 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 			ok := slices.Contains(good, typ)
 			ticket := d
 			ticket.Type = typeTicket
-			j := &tx.JWTIssuer{Key: w.key, Types: map[tx.TokenType]string{typeTicket: typ}}
+			j := newIssuer(t, w.key, "", tx.JWTIssuer{Types: map[tx.TokenType]string{typeTicket: typ}})
 			issued, err := j.IssueToken(t.Context(), ticket)
 			require.Equal(t, ok, err == nil, "%q: %v", typ, err)
 			if !ok {

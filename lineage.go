@@ -121,7 +121,7 @@ type lineageClaim struct {
 // UnmarshalJSON reads the claim strictly: a member that is unknown or malformed may state a limit,
 // so it is an error.
 func (l *Lineage) UnmarshalJSON(b []byte) error {
-	object, err := strictjson.Parse(slices.Clone(b))
+	object, err := strictjson.Object(slices.Clone(b))
 	if err != nil {
 		return err
 	}
@@ -135,28 +135,28 @@ func (l *Lineage) UnmarshalJSON(b []byte) error {
 
 var errLineage = errors.New("not an object with scope, ends, tenant, lent, begun and from")
 
-func parseLineage(v strictjson.Member) (*Lineage, error) {
-	if !v.IsObject() {
+func parseLineage(raw []byte) (*Lineage, error) {
+	if !strictjson.IsObject(raw) {
 		return nil, errLineage
 	}
 	l := &Lineage{}
-	for m := range v.Members() {
+	for name, value := range strictjson.Members(raw) {
 		var err error
-		switch m.Name {
+		switch name {
 		case "scope":
-			l.Scope, err = parseScopeClaim(m)
+			l.Scope, err = parseScopeClaim(value)
 		case "ends":
-			l.Ends, err = parseDate(m.Value, down)
+			l.Ends, err = parseDate(value, down)
 		case "tenant":
-			l.Tenant, err = parseString(m)
+			l.Tenant, err = parseString(value)
 		case "lent":
-			if l.Lent = string(m.Value) == "true"; !l.Lent {
+			if l.Lent = string(value) == "true"; !l.Lent {
 				err = errLineage
 			}
 		case "begun":
-			l.Begun, err = parseDate(m.Value, down)
+			l.Begun, err = parseDate(value, down)
 		case "from":
-			if l.From, err = parseStrings(m); len(l.From) > maxOrigins {
+			if l.From, err = parseStrings(value); len(l.From) > maxOrigins {
 				err = errLineage
 			}
 		default:

@@ -28,14 +28,14 @@ func (a answer) issued(t require.TestingT) string {
 
 // issuesTickets makes the world issue tickets, its own evidence type.
 func (w *world) issuesTickets() {
-	w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1",
+	w.Tokens = newIssuer(w.t, w.key, "own-1", tx.JWTIssuer{
 		Types: map[tx.TokenType]string{typeTicket: "ticket+jwt"},
 		Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
 			if d.Type == typeTicket {
 				c["may_act"] = map[string]any{"sub": "admin"}
 			}
 			return nil
-		}}
+		}})
 	for i := range w.rules {
 		if w.rules[i].Mode != tx.Narrow {
 			w.rules[i].Types = append(w.rules[i].Types, typeTicket)

@@ -45,11 +45,11 @@ func ParsePolicy(data []byte) (*Policy, error) {
 		return nil, errors.New("tokenexchange: policy: not an object")
 	}
 	var list []json.RawMessage
-	for m := range strictjson.Members(data) {
-		if m.Name != "rules" {
-			return nil, fmt.Errorf("tokenexchange: policy: unknown member %q", m.Name)
+	for name, value := range strictjson.Members(data) {
+		if name != "rules" {
+			return nil, fmt.Errorf("tokenexchange: policy: unknown member %q", name)
 		}
-		if err := json.Unmarshal(m.Value, &list); err != nil {
+		if err := json.Unmarshal(value, &list); err != nil {
 			return nil, fmt.Errorf("tokenexchange: policy: rules: %w", err)
 		}
 	}
@@ -66,9 +66,9 @@ func ParsePolicy(data []byte) (*Policy, error) {
 
 func parseRule(raw []byte) (Rule, error) {
 	var j ruleJSON
-	for m := range strictjson.Members(raw) {
-		if m.Name == "name" {
-			j.Name, _ = strictjson.String(m.Value) // for the error; decoded again below
+	for name, value := range strictjson.Members(raw) {
+		if name == "name" {
+			j.Name, _ = strictjson.String(value) // for the error; decoded again below
 		}
 	}
 	if err := checkMembers(raw, ruleMembers); err != nil {
@@ -99,16 +99,16 @@ func checkMembers(raw []byte, known map[string]bool) error {
 	if !strictjson.IsObject(raw) {
 		return errors.New("not an object")
 	}
-	for m := range strictjson.Members(raw) {
-		if !known[m.Name] {
-			return fmt.Errorf("unknown member %q", m.Name)
+	for name, value := range strictjson.Members(raw) {
+		if !known[name] {
+			return fmt.Errorf("unknown member %q", name)
 		}
-		if string(m.Value) == "null" {
-			return fmt.Errorf("member %q is null", m.Name)
+		if string(value) == "null" {
+			return fmt.Errorf("member %q is null", name)
 		}
-		if m.Name == "subjects" || m.Name == "actors" {
-			if err := checkPatterns(m.Value); err != nil {
-				return fmt.Errorf("%s: %w", m.Name, err)
+		if name == "subjects" || name == "actors" {
+			if err := checkPatterns(value); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
 	}

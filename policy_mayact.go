@@ -78,14 +78,14 @@ func mayActFitsClient(f *Facts) bool {
 // furtherMembersFit compares the members of m that are no fields of Actor with the claims of the
 // same name, as JSON. A claim that is absent does not match.
 func furtherMembersFit(m *Actor, claims []byte) bool {
-	for member := range strictjson.Members(m.Raw) {
-		switch member.Name {
+	for name, want := range strictjson.Members(m.Raw) {
+		switch name {
 		case "iss", "sub", "client_id":
 			continue
 		}
 		fits := false
-		for claim := range strictjson.Members(claims) {
-			fits = fits || claim.Name == member.Name && strictjson.Equal(claim.Value, member.Value)
+		for claim, value := range strictjson.Members(claims) {
+			fits = fits || claim == name && strictjson.Equal(value, want)
 		}
 		if !fits {
 			return false

@@ -1,6 +1,7 @@
 package tokenexchange
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -60,21 +61,8 @@ func (p Response) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p))
 
 // ServeHTTP sends the response: 200, JSON, no-store.
 func (p Response) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, p.appendJSON(make([]byte, 0, 192+len(p.AccessToken)+len(p.Scope)+len(p.RefreshToken)+len(p.IDToken))))
-}
-
-// appendJSON appends what encoding/json makes of p, members in the order of the fields (0.5 µs less).
-func (p *Response) appendJSON(dst []byte) []byte {
-	o := objectWriter{dst: append(dst, '{')}
-	o.string("access_token", p.AccessToken)
-	o.string("issued_token_type", string(p.IssuedTokenType))
-	o.string("token_type", p.TokenType)
-	o.name("expires_in")
-	o.dst = strconv.AppendInt(o.dst, p.ExpiresIn, 10)
-	o.optionalString("scope", p.Scope)
-	o.optionalString("refresh_token", p.RefreshToken)
-	o.optionalString("id_token", p.IDToken)
-	return append(o.dst, '}')
+	body, _ := json.Marshal(p) // strings and a number always encode
+	writeJSON(w, http.StatusOK, body)
 }
 
 // writeJSON sends an answer of the token endpoint (RFC 6749 §5.1). A write that fails has nobody left to tell.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,9 +20,9 @@ import (
 	tx "github.com/go-tokenexchange/tokenexchange"
 )
 
-func TestR10_TenThousandAudiences(t *testing.T) {
+func TestR10_ManyAudiences(t *testing.T) {
 	w := newWorld(t)
-	for _, n := range []int{17, 9_996, 9_999, 10_000, 10_001, 15_000} {
+	for _, n := range []int{17, 100, 996} {
 		f := form(w.access(nil), tx.TypeAccessToken)
 		for i := range n {
 			f.Add("audience", fmt.Sprint("https://", i, ".example"))
@@ -32,10 +33,17 @@ func TestR10_TenThousandAudiences(t *testing.T) {
 		w.post("", f).refused(t, tx.InvalidClient)
 		require.Len(t, w.events, 1)
 	}
+	t.Run("more parameters than are read", func(t *testing.T) {
+		f := form(w.access(nil), tx.TypeAccessToken)
+		f["audience"] = slices.Repeat([]string{"a"}, 10_000)
+		w.events = nil
+		w.post("shop", f).refused(t, tx.InvalidRequest)
+		require.Empty(t, w.events)
+	})
 	t.Run("a body of nothing but separators", func(t *testing.T) {
 		start := time.Now()
-		w.send(w.request("shop", strings.Repeat("&", 1<<20))).refused(t, tx.InvalidRequest)
-		w.send(w.request("shop", strings.Repeat("a=&", 1<<18))).refused(t, tx.InvalidRequest)
+		w.send(w.request("shop", strings.Repeat("&", 256<<10))).refused(t, tx.InvalidRequest)
+		w.send(w.request("shop", strings.Repeat("a=&", 80<<10))).refused(t, tx.InvalidRequest)
 		require.Less(t, time.Since(start), 5*time.Second)
 	})
 }
@@ -186,10 +194,10 @@ func TestR12_ConcurrentPeopleAreNotMixed(t *testing.T) {
 		w.people[fmt.Sprintf("%s prior-user-%d", ownIss, i)] = person(fmt.Sprintf("prior-user-%d",
 			i))
 	}
-	w.Tokens = &tx.JWTIssuer{Key: w.key, KeyID: "own-1", Claims: func(_ ctxType, d tx.Decision, c map[string]any) error {
+	w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: func(_ ctxType, d tx.Decision, c map[string]any) error {
 		c["seen"] = d.Facts.Subject.ID + " " + d.Facts.Actor.ID
 		return nil
-	}}
+	}})
 	server := httptest.NewServer(w.Handler(w.authenticate))
 	defer server.Close()
 	var all sync.WaitGroup

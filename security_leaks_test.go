@@ -102,7 +102,7 @@ func TestI08_EventsHoldNoEmbeddedToken(t *testing.T) {
 func TestI08_IssuersDoNotPrintTheirKeys(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
-	issuer := tx.JWTIssuer{Key: key, KeyID: "own-1"}
+	issuer := *newIssuer(t, key, "own-1", tx.JWTIssuer{})
 	for name, v := range map[string]any{"value": issuer, "pointer": &issuer, "list": []tx.JWTIssuer{issuer}, "Exchanger": tx.Exchanger{Tokens: &issuer}} {
 		text := printed(v, true)
 		require.Contains(t, text, "own-1", name)
@@ -216,7 +216,7 @@ func (w *world) breakAt(place string, fail func() error) {
 	case "issuer":
 		w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) { return tx.IssuedToken{}, fail() })
 	case "claims hook":
-		w.Tokens = &tx.JWTIssuer{Key: w.key, Claims: func(context.Context, tx.Decision, map[string]any) error { return fail() }}
+		w.Tokens = newIssuer(w.t, w.key, "", tx.JWTIssuer{Claims: func(context.Context, tx.Decision, map[string]any) error { return fail() }})
 	case "sink":
 		record := w.Audit
 		w.Audit = sinkFunc(func(ctx context.Context, e tx.Event) error {

@@ -54,7 +54,7 @@ func (c *Confirmation) names() bool { return c.JKT != "" || c.X5T != "" }
 // zero. Both claim shapes of delegation, act and act_as, are read into the same Subject and Actor. A malformed may_act
 // becomes the zero Actor, which names nobody; everything else that is malformed is an error, which quotes no value.
 func ParseToken(claims []byte) (Token, error) {
-	payload, err := checkObject(claims)
+	payload, err := checkClaims(claims)
 	if err != nil {
 		return Token{}, err
 	}
@@ -173,13 +173,11 @@ func (t *Token) ceiling() Scope {
 	return own.Within(t.Lineage.Scope)
 }
 
-// checkObject returns the payload if it is a JSON object that every reader reads alike.
-func checkObject(claims []byte) (payload strictjson.Member, err error) {
-	if payload, err = strictjson.Parse(claims); err != nil {
-		return payload, fmt.Errorf("claims: %w", err)
-	}
-	if !payload.IsObject() {
-		return payload, errors.New("claims: not an object")
+// checkClaims returns the payload if it is a JSON object that every reader reads alike.
+func checkClaims(claims []byte) ([]byte, error) {
+	payload, err := strictjson.Object(claims)
+	if err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
 	}
 	return payload, nil
 }
@@ -209,14 +207,14 @@ func (k kindMarks) isOther() bool { return k.named != "" && !k.namesID() }
 
 func (k kindMarks) namesID() bool { return k.named == "ID" || k.named == "id" }
 
-// readClaims reads a payload that checkObject has returned. Of a token that is not own, client_id,
+// readClaims reads a payload that checkClaims has returned. Of a token that is not own, client_id,
 // azp and lineage mean nothing, and a scope that cannot be read is empty (D06).
-func readClaims(payload strictjson.Member, own bool) (claims, error) {
+func readClaims(payload []byte, own bool) (claims, error) {
 	r := claimsReader{own: own}
-	r.c.Claims = payload.Value
-	for m := range payload.Members() {
-		if err := r.read(m); err != nil {
-			return claims{}, fmt.Errorf("claim %s: %w", m.Name, err)
+	r.c.Claims = payload
+	for name, value := range strictjson.Members(payload) {
+		if err := r.read(name, value); err != nil {
+			return claims{}, fmt.Errorf("claim %s: %w", name, err)
 		}
 	}
 	return r.finish()
@@ -242,64 +240,64 @@ var (
 
 // read takes one member of the payload. Names that it passes over are in Claims. Only names of this list are ever put
 // into an error.
-func (r *claimsReader) read(m strictjson.Member) (err error) {
+func (r *claimsReader) read(name string, value []byte) (err error) {
 	t := &r.c.Token
-	switch m.Name {
+	switch name {
 	case "iss":
-		t.Issuer, err = parseString(m)
+		t.Issuer, err = parseString(value)
 	case "sub":
-		t.Subject, err = parseString(m)
+		t.Subject, err = parseString(value)
 	case "jti":
-		t.ID, err = parseString(m)
+		t.ID, err = parseString(value)
 	case "aud":
-		t.Audience, err = parseAudience(m)
+		t.Audience, err = parseAudience(value)
 	case "client_id":
 		if r.own {
-			r.clientID, err = parseString(m)
+			r.clientID, err = parseString(value)
 		}
 	case "azp":
 		r.c.hasAZP = true
 		if r.own {
-			r.azp, err = parseString(m)
+			r.azp, err = parseString(value)
 		}
 	case "scope":
 		r.c.hasScope, r.saysScope = true, true
-		if t.Scope, err = parseScopeClaim(m); !r.own {
+		if t.Scope, err = parseScopeClaim(value); !r.own {
 			err = nil
 		}
 	case "act":
-		t.Actor, err = parseChain(m)
+		t.Actor, err = parseChain(value)
 	case "act_as":
-		r.actAs, err = parseActAs(m)
+		r.actAs, err = parseActAs(value)
 	case "may_act":
-		t.MayAct = parseMayAct(m)
+		t.MayAct = parseMayAct(value)
 	case "cnf":
-		t.Confirmation, err = parseConfirmation(m)
+		t.Confirmation, err = parseConfirmation(value)
 	case "exp":
-		t.Expires, err = parseDate(m.Value, down)
+		t.Expires, err = parseDate(value, down)
 	case "iat":
-		t.Issued, err = parseDate(m.Value, down)
+		t.Issued, err = parseDate(value, down)
 	case "nbf":
-		r.c.notBefore, err = parseDate(m.Value, up)
+		r.c.notBefore, err = parseDate(value, up)
 	case "auth_time":
-		t.AuthTime, err = parseDate(m.Value, down)
+		t.AuthTime, err = parseDate(value, down)
 	case "acr":
-		t.ACR, err = parseString(m)
+		t.ACR, err = parseString(value)
 	case "amr":
-		t.AMR, err = parseStrings(m)
+		t.AMR, err = parseStrings(value)
 	case "lineage":
 		if r.own {
-			t.Lineage, err = parseLineage(m)
+			t.Lineage, err = parseLineage(value)
 		}
 	case "events":
 		r.c.isEvent = true
 	case "scp":
 		r.c.hasScope = true
-		r.scp, _ = parseSCP(m)
+		r.scp, _ = parseSCP(value)
 	case "nonce", "at_hash", "c_hash", "s_hash":
 		r.c.kind.idOnly = true
 	case "typ", "token_use":
-		named, _ := m.String()
+		named, _ := strictjson.String(value)
 		isSaid := named != "" && !strings.EqualFold(named, "JWT")
 		if isSaid && (r.c.kind.named == "" || r.c.kind.namesID()) {
 			r.c.kind.named = named // of two, the one that is not an ID token's counts
@@ -335,15 +333,15 @@ func (r *claimsReader) finish() (claims, error) {
 	return r.c, nil
 }
 
-func parseString(m strictjson.Member) (string, error) {
-	if s, ok := m.String(); ok && s != "" {
+func parseString(raw []byte) (string, error) {
+	if s, ok := strictjson.String(raw); ok && s != "" {
 		return s, nil
 	}
 	return "", errNotString
 }
 
-func parseStrings(m strictjson.Member) ([]string, error) {
-	list, ok := m.Strings()
+func parseStrings(raw []byte) ([]string, error) {
+	list, ok := strictjson.Strings(raw)
 	for _, s := range list {
 		ok = ok && s != ""
 	}
@@ -353,18 +351,18 @@ func parseStrings(m strictjson.Member) ([]string, error) {
 	return list, nil
 }
 
-func parseAudience(m strictjson.Member) ([]string, error) {
-	if s, err := parseString(m); err == nil {
+func parseAudience(raw []byte) ([]string, error) {
+	if s, err := parseString(raw); err == nil {
 		return []string{s}, nil
 	}
-	return parseStrings(m)
+	return parseStrings(raw)
 }
 
 // parseSCP reads scp, which some servers write in place of scope: as one string, or as an array.
-func parseSCP(m strictjson.Member) (Scope, error) {
-	list, ok := m.Strings()
+func parseSCP(raw []byte) (Scope, error) {
+	list, ok := strictjson.Strings(raw)
 	if !ok {
-		return parseScopeClaim(m)
+		return parseScopeClaim(raw)
 	}
 	for _, token := range list {
 		if !isScopeToken(token) {
@@ -374,8 +372,8 @@ func parseSCP(m strictjson.Member) (Scope, error) {
 	return distinct(list), nil
 }
 
-func parseScopeClaim(m strictjson.Member) (Scope, error) {
-	s, ok := m.String()
+func parseScopeClaim(raw []byte) (Scope, error) {
+	s, ok := strictjson.String(raw)
 	if !ok {
 		return nil, errors.New("not a string")
 	}
@@ -438,19 +436,19 @@ func roundDate(text string, round rounding) (int64, error) {
 	return seconds, err
 }
 
-func parseConfirmation(cnf strictjson.Member) (Confirmation, error) {
+func parseConfirmation(raw []byte) (Confirmation, error) {
 	var c Confirmation
-	if !cnf.IsObject() {
+	if !strictjson.IsObject(raw) {
 		return c, errNotKey
 	}
-	for m := range cnf.Members() {
-		value, err := parseString(m)
+	for name, text := range strictjson.Members(raw) {
+		value, err := parseString(text)
 		switch {
 		case err != nil:
 			return Confirmation{}, errNotKey
-		case m.Name == "jkt":
+		case name == "jkt":
 			c.JKT = value
-		case m.Name == "x5t#S256":
+		case name == "x5t#S256":
 			c.X5T = value
 		default:
 			return Confirmation{}, errNotKey

@@ -236,8 +236,8 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 		}
 		return Token{}, refuseFor(InvalidRequest, "R08: signature", err)
 	}
-	if payload.Value == nil {
-		if payload, err = checkObject(m.Payload); err != nil {
+	if payload == nil {
+		if payload, err = checkClaims(m.Payload); err != nil {
 			return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
 		}
 	}
@@ -255,19 +255,19 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 
 // issuer picks whose keys to try. The iss claim is all that is ever looked at before the signature has been checked; where
 // there is only one issuer, nothing is, and payload is zero: who forges 64 KiB of claims does not get them read.
-func (v *Verifier) issuer(m *jose.Message) (s *trusted, payload strictjson.Member, err error) {
+func (v *Verifier) issuer(m *jose.Message) (s *trusted, payload []byte, err error) {
 	switch {
 	case v == nil:
 		return nil, payload, refuse(InvalidRequest, "R08: no trusted issuer")
 	case v.only != nil:
 		return v.only, payload, nil
 	}
-	if payload, err = checkObject(m.Payload); err != nil {
+	if payload, err = checkClaims(m.Payload); err != nil {
 		return nil, payload, refuseFor(InvalidRequest, "R08: claims", err)
 	}
-	for m := range payload.Members() {
-		if m.Name == "iss" {
-			iss, _ := m.String()
+	for name, value := range strictjson.Members(payload) {
+		if name == "iss" {
+			iss, _ := strictjson.String(value)
 			s = v.issuers[iss]
 		}
 	}
@@ -278,7 +278,7 @@ func (v *Verifier) issuer(m *jose.Message) (s *trusted, payload strictjson.Membe
 }
 
 // read believes what the issuer is believed for. The signature has been checked.
-func (s *trusted) read(m *jose.Message, payload strictjson.Member, c Credential) (Token, error) {
+func (s *trusted) read(m *jose.Message, payload []byte, c Credential) (Token, error) {
 	found, known := s.types[typKey(m.Type)]
 	if !known || found != c.Type && c.Type != TypeJWT {
 		return Token{}, refuse(InvalidRequest, "R07: the header typ does not prove the declared type")

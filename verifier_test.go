@@ -114,10 +114,10 @@ func TestR08_AlgorithmsOfAnIssuer(t *testing.T) {
 		t.Run(alg, func(t *testing.T) {
 			token := sign(t, key, `{"alg":"`+alg+`","typ":"at+jwt"}`, w.accessClaims(nil))
 			trust := w.trusts[0]
-			var set []byte
-			set, err = (&tx.JWTIssuer{Key: key, Algorithm: alg}).JWKS()
+			j, err := tx.NewJWTIssuer(key, "", alg)
 			require.NoError(t, err)
-			trust.JWKS = set
+			trust.JWKS, err = j.JWKS()
+			require.NoError(t, err)
 			if v, err := tx.NewVerifier(trust); alg != "ES384" {
 				require.NoError(t, err)
 				tok, err := verify(t, v, token, tx.TypeAccessToken)
@@ -128,7 +128,7 @@ func TestR08_AlgorithmsOfAnIssuer(t *testing.T) {
 			}
 			other := map[string]string{"ES256": "ES384", "EdDSA": "ES256", "RS256": "PS256", "PS256": "RS256", "ES384": "ES256"}[alg]
 			trust.Algorithms = []string{other}
-			_, err := tx.NewVerifier(trust)
+			_, err = tx.NewVerifier(trust)
 			require.Error(t, err, "the key says %s, the configuration %s", alg, other)
 		})
 	}

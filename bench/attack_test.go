@@ -21,13 +21,14 @@ var above = map[string]float64{
 	"64 KiB of audiences, signed by the server and expired": 3,
 }
 
-// A refusal costs at most one honest exchange and twice the reading of its body: all processor time, of server, client and
-// kernel, over real connections. So nobody gets more work out of the server than by asking for what is theirs.
+// Refusing a form costs at most five times the reading of it. Refusing a token costs at most one
+// honest exchange and twice the reading. Both are processor time of server, client and kernel, over
+// real connections.
 func TestCostOfRefusal(t *testing.T) {
 	server := signedExchange("ES256", keys["ES256"], false)
 	honest, closeHonest := overLoopback(server, http.StatusOK)
 	defer closeHonest()
-	for _, h := range append(hostileForms(), hostileTokens()...) {
+	test := func(h hostile, most func(honest, reading float64) float64) {
 		t.Run(h.name, func(t *testing.T) {
 			read, closeRead := overLoopback(h.post(reading), http.StatusBadRequest)
 			defer closeRead()
@@ -37,14 +38,21 @@ func TestCostOfRefusal(t *testing.T) {
 			c := curveOf(h.name, []int{0, 1, 2}, func(i int) work { return works[i] })
 			c.view, c.effort = inProcess, effort{rounds: 5, slice: 4 * time.Millisecond}
 			c.is(t, func(c *curve) error {
-				most := c.times[0] + 2*c.times[1]
+				most := most(c.times[0], c.times[1])
 				if c.times[2] <= most*max(noise, above[h.name]) {
 					return nil
 				}
-				return fmt.Errorf("a refusal takes %.0f µs; an honest exchange takes %.0f, reading the body %.0f, so it may take %.0f: %.1f times that",
+				return fmt.Errorf("a refusal takes %.0f µs; an honest exchange takes %.0f, "+
+					"reading the body %.0f, so it may take %.0f: %.1f times that",
 					c.times[2]/1e3, c.times[0]/1e3, c.times[1]/1e3, most/1e3, c.times[2]/most)
 			})
 		})
+	}
+	for _, h := range hostileForms() {
+		test(h, func(_, reading float64) float64 { return 5 * reading })
+	}
+	for _, h := range hostileTokens() {
+		test(h, func(honest, reading float64) float64 { return honest + 2*reading })
 	}
 }
 

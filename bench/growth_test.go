@@ -183,20 +183,6 @@ func TestGrowthOfRules(t *testing.T) {
 	curveOf("rules, refused", sizes, func(n int) work { return refused[n].begin() }).is(t, flat(2*1.5))
 }
 
-func TestGrowthOfTokens(t *testing.T) {
-	sizes := []int{1e3, 1e4, 1e5, 1e6}
-	crowds := map[int]*crowd{}
-	for _, n := range sizes {
-		c := newCrowd(n)
-		if bytes := bytesEach(n, func() { c.grow(n) }); n >= 1e5 && bytes > 800 {
-			t.Errorf("%.0f bytes for each of %d tokens; at most 800", bytes, n)
-		}
-		crowds[n] = c
-	}
-	curveOf("live tokens, lookup", sizes, func(n int) work { return crowds[n].lookup(sizes[0]).begin() }).is(t, flat(2*1.3))
-	curveOf("live tokens, issue", sizes, func(n int) work { return crowds[n].issue().begin() }).is(t, flat(2*1.3))
-}
-
 // However many exchanges are on their way at a time, each costs what it costs. What they wait for each other is a matter of
 // cores, and not of how many they are. Without cryptography one is so cheap that to find its memory cold, with 256 at a time,
 // is more than it is itself; that comes to 2.6 times. One that looked at all others took 3 times when it cost twice as much.
@@ -253,7 +239,7 @@ func (q question) exchange(people everybody) post {
 	x := engine()
 	x.Subjects = people
 	x.Decide = q.policy().Decide
-	x.Tokens = &tx.JWTIssuer{Key: zeros{keys["EdDSA"].Public().(ed25519.PublicKey)}, KeyID: "k1"}
+	x.Tokens = must(tx.NewJWTIssuer(zeros{keys["EdDSA"].Public().(ed25519.PublicKey)}, "k1", ""))
 	x.Verify = tx.Verifiers{tx.TypeAccessToken: func(_ context.Context, c tx.Credential) (tx.Token, error) {
 		payload, err := base64.RawURLEncoding.DecodeString(c.Token)
 		if err != nil {

@@ -3,7 +3,7 @@
 //
 //	go run .          # some minutes
 //	go run . -gate    # and exit with 1 if a goal is missed
-//	go run . -quick   # some seconds, roughly, and with fewer tokens and requests
+//	go run . -quick   # some seconds, roughly, and with fewer requests
 //
 // What the rows mean is told in docs/performance.md.
 package main
@@ -50,13 +50,13 @@ func main() {
 	}
 }
 
-// parts are what is measured, in order. Those that need much memory come last.
+// parts are what is measured, in order.
 var parts = []struct {
 	name    string
 	measure func(effort) table
 }{
 	{"exchange", measureExchange}, {"cores", measureCores}, {"loopback", measureLoopback}, {"opaque", measureOpaque},
-	{"decide", measureDecide}, {"hostile", measureHostile}, {"store", measureStore},
+	{"decide", measureDecide}, {"hostile", measureHostile},
 }
 
 func partNames() (names []string) {

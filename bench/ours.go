@@ -57,7 +57,7 @@ func engine() tx.Exchanger {
 
 // signedExchange is a JWT in, another out.
 func signedExchange(alg string, key crypto.Signer, actor bool) post {
-	signer := &tx.JWTIssuer{Key: key, KeyID: "k1", Algorithm: alg}
+	signer := must(tx.NewJWTIssuer(key, "k1", alg))
 	verifier := must(tx.NewVerifier(tx.Trust{Issuer: issuer, JWKS: must(signer.JWKS()), Actors: true, Live: host{}.live,
 		Types: map[tx.TokenType]string{tx.TypeAccessToken: ""}}))
 	x := engine()

@@ -27,7 +27,7 @@ func (c candidate) once() func() { w := c.begin(); return func() { w(1) } }
 type effort struct {
 	rounds int
 	slice  time.Duration // of one candidate in one round
-	few    bool          // fewer tokens and requests than the goals speak of
+	few    bool          // fewer requests than the goals speak of
 }
 
 var (

@@ -98,21 +98,22 @@ func parseClaims(claims string) (user string, err error) {
 		return "", nil
 	}
 	malformed := refuse(tokenexchange.InvalidRequest, "D23: the parameter claims is malformed, or act_as in it is")
-	if strictjson.Check([]byte(claims)) != nil || !strictjson.IsObject([]byte(claims)) {
+	object, err := strictjson.Object([]byte(claims))
+	if err != nil {
 		return "", malformed
 	}
-	for place := range strictjson.Members([]byte(claims)) {
-		if place.Name != "id_token" && place.Name != "userinfo" {
+	for place, list := range strictjson.Members(object) {
+		if place != "id_token" && place != "userinfo" {
 			continue // what is not understood is ignored (§5.5)
 		}
-		if !strictjson.IsObject(place.Value) {
+		if !strictjson.IsObject(list) {
 			return "", malformed
 		}
-		for claim := range strictjson.Members(place.Value) {
-			if claim.Name != actAsClaim {
+		for claim, request := range strictjson.Members(list) {
+			if claim != actAsClaim {
 				continue
 			}
-			name, ok := claimValue(claim.Value)
+			name, ok := claimValue(request)
 			if !ok || user != "" && user != name {
 				return "", malformed
 			}
@@ -124,10 +125,10 @@ func parseClaims(claims string) (user string, err error) {
 
 // claimValue returns the one value that is asked for. A list of values names several, null names nobody.
 func claimValue(request []byte) (value string, ok bool) {
-	for member := range strictjson.Members(request) {
-		switch member.Name {
+	for name, raw := range strictjson.Members(request) {
+		switch name {
 		case "value":
-			value, ok = strictjson.String(member.Value)
+			value, ok = strictjson.String(raw)
 		case "values":
 			return "", false
 		}

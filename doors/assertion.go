@@ -156,8 +156,8 @@ func saysID(tok tokenexchange.Token) bool {
 	if strictjson.Check(tok.Claims) != nil {
 		return false
 	}
-	for m := range strictjson.Members(tok.Claims) {
-		if id, ok := strictjson.String(m.Value); ok && m.Name == "jti" {
+	for name, value := range strictjson.Members(tok.Claims) {
+		if id, ok := strictjson.String(value); ok && name == "jti" {
 			return id != "" && id == tok.ID
 		}
 	}

@@ -24,7 +24,7 @@ func endpoint(authenticate func(*http.Request) (tokenexchange.Client, error),
 			tokenexchange.AsError(tokenexchange.InvalidRequest).ServeHTTP(notAllowed{w}, r)
 			return
 		}
-		if problem := form.Read(w, r, inBody); problem != nil {
+		if err := form.Read(w, r, inBody); err != nil {
 			tokenexchange.AsError(tokenexchange.InvalidRequest).ServeHTTP(w, r)
 			return
 		}

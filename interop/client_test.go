@@ -11,13 +11,15 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/client"
 )
 
-// ours is tokenexchange.ClientConfig, at the endpoint that go-oidc has discovered. An actor of "" is none.
-func ours(t *testing.T, client, subject, actor string, r tokenexchange.Request) *tokenexchange.ClientConfig {
+// ours returns a client.Config for the endpoint that go-oidc has discovered. Without an actor it
+// sends no actor token.
+func ours(t *testing.T, clientID, subject, actor string, r tokenexchange.Request) *client.Config {
 	t.Helper()
-	config := &tokenexchange.ClientConfig{Request: r, Subject: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: subject}),
-		Server: clientcredentials.Config{ClientID: client, ClientSecret: secret(t, client), TokenURL: provider(t).Endpoint().TokenURL}}
+	config := &client.Config{Request: r, Subject: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: subject}),
+		Server: clientcredentials.Config{ClientID: clientID, ClientSecret: secret(t, clientID), TokenURL: provider(t).Endpoint().TokenURL}}
 	if actor != "" {
 		config.Actor = oauth2.StaticTokenSource(&oauth2.Token{AccessToken: actor})
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 )
 
 // Sink is a tokenexchange.AuditSink that tells users, after Audit has recorded the event. Its fields must not be changed
@@ -74,8 +75,8 @@ func (s *Sink) isToTell(ev tokenexchange.Event) (yes bool) {
 	if filter == nil {
 		filter = SomebodyNew
 	}
-	if err := contain("the filter", func() error { yes = filter(ev); return nil }); err != nil {
-		s.drop(err)
+	if err := guard.Call(func() error { yes = filter(ev); return nil }); err != nil {
+		s.drop(fmt.Errorf("the filter: %w", err))
 		return false
 	}
 	return yes
@@ -118,13 +119,13 @@ func (s *Sink) work(patience time.Duration) {
 			s.drop(errClosed)
 			continue
 		}
-		err := contain("Tell", func() error {
+		err := guard.Call(func() error {
 			ctx, done := context.WithTimeout(s.working, patience)
 			defer done()
 			return s.Tell(ctx, n)
 		})
 		if err != nil {
-			s.report(fmt.Errorf("notify: %w", err))
+			s.report(fmt.Errorf("notify: Tell: %w", err))
 		}
 	}
 }
@@ -146,25 +147,11 @@ func (s *Sink) reportDrops() {
 	}
 }
 
-// contain turns a panic of host code into an error. What was thrown may hold anything, so its type is all that is said.
-func contain(what string, call func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%s panicked with a %T", what, p)
-		}
-	}()
-	if err := call(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
-}
-
 func (s *Sink) report(err error) {
 	if s.Report == nil {
 		return
 	}
-	defer func() { _ = recover() }() // there is nobody else to tell
-	s.Report(err)
+	_ = guard.Call(func() error { s.Report(err); return nil })
 }
 
 // Dropped is how many notices have been dropped: there was no room, no time left when the Sink was closed, or the filter has

@@ -49,14 +49,14 @@ func (i Introspection) Verify(ctx context.Context, c tokenexchange.Credential) (
 		return noToken(tokenexchange.ServerError, "the answer", err)
 	}
 	active, tokenType, use := "", "", "access_token"
-	for m := range strictjson.Members(body) {
-		switch m.Name {
+	for name, value := range strictjson.Members(body) {
+		switch name {
 		case "active":
-			active = string(m.Value)
+			active = string(value)
 		case "token_type":
-			tokenType, _ = strictjson.String(m.Value)
+			tokenType, _ = strictjson.String(value)
 		case "token_use", "token_usage":
-			use, _ = strictjson.String(m.Value)
+			use, _ = strictjson.String(value)
 		}
 	}
 	if active == "false" {

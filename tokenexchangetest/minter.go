@@ -166,5 +166,9 @@ func (m *Minter) ForeignTrust(audience ...string) tokenexchange.Trust {
 
 // JWTIssuer is an issuer that signs with the Minter's key, so that what an exchange issues verifies under Trust.
 func (m *Minter) JWTIssuer() *tokenexchange.JWTIssuer {
-	return &tokenexchange.JWTIssuer{Key: m.key, KeyID: m.keyID, Algorithm: m.algorithm}
+	issuer, err := tokenexchange.NewJWTIssuer(m.key, m.keyID, m.algorithm)
+	if err != nil {
+		panic(err) // the key was made for the algorithm
+	}
+	return issuer
 }

@@ -71,7 +71,8 @@ func TestEndDelegation_Clocks(t *testing.T) {
 		require.NoError(t, w.tokens.AllowDelegation(t.Context(), alice, ended[0].ID))
 	}
 	w.granted(w.actFor(login, actor))
-	owner := tokenstore.EndedKey(alice)
+	user := tokenstore.KeyOf("owner", issuer, string(alice.Kind), alice.Tenant, alice.ID)
+	owner := tokenstore.KeyOf("ended", issuer, string(user[:]))
 	kept, _, err := w.store.List(t.Context(), w.clock(), owner, tokenstore.Key{}, tokenstore.MaxPage)
 	require.NoError(t, err)
 	require.Len(t, kept, 1)

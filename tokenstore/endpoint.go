@@ -84,8 +84,8 @@ var inBody = []string{"grant_type", "refresh_token", "scope", "token", "token_ty
 
 // readForm fills in r.PostForm. What the form says is looked at once the client has been authenticated (D03).
 func readForm(w http.ResponseWriter, r *http.Request) error {
-	if problem := form.Read(w, r, inBody); problem != nil {
-		return no(problem.Reason, problem.Err)
+	if err := form.Read(w, r, inBody); err != nil {
+		return no("malformed request", err)
 	}
 	return nil
 }

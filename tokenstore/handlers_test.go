@@ -138,7 +138,7 @@ func TestDoors(t *testing.T) {
 	var reported error
 	w.tokens.Report = func(_ context.Context, err error) { reported = err }
 	token := "token=" + value
-	big := strings.Repeat("a", 1<<20)
+	big := strings.Repeat("a", 256<<10)
 	for _, path := range []string{"/introspect", "/revoke", "/token"} {
 		body := "grant_type=refresh_token&refresh_token=x&" + token
 		r, err := http.NewRequest("POST", w.url+path, strings.NewReader(body))
@@ -151,7 +151,7 @@ func TestDoors(t *testing.T) {
 		require.Equal(t, 400, a.status, path)
 		require.Equal(t, "invalid_request", a.text("error"), path)
 		if path != "/token" { // which has no Report
-			require.ErrorContains(t, reported, "R09: 2 Authorization headers")
+			require.ErrorContains(t, reported, "2 Authorization headers")
 		}
 	}
 	for _, path := range []string{"/introspect", "/revoke"} {
@@ -173,7 +173,7 @@ func TestDoors(t *testing.T) {
 			"malformed":           {body: "token=%zz", status: 400, code: "invalid_request"},
 			"too long":            {body: "token=" + big, status: 400, code: "invalid_request"},
 			"long token":          {body: "token=" + big[:64<<10+1], status: 400, code: "invalid_request"},
-			"many parameters":     {body: token + strings.Repeat("&", 1<<14), status: 400, code: "invalid_request"},
+			"many parameters":     {body: token + strings.Repeat("&", 1000), status: 400, code: "invalid_request"},
 			"unknown client":      {user: "nobody", body: token, status: 401, code: "invalid_client"},
 			"unknown, two tokens": {user: "nobody", body: token + "&" + token, status: 401, code: "invalid_client"}, // D03
 			"no client":           {user: "none", body: token, status: 401, code: "invalid_client"},

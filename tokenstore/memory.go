@@ -1,47 +1,61 @@
 package tokenstore
 
 import (
+	"bytes"
+	"container/heap"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Memory is a Store in memory, for one process and for as long as that runs. What has expired is forgotten little by
-// little by the calls that follow, never at once, so no call takes longer because many tokens have expired; what is not
-// called keeps what it has. Its memory is bounded by the tokens that are live at one time, and is reused but not given back.
+// Memory is a Store in the memory of one process. Its content is lost when the process ends.
+//
+// Every call also removes a few entries that have expired, so expired entries go without a pause,
+// however many expire at once. A Memory that is no longer called keeps its expired entries.
 type Memory struct {
 	mu      sync.Mutex
-	rows    index[row, *row]     // of keys that have or had a record
-	bare    index[entry, *entry] // of keys that have none: others were made from them, or they are spent or revoked
-	cells   cells                // ancestors, and data that have no room in a row
-	owned   map[Key]*ordered     // by owner: the keys of the records
-	due     schedule
-	spentBy map[uint32]Key // by entry: the first key that the batch put, or zero
-	scratch []byte
-	keys    []Key
+	entries map[Key]*entry
+	owners  map[Key]*sortedKeys // the keys of the records of each owner
+	due     dueHeap             // every entry, the next one to sweep first
 }
 
-// NewMemory returns an empty Memory, as is the zero one.
+// entry is all that is known of one key. A key needs no record to be known: it may be an ancestor
+// of a record, revoked or spent.
+type entry struct {
+	key       Key
+	due       int64   // when sweep looks at the entry next
+	expires   int64   // when all that was put under the key or made from it has expired
+	ancestors []Key   // kept after the record has expired: later records may be made from the key
+	record    *Record // nil if there is none; its Ancestors and Spent are not used
+	revoked   bool
+	spent     bool
+	spentBy   Key // the id of the batch that spent the key
+}
+
+// NewMemory returns an empty Memory. The zero Memory is empty too.
 func NewMemory() *Memory { return &Memory{} }
 
-// begin takes the lock, which the caller gives back.
-func (m *Memory) begin() {
-	m.mu.Lock()
-	if m.spentBy == nil {
-		m.spentBy, m.due.buckets = map[uint32]Key{}, map[int64]uint32{}
-		m.owned = map[Key]*ordered{}
-	}
-}
-
-// What one call forgets at most, beside twice what a Commit adds. A Commit forgets faster than it adds, so garbage
-// cannot pile up.
+// How many entries a call sweeps at most. A Commit sweeps two more for each entry that it writes,
+// so it removes expired entries faster than it adds new ones.
 const (
 	sweepRead  = 2
 	sweepWrite = 8
 )
 
-// Commit implements Store. It looks at everything first and then writes, under one lock.
+// linger is Linger in seconds.
+const linger = int64(Linger / time.Second)
+
+// lock locks m and makes its maps if there are none. The caller unlocks.
+func (m *Memory) lock() {
+	m.mu.Lock()
+	if m.entries == nil {
+		m.entries, m.owners = map[Key]*entry{}, map[Key]*sortedKeys{}
+	}
+}
+
+// Commit implements Store. It checks the whole batch before it writes the first part of it.
 func (m *Memory) Commit(ctx context.Context, now time.Time, b Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -49,129 +63,103 @@ func (m *Memory) Commit(ctx context.Context, now time.Time, b Batch) error {
 	if err := b.Check(now); err != nil {
 		return err
 	}
-	m.begin()
+	m.lock()
 	defer m.mu.Unlock()
 	at := now.Unix()
-	lineages, touched, err := m.inspect(at, b)
+	ancestors, err := m.check(at, b)
 	if err != nil {
 		return err
 	}
+	written := len(b.Put) + len(b.Spend)
 	for i, r := range b.Put {
-		m.put(at, r, lineages[i])
+		m.put(at, r, ancestors[i])
+		written += len(ancestors[i])
 	}
 	for _, mark := range b.Spend {
-		n := m.entry(at, mark.Key, ceil(mark.Until))
-		m.get(n).spent = true
-		m.spentBy[n] = b.name()
+		e := m.extend(at, mark.Key, roundUp(mark.Until))
+		e.spent, e.spentBy = true, b.id()
 	}
-	m.sweep(at, sweepWrite+2*touched)
+	m.sweep(at, sweepWrite+2*written)
 	return nil
 }
 
-// inspect reports whether a batch may be written, the ancestors of each record, and how many entries it touches.
-func (m *Memory) inspect(at int64, b Batch) (lineages [][]Key, touched int, err error) {
-	lineages = make([][]Key, len(b.Put))
-	touched = len(b.Put) + len(b.Spend)
-	for i, r := range b.Put {
-		if lineages[i], err = m.lineage(at, r.Ancestors); err != nil {
-			return nil, 0, err
+// check returns the ancestors of each record of a batch, or why the batch must not be written.
+func (m *Memory) check(at int64, b Batch) (ancestors [][]Key, err error) {
+	for _, r := range b.Put {
+		all, err := m.ancestors(at, r.Ancestors)
+		if err != nil {
+			return nil, err
 		}
-		touched += len(lineages[i])
-		for _, k := range lineages[i] {
-			if m.revoked(at, k) {
-				return nil, 0, ErrRevoked
-			}
+		if m.revoked(at, r.Key) || m.revoked(at, all...) {
+			return nil, ErrRevoked
 		}
-		switch e := m.known(at, r.Key); {
-		case e == nil:
-		case e.revoked:
-			return nil, 0, ErrRevoked
-		case e.holds:
-			return nil, 0, ErrExists
+		if e := m.known(at, r.Key); e != nil && e.record != nil {
+			return nil, ErrExists
 		}
+		ancestors = append(ancestors, all)
 	}
 	for _, mark := range b.Spend {
-		switch e := m.known(at, mark.Key); {
+		e := m.known(at, mark.Key)
+		switch {
 		case e == nil:
 		case m.ended(at, e):
-			return nil, 0, ErrRevoked
+			return nil, ErrRevoked
 		case e.spent:
-			return nil, 0, ErrSpent
+			return nil, ErrSpent
 		}
 	}
-	return lineages, touched, nil
+	return ancestors, nil
 }
 
-// name tells a batch from the others.
-func (b Batch) name() Key {
+// ancestors returns the parents and all that is known of their ancestors, each once.
+func (m *Memory) ancestors(at int64, parents []Key) (all []Key, err error) {
+	add := func(keys ...Key) {
+		for _, k := range keys {
+			if !slices.Contains(all, k) {
+				all = append(all, k)
+			}
+		}
+	}
+	for _, p := range parents {
+		add(p)
+		if e := m.known(at, p); e != nil {
+			add(e.ancestors...)
+		}
+		if len(all) > MaxAncestors {
+			return nil, ErrTooMany
+		}
+	}
+	return all, nil
+}
+
+// id tells a batch from others by the first key that it puts.
+func (b Batch) id() Key {
 	if len(b.Put) == 0 {
 		return Key{}
 	}
 	return b.Put[0].Key
 }
 
-// put writes one record and prolongs what it was made from.
-func (m *Memory) put(at int64, r Record, lineage []Key) {
+// put writes a record and extends the time that its ancestors are known.
+func (m *Memory) put(at int64, r Record, ancestors []Key) {
 	expires := r.Expires.Unix()
-	n := m.newRow(at, r.Key, expires)
-	m.scratch = m.scratch[:0]
-	for i := range lineage {
-		m.entry(at, lineage[i], expires)
-		m.scratch = append(m.scratch, lineage[i][:]...)
+	for _, k := range ancestors {
+		m.extend(at, k, expires)
 	}
-	to := m.row(n)
-	m.orphan(&to.entry)
-	to.lineage, to.ancestors = m.cells.put(m.scratch), uint8(len(lineage))
-	to.size, to.rest = uint32(len(r.Data)), m.cells.put(r.Data[copy(to.data[:], r.Data):])
-	to.expires, to.holds = expires, true
-	m.own(to, r.Owner)
-}
-
-// entry returns the number of a key's entry, which it makes known until then at least.
-func (m *Memory) entry(at int64, key Key, until int64) uint32 {
-	n := m.find(key)
-	if n == 0 {
-		n, _ = m.bare.add(key)
-		m.look(n, until+linger)
+	e := &entry{key: r.Key, expires: expires, ancestors: ancestors, record: &Record{
+		Key: r.Key, Owner: r.Owner, Expires: time.Unix(expires, 0).UTC(), Data: bytes.Clone(r.Data),
+	}}
+	if old := m.known(at, r.Key); old != nil { // an ancestor of others, spent, or discarded
+		e.expires = max(expires, old.expires)
+		e.spent, e.spentBy = old.spent, old.spentBy
 	}
-	m.prolong(at, n, until)
-	return n
-}
-
-// newRow is entry for a key that gets a record. If it has an entry and no row, that is known of the row from now on, and
-// the entry is forgotten when its time comes; nobody finds it meanwhile.
-func (m *Memory) newRow(at int64, key Key, until int64) uint32 {
-	n := m.find(key)
-	if n&inRow == 0 {
-		old := n
-		n, _ = m.rows.add(key)
-		n |= inRow
-		m.look(n, until+linger)
-		if old != 0 {
-			m.move(old, n)
+	m.add(e)
+	if r.Owner != (Key{}) {
+		if m.owners[r.Owner] == nil {
+			m.owners[r.Owner] = &sortedKeys{}
 		}
+		m.owners[r.Owner].add(r.Key)
 	}
-	m.prolong(at, n, until)
-	return n
-}
-
-// move makes known of one entry what is known of another one, which has no row.
-func (m *Memory) move(from, to uint32) {
-	old, e := m.get(from), m.get(to)
-	e.gone, e.revoked, e.spent = old.gone, old.revoked, old.spent
-	if old.spent {
-		m.spentBy[to] = m.spentBy[from]
-	}
-	m.clear(from, old)
-}
-
-// prolong makes an entry known until then at least.
-func (m *Memory) prolong(at int64, n uint32, until int64) {
-	e := m.get(n)
-	if e.forgotten(at) { // it is new, or has only not been swept yet
-		m.clear(n, e)
-	}
-	e.gone = max(e.gone, until)
 }
 
 // Discard implements Store.
@@ -179,17 +167,17 @@ func (m *Memory) Discard(ctx context.Context, b Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	m.begin()
+	m.lock()
 	defer m.mu.Unlock()
 	for _, r := range b.Put {
-		if n := m.find(r.Key); n != 0 && m.get(n).holds {
-			m.drop(m.row(n))
-			m.orphan(m.get(n))
+		if e := m.entries[r.Key]; e != nil && e.record != nil {
+			m.dropRecord(e)
+			e.ancestors = nil
 		}
 	}
 	for _, mark := range b.Spend {
-		if n := m.find(mark.Key); n != 0 && m.get(n).spent && m.spentBy[n] == b.name() {
-			m.unspend(n, m.get(n))
+		if e := m.entries[mark.Key]; e != nil && e.spent && e.spentBy == b.id() {
+			e.spent = false
 		}
 	}
 	return nil
@@ -200,20 +188,20 @@ func (m *Memory) Get(ctx context.Context, now time.Time, key Key) (Record, error
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
 	}
-	m.begin()
+	m.lock()
 	defer m.mu.Unlock()
 	at := now.Unix()
 	m.sweep(at, sweepRead)
-	n := m.find(key)
+	e := m.known(at, key)
 	switch {
-	case n == 0 || m.get(n).forgotten(at):
+	case e == nil:
 		return Record{}, ErrUnknown
-	case m.ended(at, m.get(n)):
+	case m.ended(at, e):
 		return Record{}, ErrRevoked
-	case n&inRow == 0 || !m.row(n).live(at):
+	case !e.live(at):
 		return Record{}, ErrUnknown
 	}
-	return m.record(m.row(n)), nil
+	return e.copy(), nil
 }
 
 // Revoke implements Store.
@@ -221,10 +209,10 @@ func (m *Memory) Revoke(ctx context.Context, now time.Time, key Key, until time.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	m.begin()
+	m.lock()
 	defer m.mu.Unlock()
 	at := now.Unix()
-	m.get(m.entry(at, key, ceil(until))).revoked = true
+	m.extend(at, key, roundUp(until)).revoked = true
 	m.sweep(at, sweepWrite)
 	return nil
 }
@@ -236,20 +224,20 @@ func (m *Memory) List(ctx context.Context, now time.Time, owner, after Key, limi
 		return nil, Key{}, err
 	}
 	if limit < 1 {
-		return nil, Key{}, fmt.Errorf("tokenstore: a page of %d, it must be 1 or more", limit)
+		return nil, Key{}, fmt.Errorf("tokenstore: page limit is %d, it must be at least 1", limit)
 	}
-	m.begin()
+	m.lock()
 	defer m.mu.Unlock()
 	at := now.Unix()
 	m.sweep(at, sweepRead)
-	if m.owned[owner] == nil {
+	if m.owners[owner] == nil {
 		return nil, Key{}, nil
 	}
-	keys, more := m.owned[owner].after(after, min(limit, MaxPage))
+	keys, more := m.owners[owner].after(after, min(limit, MaxPage))
 	var page []Record
-	for _, key := range keys {
-		if r := m.row(m.find(key)); r.live(at) && !m.ended(at, &r.entry) {
-			page = append(page, m.record(r))
+	for _, k := range keys {
+		if e := m.entries[k]; e.live(at) && !m.ended(at, e) {
+			page = append(page, e.copy())
 		}
 	}
 	if !more {
@@ -258,10 +246,114 @@ func (m *Memory) List(ctx context.Context, now time.Time, owner, after Key, limi
 	return page, keys[len(keys)-1], nil
 }
 
-// ceil is the time in whole seconds, up: what must be remembered is never forgotten early.
-func ceil(t time.Time) int64 {
-	if t.Nanosecond() > 0 {
-		return t.Unix() + 1
+// known returns the entry of a key, or nil if there is none or it may be forgotten.
+func (m *Memory) known(at int64, k Key) *entry {
+	if e := m.entries[k]; e != nil && !e.forgotten(at) {
+		return e
 	}
-	return t.Unix()
+	return nil
 }
+
+// revoked reports whether there is a tombstone for one of the keys.
+func (m *Memory) revoked(at int64, keys ...Key) bool {
+	return slices.ContainsFunc(keys, func(k Key) bool {
+		e := m.known(at, k)
+		return e != nil && e.revoked
+	})
+}
+
+// ended reports whether the key or one of its ancestors is revoked.
+func (m *Memory) ended(at int64, e *entry) bool {
+	return e.revoked || m.revoked(at, e.ancestors...)
+}
+
+// extend returns the entry of a key, which stays known at least until the given second.
+func (m *Memory) extend(at int64, k Key, until int64) *entry {
+	e := m.known(at, k)
+	if e == nil {
+		e = &entry{key: k, expires: until}
+		m.add(e)
+	}
+	e.expires = max(e.expires, until)
+	return e
+}
+
+// add puts an entry in the place of the one with the same key, if any.
+func (m *Memory) add(e *entry) {
+	if old := m.entries[e.key]; old != nil {
+		m.dropRecord(old)
+	}
+	m.entries[e.key] = e
+	m.schedule(e)
+}
+
+// dropRecord removes the record of an entry. The entry stays.
+func (m *Memory) dropRecord(e *entry) {
+	if e.record == nil {
+		return
+	}
+	if keys := m.owners[e.record.Owner]; keys != nil {
+		keys.remove(e.key)
+		if keys.empty() {
+			delete(m.owners, e.record.Owner)
+		}
+	}
+	e.record = nil
+}
+
+// schedule makes sweep look at an entry once its record, or all of it, is no longer needed.
+func (m *Memory) schedule(e *entry) {
+	e.due = e.expires + linger
+	if e.record != nil {
+		e.due = e.record.Expires.Unix() + linger
+	}
+	heap.Push(&m.due, e)
+}
+
+// sweep removes what is no longer needed of as many entries as limit, and no more.
+func (m *Memory) sweep(at int64, limit int) {
+	for ; limit > 0 && len(m.due) > 0 && m.due[0].due <= at; limit-- {
+		e := heap.Pop(&m.due).(*entry)
+		switch {
+		case m.entries[e.key] != e: // add has replaced it
+		case e.forgotten(at):
+			m.dropRecord(e)
+			delete(m.entries, e.key)
+		default:
+			m.dropRecord(e)
+			m.schedule(e)
+		}
+	}
+}
+
+// dueHeap is a heap for container/heap.
+type dueHeap []*entry
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due < h[j].due }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(e any)        { *h = append(*h, e.(*entry)) }
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil // so that the entry can be freed
+	*h = (*h)[:last]
+	return e
+}
+
+// forgotten reports whether the store need not know the key any more.
+func (e *entry) forgotten(at int64) bool { return at >= e.expires+linger }
+
+// live reports whether there is a record that has not expired.
+func (e *entry) live(at int64) bool { return e.record != nil && at < e.record.Expires.Unix() }
+
+// copy returns the record, which the caller may change.
+func (e *entry) copy() Record {
+	r := *e.record
+	r.Ancestors, r.Data, r.Spent = slices.Clone(e.ancestors), bytes.Clone(r.Data), e.spent
+	return r
+}
+
+// roundUp returns the second in or before which t is: a mark or a tombstone with a fraction of a
+// second must not be forgotten early.
+func roundUp(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }

@@ -207,7 +207,7 @@ func TestStoreHoldsNoToken(t *testing.T) {
 			values = append(values, x.text("access_token"), x.text("refresh_token"), x.text("id_token"))
 		}
 	}
-	all := strings.Join(w.store.memory.Dump(), "\n")
+	all := w.store.committed()
 	require.Contains(t, all, "alice")
 	for _, value := range values {
 		require.NotEmpty(t, value)

@@ -65,6 +65,16 @@ type watched struct {
 	memory *tokenstore.Memory
 	fail   error // what every call answers; nil: the memory does
 	commit func(context.Context, time.Time, tokenstore.Batch) error
+
+	mu   sync.Mutex
+	data strings.Builder // the data of every record that was committed
+}
+
+// committed returns the data of all records that were committed, discarded ones included.
+func (s *watched) committed() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data.String()
 }
 
 func (s *watched) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
@@ -78,6 +88,12 @@ func (s *watched) Commit(ctx context.Context, now time.Time, b tokenstore.Batch)
 	if s.fail != nil {
 		return s.fail
 	}
+	s.mu.Lock()
+	for _, r := range b.Put {
+		s.data.Write(r.Data)
+		s.data.WriteByte('\n')
+	}
+	s.mu.Unlock()
 	if s.commit != nil {
 		return s.commit(ctx, now, b)
 	}

@@ -61,9 +61,8 @@ func TestR04_WhatFositeDoesToAForm(t *testing.T) {
 	h.refused(t, send("&grant_type=client_credentials"), tokenexchange.InvalidRequest, "grant_type is repeated")
 
 	// net/http leaves out what it cannot parse, and fosite does not look at its error.
-	h.refused(t, send("&scope=orders:read;x"), tokenexchange.InvalidScope, "D21")
 	before := len(h.audit.Events())
-	for _, malformed := range []string{"&scope=%zz", "&scope=%", "&%zz=1"} {
+	for _, malformed := range []string{"&scope=%zz", "&scope=%", "&%zz=1", "&scope=orders:read;x"} {
 		got := send(malformed)
 		require.Equal(t, http.StatusBadRequest, got.status, malformed)
 		require.Equal(t, "invalid_request", got.error(), malformed)
@@ -83,29 +82,29 @@ func TestR01_OnlyAForm(t *testing.T) {
 	require.NoError(t, w.Close())
 	r := h.request(t, "/token", "webapp", parts.String())
 	r.Header.Set("Content-Type", w.FormDataContentType())
-	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R01: not a form")
+	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "the Content-Type is not")
 
 	r = h.request(t, "/token", "webapp", f.Encode())
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=latin1")
-	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R01: not a form")
+	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "the Content-Type is not")
 
 	for _, name := range []string{"grant_type", "subject_token", "audience", "resource", "scope", "client_id", "client_secret", "client_assertion"} {
 		r = h.request(t, "/token", "webapp", f.Encode())
 		r.URL.RawQuery = name + "=x"
-		h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R01: a parameter of the body in the query")
+		h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "the query contains "+name)
 	}
 	r = h.request(t, "/token", "webapp", "")
 	r.URL.RawQuery = f.Encode()
 	require.Equal(t, "invalid_request", h.send(t, r).error())
 
 	r = h.request(t, "/token", "webapp", f.Encode()+"&client_secret=x")
-	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "R09: two ways of client authentication")
+	h.refused(t, h.send(t, r), tokenexchange.InvalidRequest, "authenticated in two ways")
 	r = h.request(t, "/token", "webapp", f.Encode())
 	r.URL.RawQuery = "tenant=7"
 	h.granted(t, h.send(t, r))
 
 	t.Run("R10", func(t *testing.T) {
-		long := h.request(t, "/token", "webapp", f.Encode()+"&flavour="+strings.Repeat("x", 1<<20))
+		long := h.request(t, "/token", "webapp", f.Encode()+"&flavour="+strings.Repeat("x", 256<<10))
 		require.Equal(t, "invalid_request", h.send(t, long).error())
 		targets := slicesOf("audience", "https://orders.example", 17)
 		h.refused(t, h.ask(t, "webapp", append([]string{"subject_token", f.Get("subject_token")}, targets...)...), tokenexchange.InvalidTarget, "R10")

@@ -216,7 +216,8 @@ func newHost(t testing.TB, format string, set ...func(*host)) *host {
 	}
 	x, audit := exchangetable.Exchanger(issuer)
 	h.audit = audit
-	idTokens := &tokenexchange.JWTIssuer{Key: key}
+	idTokens, err := tokenexchange.NewJWTIssuer(key, "", "")
+	require.NoError(t, err)
 	jwks, err := idTokens.JWKS()
 	require.NoError(t, err)
 	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: issuer, JWKS: jwks,

@@ -25,15 +25,19 @@ func (i *issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (t to
 	if err := cmp.Or(d.Check(), d.LineageWithOrigins().Check()); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
-	storage, signer := i.Provider.Storage(), &tokenexchange.JWTIssuer{Claims: i.Claims}
+	storage, signer := i.Provider.Storage(), &tokenexchange.JWTIssuer{}
 	isJWT := d.Type != tokenexchange.TypeAccessToken || i.client.AccessTokenType() == op.AccessTokenTypeJWT
 	if isJWT || d.IDToken {
 		key, err := storage.SigningKey(ctx)
 		if err != nil {
 			return tokenexchange.IssuedToken{}, err
 		}
-		signer.KeyID, signer.Algorithm = key.ID(), string(key.SignatureAlgorithm())
-		signer.Key, _ = key.Key().(crypto.Signer) // nil is an error
+		private, _ := key.Key().(crypto.Signer) // nil is an error
+		signer, err = tokenexchange.NewJWTIssuer(private, key.ID(), string(key.SignatureAlgorithm()))
+		if err != nil {
+			return tokenexchange.IssuedToken{}, err
+		}
+		signer.Claims = i.Claims
 	}
 	switch {
 	case d.Type == tokenexchange.TypeIDToken:

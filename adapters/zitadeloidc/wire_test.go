@@ -85,11 +85,11 @@ func TestR01_NothingOfTheQuery(t *testing.T) {
 func TestR01_R04_R10_MalformedRequests(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeBearer)
 	for name, change := range map[string]func(r *http.Request, f url.Values) string{
-		"R01: not a form": func(r *http.Request, f url.Values) string {
+		"the Content-Type is not": func(r *http.Request, f url.Values) string {
 			r.Header.Set("Content-Type", "text/plain")
 			return f.Encode()
 		},
-		"R09: 2 Authorization headers": func(r *http.Request, f url.Values) string {
+		"2 Authorization headers": func(r *http.Request, f url.Values) string {
 			r.Header.Add("Authorization", "Basic x")
 			return f.Encode()
 		},
@@ -97,7 +97,7 @@ func TestR01_R04_R10_MalformedRequests(t *testing.T) {
 		"parameter actor_token is repeated":    func(_ *http.Request, f url.Values) string { return f.Encode() + "&actor_token=x" },
 		"parameter grant_type is repeated":     func(_ *http.Request, f url.Values) string { return f.Encode() + "&grant_type=x" },
 		"R04: a parameter that is not of this": func(_ *http.Request, f url.Values) string { return f.Encode() + "&flavour=mint&flavour=mint" },
-		"R10: the body is too long":            func(_ *http.Request, f url.Values) string { return f.Encode() + "&x=" + strings.Repeat("y", 1<<20) },
+		"the form is larger than":              func(_ *http.Request, f url.Values) string { return f.Encode() + "&x=" + strings.Repeat("y", 256<<10) },
 		"subject_token is too long": func(_ *http.Request, f url.Values) string {
 			f.Set("subject_token", strings.Repeat("y", 1<<16+1))
 			return f.Encode()
@@ -106,7 +106,7 @@ func TestR01_R04_R10_MalformedRequests(t *testing.T) {
 	} {
 		r, f := h.request(t)
 		body := change(r, f)
-		if name == "R01: not a form" { // what the framework cannot read must still name the grant
+		if name == "the Content-Type is not" { // what the framework cannot read must still name the grant
 			r.URL.RawQuery = url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {"x"}, "subject_token_type": {"urn:ietf:params:oauth:token-type:jwt"}}.Encode()
 		}
 		again, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL.String(), strings.NewReader(body))

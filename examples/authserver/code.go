@@ -147,7 +147,7 @@ func (s *server) codeGrant() http.Handler {
 func (s *server) redeem(ctx context.Context, c tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
 	var g grantedCode
 	x := *s.exchanger
-	issuer := &loginIssuer{next: x.Tokens, jwt: s.signer}
+	issuer := &loginIssuer{next: x.Tokens, signer: s.nonces}
 	x.Tokens = issuer
 	answer, err := x.Run(ctx, grantCode, c, func(ctx context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/jose"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -24,9 +25,15 @@ const (
 
 // embed puts the library together, in the order in which a request goes through it.
 func (s *server) embed(w *world, o options) error {
-	s.signer = &tokenexchange.JWTIssuer{Key: o.Key, KeyID: keyID(o.Key), Claims: s.addClaims, ActAs: w.ClaimShape == "act_as"}
-	s.signer.Types = map[tokenexchange.TokenType]string{typeTicket: typTicket}
 	var err error
+	if s.signer, err = tokenexchange.NewJWTIssuer(o.Key, keyID(o.Key), ""); err != nil {
+		return err
+	}
+	s.signer.Claims, s.signer.ActAs = s.addClaims, w.ClaimShape == "act_as"
+	s.signer.Types = map[tokenexchange.TokenType]string{typeTicket: typTicket}
+	if s.nonces, err = jose.NewSigner(o.Key, keyID(o.Key), ""); err != nil {
+		return err
+	}
 	if s.jwks, err = s.signer.JWKS(); err != nil {
 		return err
 	}

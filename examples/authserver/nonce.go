@@ -15,9 +15,9 @@ import (
 // loginIssuer issues the tokens of a login: those of the next issuer, with the nonce of the authorization request in the ID
 // token (OpenID Connect Core §3.1.2.1). An exchange has no nonce, and its issuer never writes one.
 type loginIssuer struct {
-	next  tokenexchange.TokenIssuer
-	jwt   *tokenexchange.JWTIssuer
-	nonce string // empty: none was sent
+	next   tokenexchange.TokenIssuer
+	signer *jose.Signer
+	nonce  string // empty: none was sent
 }
 
 // IssueToken is a tokenexchange.TokenIssuer.
@@ -51,9 +51,5 @@ func (l *loginIssuer) withNonce(idToken string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	signer, err := jose.NewSigner(l.jwt.Key, l.jwt.KeyID, l.jwt.Algorithm)
-	if err != nil {
-		return "", err
-	}
-	return signer.Sign("JWT", append(claims[:len(claims)-1], `,"nonce":`+string(nonce)+`}`...))
+	return l.signer.Sign("JWT", append(claims[:len(claims)-1], `,"nonce":`+string(nonce)+`}`...))
 }

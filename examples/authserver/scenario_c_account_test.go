@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	exchangeclient "github.com/go-tokenexchange/tokenexchange/client"
 	"github.com/go-tokenexchange/tokenexchange/resourceserver"
 )
 
@@ -103,7 +104,7 @@ func c08(t *testing.T, sc *scene, portal authentication, subject func(string) []
 // has a JWT for the API behind, which needs to ask nobody.
 type phantom struct {
 	next     *httputil.ReverseProxy
-	exchange tokenexchange.ClientConfig // of the gateway; its subject token is that of the request
+	exchange exchangeclient.Config // of the gateway; its subject token is that of the request
 }
 
 func (g *phantom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -157,7 +158,7 @@ func serveOrders(t *testing.T, sc *scene) *ordersAPI {
 	to, err := url.Parse(behind.URL)
 	require.NoError(t, err)
 	gateway := httptest.NewServer(&phantom{next: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }},
-		exchange: tokenexchange.ClientConfig{
+		exchange: exchangeclient.Config{
 			Server:  clientcredentials.Config{ClientID: "gateway", ClientSecret: sc.secret("gateway"), TokenURL: sc.url + "/token"},
 			Request: tokenexchange.Request{SubjectTokenType: tokenexchange.TypeAccessToken, RequestedTokenType: tokenexchange.TypeJWT},
 		}})

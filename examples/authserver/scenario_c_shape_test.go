@@ -193,7 +193,7 @@ func c02Refused(t *testing.T) {
 		for name, value := range claims {
 			c[name] = value
 		}
-		return mint(t, sc.options.Key, object{"typ": "at+jwt", "kid": sc.server.signer.KeyID}, c)
+		return mint(t, sc.options.Key, object{"typ": "at+jwt", "kid": keyID(sc.options.Key)}, c)
 	}
 	require.NoError(t, sc.server.tokens.Record(t.Context(), tokenexchange.Token{Issuer: sc.iss(), ID: "made-here", Type: tokenexchange.TypeAccessToken,
 		Kind: tokenexchange.KindUser, Subject: "gustav", ClientID: "portal", Expires: now.Add(time.Hour)}))

@@ -177,7 +177,7 @@ func w06Trouble(t *testing.T) {
 					return false
 				}
 			}
-			require.Eventually(t, logged(map[string]string{"fails": "no route to host", "throws": "panicked with a string", "hangs": "dropped"}[name]), 10*time.Second, time.Millisecond)
+			require.Eventually(t, logged(map[string]string{"fails": "no route to host", "throws": "value of type string", "hangs": "dropped"}[name]), 10*time.Second, time.Millisecond)
 			if name == "hangs" {
 				assert.EqualValues(t, 3, sc.server.notices.Dropped(), "one is under way, two wait")
 			}

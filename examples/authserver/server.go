@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/internal/jose"
 	"github.com/go-tokenexchange/tokenexchange/notify"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -39,6 +40,7 @@ type server struct {
 	mayAct    map[string]party // by rule
 
 	signer    *tokenexchange.JWTIssuer
+	nonces    *jose.Signer // signs ID tokens that have a nonce, with the same key
 	jwks      []byte
 	tokens    *tokenstore.Tokens
 	notices   *notify.Sink // nil: nobody is told anything

@@ -122,7 +122,7 @@ func TestTokenEndpoint(t *testing.T) {
 		{"POST", "/token", "application/json", `{"grant_type":"client_credentials"}`, "invalid_request", 400, false},
 		{"POST", "/token", "text/plain", "grant_type=client_credentials", "invalid_request", 400, false},
 		{"POST", "/token", form + ";charset=latin1", "grant_type=client_credentials", "invalid_request", 400, false},
-		{"POST", "/token", form, "grant_type=client_credentials&x=" + strings.Repeat("x", 1<<20), "invalid_request", 400, false},
+		{"POST", "/token", form, "grant_type=client_credentials&x=" + strings.Repeat("x", 256<<10), "invalid_request", 400, false},
 		{"PUT", "/token", form, "grant_type=client_credentials", "invalid_request", 405, false}, // R01
 		{"PUT", "/token", form, "grant_type=authorization_code", "invalid_request", 405, false},
 		{"GET", "/token?grant_type=client_credentials", form, "", "invalid_request", 405, false},

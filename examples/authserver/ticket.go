@@ -78,7 +78,7 @@ func (s *server) answerTicket(ctx context.Context, a *authorization, session tok
 		return answer, nil
 	}
 	x := *s.exchanger
-	x.Tokens = &loginIssuer{next: x.Tokens, jwt: s.signer, nonce: a.Nonce}
+	x.Tokens = &loginIssuer{next: x.Tokens, signer: s.nonces, nonce: a.Nonce}
 	idToken, err := x.Run(ctx, grantImplicit, c.registered(), func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return idTokenRequest, impersonator, nil, nil

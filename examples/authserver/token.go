@@ -16,8 +16,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/doors"
 )
 
-// maxForm is how long the body of a request may be.
-const maxForm = 1 << 20
+// maxForm is how many bytes the body of a request may have, as in the library.
+const maxForm = 256 << 10
 
 // tokenEndpoint sends a request to the grant that it asks for. Only what clearly asks for a grant of our own goes there;
 // everything else, every malformed request among it, goes to the exchange, which answers it by its own rules and has it

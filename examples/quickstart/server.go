@@ -25,7 +25,7 @@ type server struct {
 	clients map[string]client             // by client_id
 	parties map[string]tokenexchange.Kind // by sub: everybody who may be active
 	actsFor map[relation]bool             // who may act for whom
-	signer  tokenexchange.JWTIssuer
+	signer  *tokenexchange.JWTIssuer
 
 	mu   sync.Mutex
 	live map[string]bool // by Token.Origin: the tokens that were issued and not revoked
@@ -46,7 +46,9 @@ func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.Audit
 	if err != nil {
 		return nil, err
 	}
-	s.signer = tokenexchange.JWTIssuer{Key: key, KeyID: "2026-01"}
+	if s.signer, err = tokenexchange.NewJWTIssuer(key, "2026-01", ""); err != nil {
+		return nil, err
+	}
 	keys, err := s.signer.JWKS()
 	if err != nil {
 		return nil, err

@@ -73,7 +73,7 @@ var logins = []login{
 // which a login is a decision like any other.
 func (s *server) logIn(ctx context.Context, l login) (tokenexchange.IssuedToken, error) {
 	now := time.Now().UTC().Truncate(time.Second)
-	signer := s.signer // a copy, for this token
+	signer := *s.signer // a copy, for this token
 	if l.mayAct != "" {
 		signer.Claims = func(_ context.Context, _ tokenexchange.Decision, claims map[string]any) error {
 			claims["may_act"] = map[string]any{"sub": l.mayAct}

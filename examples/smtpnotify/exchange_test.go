@@ -36,12 +36,14 @@ func exchanger(t *testing.T, sink *notify.Sink) (*tokenexchange.Exchanger, *toke
 	require.NoError(t, err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
+	signer, err := tokenexchange.NewJWTIssuer(key, "1", "")
+	require.NoError(t, err)
 	logins := &tokenexchangetest.Issuer{}
 	return &tokenexchange.Exchanger{Issuer: issuer, Audit: sink, Decide: policy.Decide,
 		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: logins.Verify},
 		Subjects: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: user("alice")}, tokenexchange.Subject{Identity: user("bob")}),
 		Actors:   &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: user("bob"), Subject: user("alice")}}},
-		Tokens:   &tokenexchange.JWTIssuer{Key: key, KeyID: "1"}}, logins
+		Tokens:   signer}, logins
 }
 
 // help is an exchange: bob acts for alice.

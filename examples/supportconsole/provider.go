@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/client"
 	"github.com/go-tokenexchange/tokenexchange/resourceserver"
 )
 
@@ -111,7 +112,7 @@ func (p *provider) logIn(ctx context.Context, code string, l pendingLogin) (*oau
 // asked about before it is used, because the banner must not name two people where the token names one. With an error the
 // result may have a token, which is to be ended.
 func (p *provider) actFor(ctx context.Context, operator *oauth2.Token, a acting, operatorID string) (acting, error) {
-	config := tokenexchange.ClientConfig{
+	config := client.Config{
 		Server: clientcredentials.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, TokenURL: p.Token,
 			EndpointParams: url.Values{"reason": {a.Reason}}},
 		Request: tokenexchange.Request{SubjectTokenType: typeUserID, ActorTokenType: tokenexchange.TypeAccessToken,

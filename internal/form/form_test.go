@@ -1,84 +1,141 @@
-package form
+package form_test
 
 import (
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
-// FuzzUnescape holds unescape to url.QueryUnescape.
-func FuzzUnescape(f *testing.F) {
-	for _, text := range []string{"", "plain", "a+b", "+", "%41%62+%2B", "%", "%4", "%4g", "%g4", "%%41", "%25%", "%00%ff%FF", "a%2", "%zz", "\xff%41é"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		want, wantErr := url.QueryUnescape(text)
-		got, err := unescape(text)
-		require.Equal(t, wantErr != nil, err != nil, "%q", text)
-		require.Equal(t, want, got, "%q", text)
-	})
+func request(query, body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/token?"+query, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
 }
 
-// A body is read whole, however long it is, whatever it says of its length, and in whatever pieces it comes.
+// padded returns a form of so many bytes.
+func padded(size int) string { return "x=" + strings.Repeat("y", size-len("x=")) }
+
+// parameters returns a form of n parameters, most of them empty.
+func parameters(n int) string { return "x=y" + strings.Repeat("&", n-1) }
+
 func TestRead(t *testing.T) {
-	for _, size := range []int{0, 1, 511, 512, 513, usual - 1, usual, usual + 1, 4 * usual, 4*usual + 1, 20*usual + 7, MaxBody} {
-		want := strings.Repeat("abc&d=%41", size/9+1)[:size]
-		for _, length := range []int64{-1, 0, 1, int64(size), usual, MaxBody} {
-			for name, body := range map[string]io.Reader{
-				"at once": strings.NewReader(want), "with its end": iotest.DataErrReader(strings.NewReader(want)), "halved": iotest.HalfReader(strings.NewReader(want)),
-			} {
-				got, err := read(body, length)
-				require.NoError(t, err)
-				require.True(t, got == want, "%d bytes that say %d, %s", size, length, name)
-			}
-			_, err := read(io.MultiReader(strings.NewReader(want), iotest.ErrReader(errors.New("cut off"))), length)
-			assert.ErrorContains(t, err, "cut off", "%d bytes that say %d", size, length)
-		}
-	}
-}
-
-// What is refused for its length or its number, whatever it says, is not unescaped; what is malformed is an error all the same.
-func TestParse_LongAndRepeated(t *testing.T) {
-	for name, test := range map[string]struct{ text, value, want string }{
-		"the longest":           {"x=" + strings.Repeat("%41", MaxValue), "x", strings.Repeat("A", MaxValue)},
-		"a byte more":           {"x=" + strings.Repeat("%41", MaxValue+1), "x", strings.Repeat("%41", MaxValue+1)},
-		"a byte more, in words": {"x=" + strings.Repeat("+", MaxValue+1), "x", strings.Repeat("+", MaxValue+1)},
-	} {
-		form, err := parse(test.text)
-		require.NoError(t, err, name)
-		require.True(t, form.Get(test.value) == test.want, name)
-	}
-	form, err := parse(strings.Repeat("x=%41&", 20))
+	r := request("tenant=7", "a=1&b=%2B+&a=2&&c&x=%41")
+	require.NoError(t, form.Read(nil, r, []string{"a"}))
+	require.Equal(t, url.Values{"a": {"1", "2"}, "b": {"+ "}, "c": {""}, "x": {"A"}}, r.PostForm)
+	require.Nil(t, r.Form, "the query is not mixed in")
+	body, err := io.ReadAll(r.Body)
 	require.NoError(t, err)
-	require.Equal(t, strings.Split("A A A A A A A A A A A A A A A A A %41 %41 %41", " "), form["x"], "one more than there may be is not taken for another")
-	for _, end := range []string{"%", "%4", "%4g", "%%41", "%41%"} {
-		_, err := parse("x=" + strings.Repeat("%41", MaxValue+1) + end)
-		require.ErrorIs(t, err, errEscape, end)
-		_, err = parse(strings.Repeat("x=%41&", 20) + "x=" + end)
-		require.ErrorIs(t, err, errEscape, end)
+	require.Equal(t, "a=1&b=%2B+&a=2&&c&x=%41", string(body), "the body can be read again")
+}
+
+func TestRead_Limits(t *testing.T) {
+	for _, good := range []string{padded(form.MaxBody), parameters(1000)} {
+		r := request("", good)
+		require.NoError(t, form.Read(nil, r, nil))
+		require.Len(t, r.PostForm, 1)
+	}
+	require.NoError(t, form.Read(nil, request(parameters(1000), ""), nil))
+
+	for _, bad := range []*http.Request{
+		request("", padded(form.MaxBody+1)),
+		request("", parameters(1001)),
+		request(parameters(1001), ""),
+	} {
+		require.Error(t, form.Read(nil, bad, nil))
 	}
 }
 
-// FuzzParse holds parse to url.ParseQuery where that reads the form at all.
-func FuzzParse(f *testing.F) {
-	for _, text := range []string{"", "&&", "a", "a=", "=a", "=", "a=1&a=2&b=3&a=4&b=5", "a=1&&a=2", "=1&=2&a=3&=4", "a%3D=%26&b+c=d", "a=b=c", "%=1", "a=%"} {
-		f.Add(text)
+// What follows the limit is not taken for a form by a later reader.
+func TestRead_LongBodyStaysLong(t *testing.T) {
+	r := request("", padded(form.MaxBody)+"&scope=admin")
+	require.ErrorContains(t, form.Read(httptest.NewRecorder(), r, nil), "body too large")
+	require.Nil(t, r.PostForm)
+	require.Error(t, r.ParseForm())
+	require.Empty(t, r.PostForm)
+}
+
+func TestRead_MalformedBody(t *testing.T) {
+	for _, body := range []string{"a=1&b=%", "a=1&b=%zz", "a=1&%4=x", "a=1&b=2;c=3"} {
+		r := request("", body)
+		require.ErrorContains(t, form.Read(nil, r, nil), "the body is not a form", body)
+		require.Nil(t, r.PostForm, "the good part of a bad form is not used")
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if len(text) > MaxValue || strings.Contains(text, ";") || strings.Count(text, "&") >= maxRepeats {
-			return // what is not unescaped, and what url.ParseQuery alone refuses
-		}
-		want, wantErr := url.ParseQuery(text)
-		got, err := parse(text)
-		require.Equal(t, wantErr != nil, err != nil, "%q", text)
-		if err == nil {
-			require.Equal(t, want, got, "%q", text)
-		}
-	})
+	r := request("", "")
+	r.Body = io.NopCloser(iotest.ErrReader(errors.New("cut off")))
+	require.ErrorContains(t, form.Read(nil, r, nil), "cut off")
+}
+
+func TestRead_ParsedBefore(t *testing.T) {
+	r := request("", "a=body")
+	r.PostForm = url.Values{"a": {"parsed"}}
+	require.NoError(t, form.Read(nil, r, nil))
+	require.Equal(t, "parsed", r.PostForm.Get("a"))
+
+	r.PostForm = url.Values{"a": {strings.Repeat("y", form.MaxBody)}}
+	require.ErrorContains(t, form.Read(nil, r, nil), "larger than")
+}
+
+func TestRead_Query(t *testing.T) {
+	for _, query := range []string{
+		"client_secret=hunter2", "client_id", "client_assertion=", "scope=hunter2", "sc%6fpe=x",
+		"x=%zz", "x=1;y=2",
+	} {
+		err := form.Read(nil, request(query, "a=1"), []string{"scope"})
+		require.ErrorContains(t, err, "the query", query)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+func TestRead_ContentType(t *testing.T) {
+	for media, good := range map[string]bool{
+		"application/x-www-form-urlencoded":                   true,
+		"Application/X-WWW-Form-URLencoded; charset=UTF-8":    true,
+		`application/x-www-form-urlencoded; charset="utf-8"`:  true,
+		"application/x-www-form-urlencoded; charset=latin1":   false,
+		"application/x-www-form-urlencoded, application/json": false,
+		"multipart/form-data; boundary=x":                     false,
+		"application/json":                                    false,
+		"application/x-www-form-urlencoded;;charset":          false,
+		"": false,
+	} {
+		r := request("", "a=1")
+		r.Header.Set("Content-Type", media)
+		require.Equal(t, good, form.Read(nil, r, nil) == nil, media)
+	}
+	r := request("", "a=1")
+	r.Header.Add("Content-Type", "application/x-www-form-urlencoded")
+	require.Error(t, form.Read(nil, r, nil), "two Content-Types")
+}
+
+func TestRead_ClientAuthentication(t *testing.T) {
+	for body, headers := range map[string][]string{
+		"a=1":                                {"Basic x", "Basic x"},
+		"a=2":                                {"", "Basic x"},
+		"client_secret=x":                    {"bAsIc"},
+		"client_assertion=x":                 {"Basic x"},
+		"client_secret=x&client_assertion=x": nil,
+	} {
+		r := request("", body)
+		r.Header["Authorization"] = headers
+		require.ErrorContains(t, form.Read(nil, r, nil), "R09", body)
+	}
+	for body, headers := range map[string][]string{
+		"a=1":                            {"Basic x"},
+		"client_id=x&client_secret=":     {"Basic x"},
+		"client_secret=x":                {"Bearer x"},
+		"client_id=x&client_assertion=x": nil,
+	} {
+		r := request("", body)
+		r.Header["Authorization"] = headers
+		require.NoError(t, form.Read(nil, r, nil), body)
+	}
 }

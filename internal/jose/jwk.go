@@ -50,8 +50,8 @@ func readKey(raw []byte) (*key, error) {
 		return nil, errMalformedKey
 	}
 	jwk := object{}
-	for m := range strictjson.Members(raw) {
-		jwk[m.Name] = m.Value
+	for name, value := range strictjson.Members(raw) {
+		jwk[name] = value
 	}
 	kty, ok := jwk.text("kty")
 	if !ok {

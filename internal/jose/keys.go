@@ -87,10 +87,10 @@ func splitSet(jwks []byte) ([]json.RawMessage, error) {
 	if err := strictjson.Check(jwks); err != nil {
 		return nil, fmt.Errorf("the JWK set: %w", err)
 	}
-	for m := range strictjson.Members(jwks) {
-		if m.Name == "keys" && m.Value[0] == '[' {
+	for name, value := range strictjson.Members(jwks) {
+		if name == "keys" && value[0] == '[' {
 			var raws []json.RawMessage
-			err := json.Unmarshal(m.Value, &raws)
+			err := json.Unmarshal(value, &raws)
 			if len(raws) > maxKeys {
 				err = fmt.Errorf("%d keys in the JWK set; %d at most", len(raws), maxKeys)
 			}

@@ -95,18 +95,18 @@ func (m *Message) readHeader(header []byte) error {
 	if err := strictjson.Check(header); err != nil {
 		return err
 	}
-	for member := range strictjson.Members(header) {
+	for name, value := range strictjson.Members(header) {
 		ok := true
 		switch {
-		case member.Name == "alg":
-			m.Algorithm, ok = member.String()
-		case member.Name == "kid":
-			m.KeyID, m.HasKeyID = member.String()
+		case name == "alg":
+			m.Algorithm, ok = strictjson.String(value)
+		case name == "kid":
+			m.KeyID, m.HasKeyID = strictjson.String(value)
 			ok = m.HasKeyID
-		case member.Name == "typ":
-			m.Type, m.HasType = member.String()
+		case name == "typ":
+			m.Type, m.HasType = strictjson.String(value)
 			ok = m.HasType
-		case forbidden[member.Name]:
+		case forbidden[name]:
 			return errForbidden
 		}
 		if !ok {

@@ -12,8 +12,6 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
-
-	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
 // Signer makes compact JWSs with one key and one algorithm. It never changes; it is safe for concurrent use if its key is.
@@ -22,7 +20,6 @@ type Signer struct {
 	scheme    jws.Signer
 	key       *handle // a pointer, which goes to jwx without an allocation
 	keyID     string
-	header    []byte // the protected header up to typ, without its closing brace
 }
 
 // NewSigner takes any crypto.Signer: a private key of crypto, or a handle to one that is elsewhere. Public must return an
@@ -51,12 +48,7 @@ func NewSigner(key crypto.Signer, keyID, algorithm string) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The header is written by hand because its order and its bytes are then known; only strings go into it.
-	header := strictjson.AppendQuote([]byte(`{"alg":`), a.name)
-	if keyID != "" {
-		header = strictjson.AppendQuote(append(header, `,"kid":`...), keyID)
-	}
-	return &Signer{a, scheme, &handle{key, public, size}, keyID, header}, nil
+	return &Signer{a, scheme, &handle{key, public, size}, keyID}, nil
 }
 
 // choose returns the named algorithm if it takes keys of kind k; without a name, the first that does.
@@ -96,18 +88,23 @@ var (
 	errSalt   = errors.New("the key made a wrong signature, or its salt is not as long as the hash")
 )
 
+// KeyID is the kid; empty if there is none.
+func (s *Signer) KeyID() string { return s.keyID }
+
 // Algorithm is what the Signer signs with.
 func (s *Signer) Algorithm() string { return s.algorithm.name }
 
 // Sign makes a compact JWS over payload. Its header has alg, the kid if there is one, and typ unless that is empty. The
 // payload is taken as it is. An error is the key's: that of a key elsewhere may be about the way there.
 func (s *Signer) Sign(typ string, payload []byte) (string, error) {
-	header := append(make([]byte, 0, len(s.header)+len(typ)+10), s.header...)
-	if typ != "" {
-		header = strictjson.AppendQuote(append(header, `,"typ":`...), typ)
+	header, err := json.Marshal(struct {
+		Algorithm string `json:"alg"`
+		KeyID     string `json:"kid,omitempty"`
+		Type      string `json:"typ,omitempty"`
+	}{s.algorithm.name, s.keyID, typ})
+	if err != nil {
+		return "", err
 	}
-	header = append(header, '}')
-
 	token := make([]byte, 0, strict.EncodedLen(len(header))+strict.EncodedLen(len(payload))+strict.EncodedLen(s.key.size)+2)
 	token = strict.AppendEncode(token, header)
 	token = strict.AppendEncode(append(token, '.'), payload)
