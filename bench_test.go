@@ -115,7 +115,7 @@ func benchServer(b testing.TB, key crypto.Signer, alg string) (http.Handler, str
 	jwks, err := issuer.JWKS()
 	require.NoError(b, err)
 	verifier, err := tx.NewVerifier(tx.Trust{
-		Issuer: own, JWKS: jwks, Actors: true, Live: func(context.Context, tx.Token) error { return nil },
+		Issuer: own, JWKS: jwks, ActClaims: true, Live: func(context.Context, tx.Token) error { return nil },
 		Types: map[tx.TokenType]string{tx.TypeAccessToken: "", tx.TypeIDToken: ""},
 	})
 	require.NoError(b, err)

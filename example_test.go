@@ -176,13 +176,13 @@ func ExampleNewVerifier() {
 		log.Fatal(err)
 	}
 	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer:   "https://as.example",
-		JWKS:     keys, // or JWKSURL, to fetch them from the server
-		Types:    map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""},
-		Foreign:  true,
-		Audience: []string{"https://orders.example"},
-		Actors:   true,
-		Scopes:   map[string]tokenexchange.Scope{"orders:read": {"orders:read"}}, // any other scope means nothing here
+		Issuer:    "https://as.example",
+		JWKS:      keys, // or JWKSURL, to fetch them from the server
+		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""},
+		Foreign:   true,
+		Audience:  []string{"https://orders.example"},
+		ActClaims: true,
+		Scopes:    map[string]tokenexchange.Scope{"orders:read": {"orders:read"}}, // any other scope means nothing here
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -174,7 +174,7 @@ func defaultRules() []tx.Rule {
 
 func (w *world) defaultTrusts() []tx.Trust {
 	return []tx.Trust{
-		{Issuer: ownIss, JWKS: keySet(w, w.key, "own-1"), Actors: true, Live: func(_ context.Context, tok tx.Token) error {
+		{Issuer: ownIss, JWKS: keySet(w, w.key, "own-1"), ActClaims: true, Live: func(_ context.Context, tok tx.Token) error {
 			if w.revoked[tok.ID] {
 				return fmt.Errorf("%w: revoked", tx.InvalidRequest)
 			}

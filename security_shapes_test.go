@@ -154,7 +154,7 @@ func TestD18_HostileActAs(t *testing.T) {
 	})
 	t.Run("D06 of an issuer that is not believed", func(t *testing.T) {
 		w.post("gateway", form(w.foreignToken(claims{"sub": "robot", "act_as": claims{"sub": "ext-alice"}}), tx.TypeJWT)).refused(t, tx.InvalidRequest)
-		w.trusts[1].Actors = true
+		w.trusts[1].ActClaims = true
 		w.configure()
 		says := w.post("gateway", form(w.foreignToken(claims{"sub": "robot", "act_as": claims{"sub": "ext-alice"}}), tx.TypeJWT)).granted(t)
 		require.Equal(t, "alice", says["sub"])

@@ -43,42 +43,40 @@ func (v Verifiers) verify(ctx context.Context, c Credential) (Token, error) {
 	return t, nil
 }
 
-// Trust is what we believe of one issuer, ourselves included.
+// Trust says what is believed of one issuer, this server included.
 type Trust struct {
 	Issuer     string   // its iss, byte for byte
 	JWKS       []byte   // pinned public keys (RFC 7517), or
-	JWKSURL    string   // where they are; https or loopback only. One of the two
+	JWKSURL    string   // where they are; https or loopback only. Exactly one of the two
 	Algorithms []string // nil: ES256, EdDSA, PS256, RS256. Symmetric ones and none are an error
 
-	// Types it may issue, each with the header typ that proves it, compared without regard to case and to a leading
-	// "application/". "JWT" stands for none as well (RFC 7519 §5.1). "" is the usual typ: at+jwt for access tokens
-	// (TypeAccessToken of our own, TypeJWT of another issuer), JWT for ID tokens. What is declared as TypeJWT may be any of
-	// them: Token.Type is what typ says.
+	// Types are the token types that it may issue, each with the header typ that proves it,
+	// compared without regard to case and to a leading "application/". "JWT" also stands for no typ
+	// at all (RFC 7519 §5.1). "" is the usual typ: at+jwt for access tokens (TypeAccessToken of this
+	// server, TypeJWT of another issuer), JWT for ID tokens. A token that is declared as TypeJWT may
+	// be of any of these types: Token.Type is what typ says.
 	Types map[TokenType]string
 
-	// Live says whether one of our own tokens is still good: not revoked, its session not ended. Required, and Audience
-	// unused, unless Foreign: whom our own tokens are for is the policy's question (D04).
+	// Live returns an error for a token of this server that has been revoked or whose session has
+	// ended. It is required unless Foreign is set. Audience is then unused: the policy decides which
+	// of our own tokens a client may present (D04).
 	Live func(context.Context, Token) error
 
-	Foreign  bool             // not us; nobody can say whether its tokens were revoked
-	Audience []string         // one must be in aud; required if Foreign
-	Actors   bool             // its act, act_as and may_act are believed; else a token that has one of them is refused
-	Scopes   map[string]Scope // what a foreign scope means here; one that is not in it counts for nothing (D06, D22)
+	Foreign   bool     // another issuer: we cannot tell whether its tokens have been revoked
+	Audience  []string // one of these must be in aud; required if Foreign
+	ActClaims bool     // act, act_as and may_act of this issuer are believed; otherwise they refuse the token
+
+	// Scopes says what a scope of a foreign issuer means here. One without an entry grants nothing
+	// (D06, D22).
+	Scopes map[string]Scope
 
 	// Client says that the issuer is a client of this server, under its client id, with the keys
 	// registered for it. Token.ByClient is then set, and the policy accepts the token from that
-	// client only (D04). The token names its subject and no more: scope, auth_time, acr and amr in
-	// it are dropped. Client needs Foreign, and excludes Actors, Scopes and Login.
+	// client only (D04). The token names its subject and nothing else: scope, auth_time, acr and amr
+	// in it are dropped. Client needs Foreign, and excludes ActClaims, Scopes, AuthTime, ACR and AMR.
 	Client bool
 
-	// Login maps what a foreign issuer says about the login of the subject. Nil drops it: the
-	// claims auth_time, acr and amr of another issuer mean nothing here by themselves.
-	Login *LoginTrust
-}
-
-// LoginTrust says which of a foreign issuer's claims about a login are believed, and what they
-// mean here. The zero LoginTrust believes none.
-type LoginTrust struct {
+	// What a foreign issuer says about the login of the subject. Zero: the claim means nothing here.
 	AuthTime bool              // auth_time is believed
 	ACR      map[string]string // acr here, by the issuer's acr; a value without an entry is dropped
 	AMR      map[string]string // amr here, by the issuer's amr; values without an entry are dropped
@@ -132,6 +130,7 @@ func NewVerifier(trust ...Trust) (*Verifier, error) {
 }
 
 func newTrusted(t Trust) (*trusted, error) {
+	mapsLogin := t.AuthTime || t.ACR != nil || t.AMR != nil
 	switch {
 	case t.Foreign && (len(t.Audience) == 0 || slices.Contains(t.Audience, "")):
 		return nil, errors.New("a foreign issuer needs an expected Audience")
@@ -139,10 +138,10 @@ func newTrusted(t Trust) (*trusted, error) {
 		return nil, errors.New("nobody can say whether a foreign token is Live")
 	case !t.Foreign && t.Live == nil:
 		return nil, errors.New("our own tokens need a Live answer")
-	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || t.Login != nil):
-		return nil, errors.New("only a foreign issuer has Audience, Scopes, Client and Login")
-	case t.Client && (t.Actors || t.Scopes != nil || t.Login != nil):
-		return nil, errors.New("Client excludes Actors, Scopes and Login")
+	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || mapsLogin):
+		return nil, errors.New("only a foreign issuer has Audience, Scopes, Client, AuthTime, ACR and AMR")
+	case t.Client && (t.ActClaims || t.Scopes != nil || mapsLogin):
+		return nil, errors.New("Client excludes ActClaims, Scopes, AuthTime, ACR and AMR")
 	case len(t.JWKS) > 0 == (t.JWKSURL != ""):
 		return nil, errors.New("one of JWKS and JWKSURL is needed")
 	}
@@ -337,7 +336,7 @@ func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string
 		return "R08: no iat"
 	case !s.Foreign && t.Type.isAccess() && t.ID == "":
 		return "D29: an own access token without jti"
-	case !s.Actors && (t.Actor != nil || t.MayAct != nil):
+	case !s.ActClaims && (t.Actor != nil || t.MayAct != nil):
 		return "D06: act, act_as or may_act of an issuer that is not believed for it"
 	case ticket && (t.MayAct == nil || t.MayAct.Subject == ""):
 		return "D09: a ticket without may_act.sub"
@@ -364,8 +363,14 @@ func (s *trusted) translate(p *claims) {
 		return
 	}
 	t.Scope = s.mapScope(said.Scope)
-	if s.Login != nil {
-		s.Login.translate(t, said)
+	if s.AuthTime {
+		t.AuthTime = said.AuthTime
+	}
+	t.ACR = s.ACR[said.ACR]
+	for _, method := range said.AMR {
+		if mapped := s.AMR[method]; mapped != "" {
+			t.AMR = append(t.AMR, mapped)
+		}
 	}
 	switch {
 	case !t.AuthTime.IsZero():
@@ -374,19 +379,6 @@ func (s *trusted) translate(p *claims) {
 	case !said.AuthTime.IsZero() && said.AuthTime.Before(t.Issued):
 		// An auth_time that is not believed still tells a renewed token from a login.
 		t.Lineage = &Lineage{Begun: said.AuthTime}
-	}
-}
-
-// translate sets the login claims that are believed.
-func (l *LoginTrust) translate(t *Token, said Token) {
-	if l.AuthTime {
-		t.AuthTime = said.AuthTime
-	}
-	t.ACR = l.ACR[said.ACR]
-	for _, method := range said.AMR {
-		if mapped := l.AMR[method]; mapped != "" {
-			t.AMR = append(t.AMR, mapped)
-		}
 	}
 }
 

@@ -58,7 +58,7 @@ func engine() tx.Exchanger {
 // signedExchange is a JWT in, another out.
 func signedExchange(alg string, key crypto.Signer, actor bool) post {
 	signer := must(tx.NewJWTIssuer(key, "k1", alg))
-	verifier := must(tx.NewVerifier(tx.Trust{Issuer: issuer, JWKS: must(signer.JWKS()), Actors: true, Live: host{}.live,
+	verifier := must(tx.NewVerifier(tx.Trust{Issuer: issuer, JWKS: must(signer.JWKS()), ActClaims: true, Live: host{}.live,
 		Types: map[tx.TokenType]string{tx.TypeAccessToken: ""}}))
 	x := engine()
 	x.Verify, x.Tokens = tx.Verifiers{tx.TypeAccessToken: verifier.Verify}, signer

@@ -191,7 +191,7 @@ func TestR08_AVerifyOfTheHostIsHeldToIt(t *testing.T) {
 func TestD06_ForeignIssuersAreTrustedAsForeign(t *testing.T) {
 	w := newWorld(t)
 	trust := w.ForeignTrust(orders)
-	trust.Actors, trust.Scopes = true, map[string]tokenexchange.Scope{"read": {"orders.read"}}
+	trust.ActClaims, trust.Scopes = true, map[string]tokenexchange.Scope{"read": {"orders.read"}}
 	api := resourceserver.API{Audience: []string{orders}, Type: tokenexchange.TypeJWT, Verify: verifier(t, trust), Now: w.api.Now}
 	got := ask(t, api, w.issue(t, false, bob()), "orders.read")
 	assert.Equal(t, "true {https://as.example alice} | true {https://as.example bob} |  | orders.read | carol", got.body)

@@ -22,7 +22,7 @@ func Example() {
 	defer keys.Close()
 
 	jwts, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer: issuer, JWKSURL: keys.URL, Actors: true, // the API's own server, so its client_id and scope count
+		Issuer: issuer, JWKSURL: keys.URL, ActClaims: true, // the API's own server, so its client_id and scope count
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil }, // good until exp: nobody is asked
 	})

@@ -80,7 +80,7 @@ func (s *server) embed(w *world, o options) error {
 // key, for what it says about itself or, together with an actor token, about a user.
 func (s *server) trust(w *world) []tokenexchange.Trust {
 	list := []tokenexchange.Trust{{
-		Issuer: s.issuer, JWKS: s.jwks, Live: s.tokens.Live, Actors: true,
+		Issuer: s.issuer, JWKS: s.jwks, Live: s.tokens.Live, ActClaims: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "", tokenexchange.TypeIDToken: "", typeTicket: typTicket},
 	}}
 	for _, f := range w.Issuers {

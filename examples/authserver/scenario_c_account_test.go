@@ -140,7 +140,7 @@ type ordersAPI struct {
 func serveOrders(t *testing.T, sc *scene) *ordersAPI {
 	t.Helper()
 	o := &ordersAPI{}
-	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: sc.iss(), JWKSURL: sc.url + "/jwks", Actors: true,
+	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: sc.iss(), JWKSURL: sc.url + "/jwks", ActClaims: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil }})
 	require.NoError(t, err)

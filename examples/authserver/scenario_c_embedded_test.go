@@ -20,7 +20,7 @@ func init() { scenario("C05", scenarioC05) }
 // service is an API that takes tokens for itself: it verifies them with the published keys, and looks at its own audience.
 func (sc *scene) service(t *testing.T, audience string) string {
 	t.Helper()
-	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: sc.iss(), JWKSURL: sc.url + "/jwks", Actors: true,
+	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: sc.iss(), JWKSURL: sc.url + "/jwks", ActClaims: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil }})
 	require.NoError(t, err)

@@ -134,7 +134,7 @@ func elsewhere(t *testing.T, sc *scene, adam tokenSet, acted func(*testing.T, st
 			return response.StatusCode, objectOf(raw)
 		}
 	}
-	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: sc.iss(), JWKSURL: sc.url + "/jwks", Actors: true,
+	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: sc.iss(), JWKSURL: sc.url + "/jwks", ActClaims: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil }})
 	require.NoError(t, err)

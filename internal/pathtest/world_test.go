@@ -82,8 +82,8 @@ func ownTrust() tx.Trust {
 
 func idpTrust() tx.Trust {
 	t := idpKey.ForeignTrust(own)
-	t.Actors, t.Scopes = true, mapping
-	t.Login = &tx.LoginTrust{AuthTime: true, ACR: map[string]string{"gold": "gold"}}
+	t.ActClaims, t.Scopes = true, mapping
+	t.AuthTime, t.ACR = true, map[string]string{"gold": "gold"}
 	return t
 }
 
