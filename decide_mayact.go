@@ -1,34 +1,23 @@
 package tokenexchange
 
-import "github.com/go-tokenexchange/tokenexchange/internal/strictjson"
+import (
+	"github.com/go-tokenexchange/tokenexchange/internal/mayact"
+	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
+)
 
-// mayActNamesActor reports whether the subject token's may_act names this client and this actor (D08): everything that
-// it says must fit.
+// mayActNamesActor reports whether every member of the subject token's may_act fits the client and
+// the actor (D08).
 func (q *question) mayActNamesActor() bool {
 	m := q.Subject.Token.MayAct
-	aboutClient := q.isClient(q.Actor.Identity)
-	switch {
-	case m.ClientID != "" && m.ClientID != q.Client.ID:
-		return false
-	case m.Subject == "" && (m.Issuer != "" || m.ClientID == ""):
-		return false // iss without sub, or nothing at all, names nobody
-	case m.Subject == "" && !aboutClient:
-		return false // client_id alone names that client
-	case m.Subject != "" && !q.subjectFits(m):
-		return false
-	case m.Subject != "" && q.Actor.Kind == KindClient && m.ClientID != m.Subject:
-		return false // sub alone is a user or workload, never a client
+	claim := mayact.Claim{Issuer: m.Issuer, Subject: m.Subject, ClientID: m.ClientID,
+		TokenIssuer: q.Subject.Token.Issuer}
+	actor := mayact.Actor{
+		Resolved:    mayact.Name{Issuer: q.Actor.Issuer, Subject: q.Actor.ID},
+		Token:       mayact.Name{Issuer: q.actor.Issuer, Subject: q.actor.Subject},
+		IsClient:    q.Actor.Kind == KindClient,
+		IsRequester: q.isClient(q.Actor.Identity),
 	}
-	return furtherMembersFit(m, q.actor.Claims)
-}
-
-// subjectFits compares sub and iss with the actor: as the resolver knows them, or as their own token says.
-func (q *question) subjectFits(m *Actor) bool {
-	iss := m.Issuer
-	if iss == "" {
-		iss = q.Subject.Token.Issuer
-	}
-	return m.Subject == q.Actor.ID && iss == q.Actor.Issuer || m.Subject == q.actor.Subject && iss == q.actor.Issuer
+	return claim.Names(actor, q.Client.ID) && furtherMembersFit(m, q.actor.Claims)
 }
 
 // mayActNamesClient reports whether a may_act whose client_id is this client says nothing that does not fit a client.

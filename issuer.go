@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
+	"github.com/go-tokenexchange/tokenexchange/internal/reserved"
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
@@ -310,13 +311,6 @@ func newIssuedClaims(d *Decision, id, atHash string, lineage *Lineage) issuedCla
 	return c
 }
 
-// reserved are the claims that a hook cannot set: what a decision says, what only a login can say, and what belongs to
-// another token.
-var reserved = []string{
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "cnf", "azp",
-	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage",
-}
-
 // addClaims calls the hook with all claims, and returns the payload with those that the hook added
 // and with the may_act that is carried.
 func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) ([]byte, error) {
@@ -342,7 +336,7 @@ func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) 
 		claims["may_act"] = carried
 	}
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
-		if slices.Contains(reserved, name) {
+		if reserved.Claim(name) {
 			continue
 		}
 		value, err := json.Marshal(claims[name])

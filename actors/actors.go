@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/mayact"
 )
 
 // refuse is a no. The reason is a constant of this package, never input.
@@ -137,23 +138,17 @@ func MayAct() tokenexchange.ActorAuthorizer {
 }
 
 func names(m *tokenexchange.Actor, f tokenexchange.Facts) bool {
-	client := m.ClientID != "" && m.ClientID == f.Client.ID
-	switch {
-	case m.ClientID != "" && !client:
-		return false
-	case f.Actor == nil:
-		return client
-	case m.Subject == "":
-		return client && m.Issuer == "" && isClient(f)
-	case f.Actor.Kind == tokenexchange.KindClient && m.ClientID != m.Subject:
-		return false // sub alone is a user or workload, never a client
+	if f.Actor == nil {
+		return m.ClientID != "" && m.ClientID == f.Client.ID
 	}
-	iss := m.Issuer
-	if iss == "" {
-		iss = f.Subject.Token.Issuer
-	}
-	tok := f.Actor.Token
-	return iss != "" && (m.Subject == f.Actor.ID && iss == f.Actor.Issuer || m.Subject == tok.Subject && iss == tok.Issuer)
+	claim := mayact.Claim{Issuer: m.Issuer, Subject: m.Subject, ClientID: m.ClientID,
+		TokenIssuer: f.Subject.Token.Issuer}
+	return claim.Names(mayact.Actor{
+		Resolved:    mayact.Name{Issuer: f.Actor.Issuer, Subject: f.Actor.ID},
+		Token:       mayact.Name{Issuer: f.Actor.Token.Issuer, Subject: f.Actor.Token.Subject},
+		IsClient:    f.Actor.Kind == tokenexchange.KindClient,
+		IsRequester: isClient(f),
+	}, f.Client.ID)
 }
 
 // isClient reports whether the acting party is the client of the request.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/reserved"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -94,7 +95,9 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	if s == nil || id == "" || e.Claim == "" || e.Exchanger == nil || e.Exchanger.Tokens == nil || !isOfItsOwn(e.Type) {
 		return errors.New("doors: an embedded token without its issuer in front, or Embedded lacks a part")
 	}
-	if _, taken := claims[e.Claim]; taken || slices.Contains(reserved, e.Claim) {
+	// An issuer drops what a hook writes there without an error: the embedded token would be lost.
+	dropped := reserved.Claim(e.Claim) || e.Claim == "may_act"
+	if _, taken := claims[e.Claim]; taken || dropped {
 		return errors.New("doors: the claim for the embedded token is somebody else's")
 	}
 	mayAct, err := mayActOf(d, claims)
@@ -124,11 +127,6 @@ func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.A
 	tok, err := tokenexchange.ParseToken(slices.Concat([]byte(`{"may_act":`), text, []byte(`}`)))
 	return tok.MayAct, err
 }
-
-// reserved are the claims that an issuer may or may not write, and in whose place a hook's word is dropped without a sound:
-// the inner token would be made, and nobody would have it.
-var reserved = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "may_act", "cnf", "azp",
-	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage"}
 
 // mint is the second decision. The outer token, which has a jti by now and nothing else, is its
 // subject token. Its may_act is not enforced, since no client presents the outer token here; the
