@@ -40,7 +40,7 @@ func TestReason(t *testing.T) {
 
 	require.Equal(t, http.StatusBadRequest, ask("adam", "reason", "curiosity").status)
 	require.Equal(t, "curiosity", r.last()["stated_reason"], "a refusal has the reason too")
-	require.Contains(t, r.last()["cause"], "above the reach")
+	require.Contains(t, r.last()["cause"], "does not reach")
 	require.Equal(t, http.StatusBadRequest, ask("alice", "reason", "one", "reason", "another").status, "R04: repeated")
 
 	narrowed := r.exchange("portal", alice.AccessToken, access, "scope", "read")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"regexp"
 	"strings"
 	"time"
 
@@ -268,6 +269,9 @@ func list(v any) (texts []string) {
 	return texts
 }
 
+// ruleRow finds the row of the rule book in a reason.
+var ruleRow = regexp.MustCompile(`[DIR]\d\d`)
+
 // outcome is what an operator reads: which rule decided, or why it was refused: the row of the
 // rules, or the words of the host.
 func outcome(ev tokenexchange.Event) string {
@@ -278,8 +282,7 @@ func outcome(ev tokenexchange.Event) string {
 	if e.Reason == "" {
 		return "refused: " + e.Err.Error()
 	}
-	row, _, _ := strings.Cut(e.Reason, ":")
-	row, _, _ = strings.Cut(row, " ")
+	row := ruleRow.FindString(e.Reason)
 	if e.Rule != "" {
 		return fmt.Sprintf("refused by rule %q: %s", e.Rule, row)
 	}
