@@ -218,8 +218,8 @@ func ExampleNewVerifier() {
 	fmt.Println(err)
 	// Output:
 	// alice by bob to orders:read
-	// invalid_request: D26: expired
-	// tokenexchange: issuer "https://as.example": our own tokens need a Live answer
+	// invalid_request: it has expired (D26)
+	// tokenexchange: issuer "https://as.example": an issuer that is not Foreign needs Live
 }
 
 // The other side of the wire: the help desk calls an API for alice, with bob as the actor. Its HTTP client exchanges their

@@ -12,33 +12,36 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// Credential is one token as presented, and what its verification may depend on. It never prints or marshals the token.
+// Credential is one token as presented, with everything that its verification may depend on. It
+// never prints or marshals the token.
 type Credential struct {
 	Token  string `json:"-"`
 	Type   TokenType
-	Actor  bool      // presented as actor_token
-	Issuer string    // who we are: Exchanger.Issuer
-	Client Client    // who presents it
+	Actor  bool      // it is the actor_token
+	Issuer string    // the name of this server: Exchanger.Issuer
+	Client Client    // the client that presents it
 	Now    time.Time // the time of the exchange
 }
 
 // Format prints the declared type only, whatever the verb.
 func (c Credential) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", c.Type) }
 
-// Verifiers says for each declared token type what verifies it. A type without an entry is invalid_request. What a
-// verifier returns must be of the declared type, or of any type where that was TypeJWT. A host that keeps tokens in a
-// store, or that accepts user ids, adds a function of its own; an error that carries a Code is a no, any other is a
-// failure. One that takes what was presented for a name must know the name: what it returns goes on record.
+// Verifiers has a function for each declared token type, which verifies a token of that type. A
+// type without a function is invalid_request. The function must return a Token of the declared
+// type, or of any type where the declared type is TypeJWT. An error that carries a Code refuses the
+// token; any other error is a failure. A host that keeps tokens in a store, or that accepts user
+// ids, adds its own functions. A function that accepts user ids must refuse an unknown one, since
+// the Token that it returns is recorded.
 type Verifiers map[TokenType]func(context.Context, Credential) (Token, error)
 
-// verify is the only way from a presented token to a Token.
+// verify turns a presented token into a Token. Nothing else does.
 func (v Verifiers) verify(ctx context.Context, c Credential) (Token, error) {
 	t, err := v[c.Type](ctx, c)
 	if err != nil {
 		return Token{}, err
 	}
 	if t.Type == "" || t.Type != c.Type && c.Type != TypeJWT {
-		return Token{}, refuse(InvalidRequest, "R08: the token was not found to be of the declared type")
+		return Token{}, refuse(InvalidRequest, "the token is not of the declared type (R08)")
 	}
 	return t, nil
 }
@@ -52,19 +55,22 @@ type Trust struct {
 
 	// Types are the token types that it may issue, each with the header typ that proves it,
 	// compared without regard to case and to a leading "application/". "JWT" also stands for no typ
-	// at all (RFC 7519 §5.1). "" is the usual typ: at+jwt for access tokens (TypeAccessToken of this
-	// server, TypeJWT of another issuer), JWT for ID tokens. A token that is declared as TypeJWT may
-	// be of any of these types: Token.Type is what typ says.
+	// at all (RFC 7519 §5.1). "" is the usual typ: at+jwt for access tokens (TypeAccessToken of
+	// this server, TypeJWT of another issuer), JWT for ID tokens. A token that is declared as
+	// TypeJWT may be of any of these types: Token.Type is what typ says.
 	Types map[TokenType]string
 
 	// Live returns an error for a token of this server that has been revoked or whose session has
-	// ended. It is required unless Foreign is set. Audience is then unused: the policy decides which
-	// of our own tokens a client may present (D04).
+	// ended. It is required unless Foreign is set. Audience is then unused: the policy decides
+	// which of our own tokens a client may present (D04).
 	Live func(context.Context, Token) error
 
-	Foreign   bool     // another issuer: we cannot tell whether its tokens have been revoked
-	Audience  []string // one of these must be in aud; required if Foreign
-	ActClaims bool     // act, act_as and may_act of this issuer are believed; otherwise they refuse the token
+	Foreign  bool     // another issuer: we cannot tell whether its tokens have been revoked
+	Audience []string // one of these must be in aud; required if Foreign
+
+	// ActClaims says that act, act_as and may_act of this issuer are believed. Without it, a token
+	// that has one of them is refused.
+	ActClaims bool
 
 	// Scopes says what a scope of a foreign issuer means here. One without an entry grants nothing
 	// (D06, D22).
@@ -72,41 +78,45 @@ type Trust struct {
 
 	// Client says that the issuer is a client of this server, under its client id, with the keys
 	// registered for it. Token.ByClient is then set, and the policy accepts the token from that
-	// client only (D04). The token names its subject and nothing else: scope, auth_time, acr and amr
-	// in it are dropped. Client needs Foreign, and excludes ActClaims, Scopes, AuthTime, ACR and AMR.
+	// client only (D04). The token names its subject and nothing else: scope, auth_time, acr and
+	// amr in it are dropped. Client needs Foreign, and excludes ActClaims, Scopes, AuthTime, ACR
+	// and AMR.
 	Client bool
 
-	// What a foreign issuer says about the login of the subject. Zero: the claim means nothing here.
+	// What a foreign issuer says about the login of the subject. Zero: the claim means nothing
+	// here.
 	AuthTime bool              // auth_time is believed
 	ACR      map[string]string // acr here, by the issuer's acr; a value without an entry is dropped
 	AMR      map[string]string // amr here, by the issuer's amr; values without an entry are dropped
 }
 
-// Verifier verifies JWTs (RFC 7519, RFC 9068, OpenID Connect ID tokens). The zero Verifier, and nil, refuse all. It keeps
-// no clock and no state but the keys it has fetched.
+// Verifier verifies JWTs (RFC 7519, RFC 9068, OpenID Connect ID tokens). It has no clock, and no
+// state but the keys that it has fetched. The zero Verifier and a nil one refuse every token.
 type Verifier struct {
 	issuers map[string]*trusted
-	only    *trusted // nil: there are several
+	only    *trusted // the only issuer; nil if there are several
 }
 
-// trusted is a Trust that has been checked, made ready for use.
+// trusted is a Trust that newTrusted has checked.
 type trusted struct {
 	Trust
 	keys  jose.Source
-	types map[string]TokenType // by typ in lower case, without "application/"; "" is none
+	types map[string]TokenType // by typKey of the header typ; "" stands for no typ
 }
 
-// The usual typ headers, in the form that typKey gives them.
+// The usual header typ of access tokens and ID tokens, as typKey returns it.
 const (
 	typAccessToken = "at+jwt"
-	typJWT         = "jwt" // also of ID tokens
+	typJWT         = "jwt"
 )
 
-// maxSkew is how far the clock of an issuer may run ahead of ours (D26). There is none for exp.
+// maxSkew is how far the clock of an issuer may run ahead of ours. It applies to nbf and iat, and
+// not to exp (D26).
 const maxSkew = time.Minute
 
-// NewVerifier fails on a Trust that could be looser than it looks: without issuer, keys or types, an own one without
-// liveness, a foreign one without audience, two types with the same typ.
+// NewVerifier returns a Verifier for these issuers. It fails for a Trust that would accept more
+// than its author may expect: one without Issuer, keys or Types, one of this server without Live, a
+// foreign one without Audience, or one in which two types have the same typ.
 func NewVerifier(trust ...Trust) (*Verifier, error) {
 	v := &Verifier{issuers: make(map[string]*trusted, len(trust))}
 	for _, t := range trust {
@@ -135,15 +145,16 @@ func newTrusted(t Trust) (*trusted, error) {
 	case t.Foreign && (len(t.Audience) == 0 || slices.Contains(t.Audience, "")):
 		return nil, errors.New("a foreign issuer needs an expected Audience")
 	case t.Foreign && t.Live != nil:
-		return nil, errors.New("nobody can say whether a foreign token is Live")
+		return nil, errors.New("a foreign issuer cannot have Live")
 	case !t.Foreign && t.Live == nil:
-		return nil, errors.New("our own tokens need a Live answer")
+		return nil, errors.New("an issuer that is not Foreign needs Live")
 	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || mapsLogin):
-		return nil, errors.New("only a foreign issuer has Audience, Scopes, Client, AuthTime, ACR and AMR")
+		return nil, errors.New(
+			"only a foreign issuer has Audience, Scopes, Client, AuthTime, ACR and AMR")
 	case t.Client && (t.ActClaims || t.Scopes != nil || mapsLogin):
 		return nil, errors.New("Client excludes ActClaims, Scopes, AuthTime, ACR and AMR")
 	case len(t.JWKS) > 0 == (t.JWKSURL != ""):
-		return nil, errors.New("one of JWKS and JWKSURL is needed")
+		return nil, errors.New("exactly one of JWKS and JWKSURL is needed")
 	}
 	types, err := typTable(t)
 	if err != nil {
@@ -170,18 +181,19 @@ func keySource(t Trust) (jose.Source, error) {
 	return jose.Pinned(keys), nil
 }
 
-// typTable turns Types round. One typ proves one type, or it proves nothing.
+// typTable returns the token type that each typ proves. It fails if a typ would prove two types.
 func typTable(t Trust) (map[string]TokenType, error) {
 	table := map[string]TokenType{}
 	for kind, typ := range t.Types {
 		var typs []string
 		switch {
 		case kind == "":
-			return nil, errors.New("an empty token type")
+			return nil, errors.New("a token type in Types is empty")
 		case t.Foreign && (kind == TypeAccessToken || kind == TypeRefreshToken):
-			return nil, errors.New("an access or refresh token is our own; of a foreign issuer it is TypeJWT")
+			return nil, errors.New(
+				"an access token of a foreign issuer is TypeJWT; its refresh tokens are not accepted")
 		case !t.Foreign && kind == TypeJWT:
-			return nil, errors.New("our own access tokens are TypeAccessToken, however they are declared")
+			return nil, errors.New("an access token of this server is TypeAccessToken, not TypeJWT")
 		case typKey(typ) == typJWT:
 			typs = []string{typJWT, ""}
 		case typ != "":
@@ -191,39 +203,40 @@ func typTable(t Trust) (map[string]TokenType, error) {
 		case kind == TypeIDToken:
 			typs = []string{typJWT, ""}
 		default:
-			return nil, fmt.Errorf("type %q has no usual typ", kind)
+			return nil, fmt.Errorf("type %q has no usual typ, so Types must name one", kind)
 		}
 		if !kind.isAccess() && typs[0] == typAccessToken {
 			return nil, fmt.Errorf(
-				"typ at+jwt is that of access tokens; for type %q it proves nothing", kind)
+				"typ at+jwt belongs to access tokens, so it cannot prove type %q", kind)
 		}
 		if !t.Foreign && kind.isAccess() && (typs[0] == typJWT || typs[0] == "") {
-			return nil, errors.New("a typ that says no more than JWT proves no access token")
+			return nil, errors.New("typ JWT cannot prove an access token")
 		}
 		for _, typ := range typs {
 			if _, taken := table[typ]; taken {
-				return nil, fmt.Errorf("typ %q is to prove two types", typ)
+				return nil, fmt.Errorf("typ %q would prove two types", typ)
 			}
 			table[typ] = kind
 		}
 	}
 	if len(table) == 0 {
-		return nil, errors.New("no Types that it may issue")
+		return nil, errors.New("Types is empty")
 	}
 	return table, nil
 }
 
-// typKey is how typ values are compared (RFC 7515 §4.1.9).
+// typKey returns the form in which typ values are compared (RFC 7515 §4.1.9).
 func typKey(typ string) string {
 	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }
 
-// Verify fits in Verifiers. A token that is not good is an *Error with invalid_request; keys that cannot be had and a
-// Live that fails are errors without a code, so that nobody takes them for a bad token.
+// Verify fits in Verifiers. It returns an *Error with invalid_request for a token that is not
+// valid. If the keys are unavailable or Live fails, the error has no code, so that it does not look
+// like an invalid token.
 func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	m, err := jose.Parse(c.Token)
 	if err != nil {
-		return Token{}, refuseFor(InvalidRequest, "R08: not a JWT", err)
+		return Token{}, refuseFor(InvalidRequest, "not a JWT (R08)", err)
 	}
 	issuer, payload, err := v.issuer(m)
 	if err != nil {
@@ -231,13 +244,13 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if err := issuer.keys.Verify(ctx, m); err != nil {
 		if jose.IsUnavailable(err) {
-			return Token{}, because("the keys of the issuer cannot be had", err)
+			return Token{}, because("the keys of the issuer are unavailable (R08)", err)
 		}
-		return Token{}, refuseFor(InvalidRequest, "R08: signature", err)
+		return Token{}, refuseFor(InvalidRequest, "the signature does not verify (R08)", err)
 	}
 	if payload == nil {
 		if payload, err = checkClaims(m.Payload); err != nil {
-			return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
+			return Token{}, refuseFor(InvalidRequest, "the claims cannot be read (R08)", err)
 		}
 	}
 	t, err := issuer.read(m, payload, c)
@@ -246,23 +259,24 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if !issuer.Foreign {
 		if err := issuer.Live(ctx, t); err != nil {
-			return Token{}, because("D07: the token is not live", err)
+			return Token{}, because("Trust.Live did not accept the token (D07)", err)
 		}
 	}
 	return t, nil
 }
 
-// issuer picks whose keys to try. The iss claim is all that is ever looked at before the signature has been checked; where
-// there is only one issuer, nothing is, and payload is zero: who forges 64 KiB of claims does not get them read.
+// issuer returns the issuer whose keys must verify the message. Of the claims it reads iss alone,
+// since the signature has not been checked. With only one issuer it reads no claims and returns a
+// nil payload, so that a forged token costs less.
 func (v *Verifier) issuer(m *jose.Message) (s *trusted, payload []byte, err error) {
 	switch {
 	case v == nil:
-		return nil, payload, refuse(InvalidRequest, "R08: no trusted issuer")
+		return nil, payload, refuse(InvalidRequest, "the issuer is not trusted (R08)")
 	case v.only != nil:
 		return v.only, payload, nil
 	}
 	if payload, err = checkClaims(m.Payload); err != nil {
-		return nil, payload, refuseFor(InvalidRequest, "R08: claims", err)
+		return nil, payload, refuseFor(InvalidRequest, "the claims cannot be read (R08)", err)
 	}
 	for name, value := range strictjson.Members(payload) {
 		if name == "iss" {
@@ -271,20 +285,22 @@ func (v *Verifier) issuer(m *jose.Message) (s *trusted, payload []byte, err erro
 		}
 	}
 	if s == nil {
-		return nil, payload, refuse(InvalidRequest, "R08: no trusted issuer")
+		return nil, payload, refuse(InvalidRequest, "the issuer is not trusted (R08)")
 	}
 	return s, payload, nil
 }
 
-// read believes what the issuer is believed for. The signature has been checked.
+// read returns what a message says whose signature has been checked, as far as the issuer is
+// believed.
 func (s *trusted) read(m *jose.Message, payload []byte, c Credential) (Token, error) {
 	found, known := s.types[typKey(m.Type)]
 	if !known || found != c.Type && c.Type != TypeJWT {
-		return Token{}, refuse(InvalidRequest, "R07: the header typ does not prove the declared type")
+		return Token{}, refuse(InvalidRequest,
+			"the header typ does not prove the declared type (R07)")
 	}
 	p, err := readClaims(payload, !s.Foreign)
 	if err != nil {
-		return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
+		return Token{}, refuseFor(InvalidRequest, "the claims cannot be read (R08)", err)
 	}
 	p.Type = found
 	if reason := s.check(m, &p, c); reason != "" {
@@ -294,95 +310,98 @@ func (s *trusted) read(m *jose.Message, payload []byte, c Credential) (Token, er
 		s.translate(&p)
 	}
 	if p.ID == "" {
-		p.ID = "sha256:" + m.Digest() // a name for its family all the same
+		p.ID = "sha256:" + m.Digest() // so that its descendants can be named
 	}
 	return p.Token, nil
 }
 
-// check returns why a token is not good, or nothing.
+// check returns why a token is not valid; empty: it is valid.
 func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string) {
 	t := &p.Token
 	ticket := !s.Foreign && t.Type.isEvidence() && !c.Actor
+	isExpected := func(audience string) bool { return slices.Contains(s.Audience, audience) }
 	switch {
 	case t.Issuer != s.Issuer:
-		return "R08: the issuer is not the one whose key signed"
+		return "iss is not the issuer whose key signed (R08)"
 	case !s.Foreign && s.Issuer != c.Issuer:
-		return "R08: a token of ours under another issuer name"
+		return "iss is not the Issuer of the Exchanger (R08)"
 	case t.Subject == "":
-		return "R08: no sub"
+		return "there is no sub (R08)"
 	case len(t.Audience) == 0:
-		return "R08: no aud"
+		return "there is no aud (R08)"
 	case p.isEvent:
-		return "R08: a security event or logout token"
+		return "it is a security event or logout token (R08)"
 	case t.Type == TypeIDToken && (p.hasScope || p.kind.isOther()):
-		return "R07: an ID token with scope or scp, or whose typ or token_use names another kind"
+		return "an ID token has scope or scp, or its typ or token_use names another kind (R07)"
 	case t.Type == TypeIDToken && isGeneric(m.Type) && !p.kind.isID() && (s.Foreign || !p.hasAZP):
-		return "R07: no nonce, at_hash, c_hash or s_hash, one of which an ID token needs"
+		return "an ID token has none of nonce, at_hash, c_hash and s_hash (R07)"
 	case t.Type != TypeIDToken && isGeneric(m.Type) && p.kind.isID():
-		return "R07: an ID token that is declared as a token of another type"
-	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" && !slices.Contains(t.Audience, t.ClientID):
-		return "R07: an ID token that is not for its client is a token of another kind"
+		return "an ID token is declared as another type (R07)"
+	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" &&
+		!slices.Contains(t.Audience, t.ClientID):
+		return "the client of an ID token is not in its aud (R07)"
 	case t.Issuer == p.named && t.Issuer == c.Client.ID:
-		return "R07: a client assertion"
+		return "it is a client assertion (R07)"
 	case t.Expires.IsZero():
-		return "R08: no exp"
+		return "there is no exp (R08)"
 	case !c.Now.Before(t.Expires):
-		return "D26: expired"
+		return "it has expired (D26)"
 	case p.notBefore.After(c.Now.Add(maxSkew)):
-		return "D26: not yet valid"
+		return "it is not yet valid (D26)"
 	case t.Issued.After(c.Now.Add(maxSkew)):
-		return "D26: issued in the future"
+		return "iat is in the future (D26)"
 	case t.Issued.IsZero() && !t.Type.isEvidence():
-		return "R08: no iat"
+		return "there is no iat (R08)"
 	case !s.Foreign && t.Type.isAccess() && t.ID == "":
-		return "D29: an own access token without jti"
+		return "an access token of this server has no jti (D29)"
 	case !s.ActClaims && (t.Actor != nil || t.MayAct != nil):
-		return "D06: act, act_as or may_act of an issuer that is not believed for it"
+		return "act, act_as or may_act of an issuer without ActClaims (D06)"
 	case ticket && (t.MayAct == nil || t.MayAct.Subject == ""):
-		return "D09: a ticket without may_act.sub"
-	case s.Foreign && !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(s.Audience, a) }):
-		return "D06: not for the expected audience"
+		return "a ticket has no may_act.sub (D09)"
+	case s.Foreign && !slices.ContainsFunc(t.Audience, isExpected):
+		return "aud has no audience of the Trust (D06)"
 	case s.Foreign && t.Type.isEvidence() && len(t.Audience) != 1:
-		return "D06: an assertion for others too"
+		return "an assertion has more than one aud (D06)"
 	}
 	return ""
 }
 
-// isGeneric reports whether a header typ does not tell which kind of token it is: many issuers
-// write "JWT" into every token.
+// isGeneric reports whether a header typ leaves the kind of token open. Many issuers write "JWT"
+// into every token.
 func isGeneric(typ string) bool { return typ == "" || typKey(typ) == typJWT }
 
-// translate replaces scope and login claims of a foreign token by their meaning here. A scope that
-// cannot be read grants nothing, nor does one without a mapping. Scope and login claims in a token
-// that a client signed are dropped.
+// translate replaces the scope and the login claims of a foreign token by their meaning here. A
+// scope that cannot be read, or that has no mapping, grants nothing. A token that a client signed
+// loses its scope and login claims.
 func (s *trusted) translate(p *claims) {
 	t := &p.Token
-	said := *t
+	foreign := *t
 	t.Scope, t.AuthTime, t.ACR, t.AMR = nil, time.Time{}, "", nil
 	if t.ByClient = s.Client; t.ByClient {
 		return
 	}
-	t.Scope = s.mapScope(said.Scope)
+	t.Scope = s.mapScope(foreign.Scope)
 	if s.AuthTime {
-		t.AuthTime = said.AuthTime
+		t.AuthTime = foreign.AuthTime
 	}
-	t.ACR = s.ACR[said.ACR]
-	for _, method := range said.AMR {
+	t.ACR = s.ACR[foreign.ACR]
+	for _, method := range foreign.AMR {
 		if mapped := s.AMR[method]; mapped != "" {
 			t.AMR = append(t.AMR, mapped)
 		}
 	}
 	switch {
 	case !t.AuthTime.IsZero():
-	case t.Type.isEvidence(): // an assertion is no login
+	case t.Type.isEvidence(): // an assertion is not a login
 		t.Lineage = &Lineage{}
-	case !said.AuthTime.IsZero() && said.AuthTime.Before(t.Issued):
-		// An auth_time that is not believed still tells a renewed token from a login.
-		t.Lineage = &Lineage{Begun: said.AuthTime}
+	case !foreign.AuthTime.IsZero() && foreign.AuthTime.Before(t.Issued):
+		// Even an auth_time that is not believed shows that the token was renewed after the login.
+		t.Lineage = &Lineage{Begun: foreign.AuthTime}
 	}
 }
 
-// mapScope says what a foreign scope means here: nil stays nil, unknown counts for nothing (D22).
+// mapScope returns the scope here for a foreign scope. Nil stays nil; a value without a mapping
+// grants nothing (D22).
 func (s *trusted) mapScope(foreign Scope) Scope {
 	if foreign == nil {
 		return nil

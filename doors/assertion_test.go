@@ -149,7 +149,7 @@ func TestAssertions_NotGood(t *testing.T) {
 	}{
 		"no aud":                          {func(*world) map[string]any { return map[string]any{"aud": nil} }, "no aud"},
 		"another aud":                     {func(*world) map[string]any { return map[string]any{"aud": "https://elsewhere.example"} }, "alone"},
-		"two aud":                         {func(*world) map[string]any { return map[string]any{"aud": []string{issuer, partner}} }, "for others too"},
+		"two aud":                         {func(*world) map[string]any { return map[string]any{"aud": []string{issuer, partner}} }, "more than one aud"},
 		"the token endpoint":              {func(*world) map[string]any { return map[string]any{"aud": issuer + "/token"} }, "alone"},
 		"no exp":                          {func(*world) map[string]any { return map[string]any{"exp": nil} }, "no exp"},
 		"expired":                         {func(w *world) map[string]any { return map[string]any{"exp": minute(w, 0)} }, "expired"},
@@ -163,7 +163,7 @@ func TestAssertions_NotGood(t *testing.T) {
 		"about the issuer":                {func(*world) map[string]any { return map[string]any{"sub": partner} }, "client assertion"},
 		"an account without a link":       {func(*world) map[string]any { return map[string]any{"sub": "p-2"} }, "D07"},
 		"our own id at another issuer":    {func(*world) map[string]any { return map[string]any{"sub": "alice"} }, "D07"},
-		"an issuer that nobody knows":     {func(*world) map[string]any { return map[string]any{"iss": "https://x.example"} }, "no trusted issuer"},
+		"an issuer that nobody knows":     {func(*world) map[string]any { return map[string]any{"iss": "https://x.example"} }, "the issuer is not trusted"},
 		"under the name of another":       {func(*world) map[string]any { return map[string]any{"iss": "robot"} }, "signature"},
 		"D06 act of an unbelieved issuer": {func(*world) map[string]any { return map[string]any{"act": map[string]any{"sub": "bob"}} }, "D06"},
 		"D06 may_act":                     {func(*world) map[string]any { return map[string]any{"may_act": map[string]any{"sub": "bob"}} }, "D06"},

@@ -279,5 +279,5 @@ func TestTickets_Expire(t *testing.T) {
 	require.NoError(t, err)
 	w.now = w.now.Add(2 * time.Minute)
 	_, err = w.spend(made.AccessToken, "portal", ines)
-	w.refused(err, tokenexchange.InvalidRequest, "D26: expired", made.AccessToken)
+	w.refused(err, tokenexchange.InvalidRequest, "it has expired (D26)", made.AccessToken)
 }

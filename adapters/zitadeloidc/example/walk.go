@@ -9,8 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
