@@ -177,7 +177,7 @@ func TestD18_HostileActAs(t *testing.T) {
 		a := carried(claims{"sub": "bob", "team": "night"})
 		require.Equal(t, 500, a.status)
 		require.NotContains(t, a.raw, "eyJ")
-		require.ErrorContains(t, w.lastEvent().Err, "the current actor's further members")
+		require.ErrorContains(t, w.lastEvent().Err, "further members of the current actor")
 	})
 }
 

@@ -340,7 +340,7 @@ func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string
 	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" &&
 		!slices.Contains(t.Audience, t.ClientID):
 		return "the client of an ID token is not in its aud (R07)"
-	case t.Issuer == p.named && t.Issuer == c.Client.ID:
+	case t.Issuer == p.sub && t.Issuer == c.Client.ID:
 		return "it is a client assertion (R07)"
 	case t.Expires.IsZero():
 		return "there is no exp (R08)"
