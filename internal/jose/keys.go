@@ -45,7 +45,8 @@ func ParseKeys(jwks []byte, algorithms []string) (*Keys, error) {
 			continue
 		}
 		if !set.add(k) || !k.hasID && anonymous {
-			return nil, fmt.Errorf("key %d of the set: an earlier key has the same kid, or neither has one", i)
+			return nil, fmt.Errorf(
+				"key %d of the set: an earlier key has the same kid, or neither has one", i)
 		}
 		usable = usable || ms.fit(k)
 		anonymous = anonymous || !k.hasID

@@ -110,7 +110,9 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	token := strict.AppendEncode(nil, header)
+	length := strict.EncodedLen(len(header) + len(payload) + s.key.size)
+	token := make([]byte, 0, length+4) // two dots, and two bytes by rounding
+	token = strict.AppendEncode(token, header)
 	token = strict.AppendEncode(append(token, '.'), payload)
 	signature, err := s.scheme.Sign(token, s.key)
 	if err != nil {
