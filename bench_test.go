@@ -59,8 +59,8 @@ func exchangeOnce(b testing.TB, handler http.Handler, body string) {
 	}
 }
 
-// TestExchange_Allocations notices a sudden growth: a whole exchange through the handler, the request
-// that the test makes included, takes about four fifths of these allocations.
+// TestExchange_Allocations notices a sudden growth. A whole exchange through the handler, with the
+// request that the test makes, takes about four fifths of these allocations.
 func TestExchange_Allocations(t *testing.T) {
 	most := map[string]float64{"ES256": 270, "EdDSA": 165, "RS256": 180}
 	for alg, key := range benchAlgorithms(t) {

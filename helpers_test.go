@@ -271,7 +271,8 @@ func newKey(t require.TestingT) *ecdsa.PrivateKey {
 }
 
 // newIssuer signs with key, by the settings of another issuer.
-func newIssuer(t require.TestingT, key crypto.Signer, keyID string, settings tx.JWTIssuer) *tx.JWTIssuer {
+func newIssuer(t require.TestingT, key crypto.Signer, keyID string,
+	settings tx.JWTIssuer) *tx.JWTIssuer {
 	j, err := tx.NewJWTIssuer(key, keyID, "")
 	require.NoError(t, err)
 	j.Types, j.Claims, j.ActAs = settings.Types, settings.Claims, settings.ActAs

@@ -33,7 +33,8 @@ func (i *issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (t to
 			return tokenexchange.IssuedToken{}, err
 		}
 		private, _ := key.Key().(crypto.Signer) // nil is an error
-		signer, err = tokenexchange.NewJWTIssuer(private, key.ID(), string(key.SignatureAlgorithm()))
+		algorithm := string(key.SignatureAlgorithm())
+		signer, err = tokenexchange.NewJWTIssuer(private, key.ID(), algorithm)
 		if err != nil {
 			return tokenexchange.IssuedToken{}, err
 		}

@@ -344,7 +344,8 @@ func (r *run) checkEvent(s step, a answer, events []tokenexchange.Event) {
 	refusal := tokenexchange.AsError(ev.Err)
 	assert.Equal(r, e.Error, refusal.Code, r.step("I07: the code in the event"))
 	assert.True(r, refusal.Reason != "" || refusal.Err != nil, r.step("I07: no reason in the event"))
-	assert.True(r, strings.Contains(refusal.Reason, e.Reason), r.step("%s in %q", e.Reason, refusal.Reason))
+	found := strings.Contains(refusal.Reason, e.Reason)
+	assert.True(r, found, r.step("%s in %q", e.Reason, refusal.Reason))
 	if e.Rule != "" {
 		assert.Equal(r, e.Rule, refusal.Rule, r.step("I07: the rule in the event"))
 	}

@@ -76,7 +76,7 @@ type expectation struct {
 
 	NotAudited bool   `json:"not_audited,omitempty"` // nothing was recorded: it ended before the exchange began
 	Rule       string `json:"rule,omitempty"`        // that decided; of a refusal, that came closest; empty: not looked at
-	Reason     string `json:"reason,omitempty"`      // part of the reason of a refusal in the audit trail; empty: not looked at
+	Reason     string `json:"reason,omitempty"`      // part of the audited reason; empty: not looked at
 
 	IssuedTokenType string              `json:"issued_token_type,omitempty"` // without urn prefix; empty: access_token
 	TokenType       string              `json:"token_type,omitempty"`        // empty: Bearer
