@@ -187,22 +187,18 @@ func withoutRedirects(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, &staying)
 }
 
-// withoutSecrets takes what was sent out of a refusal, should the server or a proxy have repeated it.
+// withoutSecrets removes the secrets that were sent from a refusal, in case the server or a proxy has
+// repeated them.
 func withoutSecrets(err error, secrets ...string) error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
 		return err
 	}
-	var pairs []string
-	for _, secret := range secrets {
-		if len(secret) >= redact.Least {
-			pairs = append(pairs, secret, "[secret]", url.QueryEscape(secret), "[secret]")
-		}
-	}
-	clean, r := *refused, strings.NewReplacer(pairs...)
-	clean.Body = []byte(r.Replace(string(refused.Body)))
-	clean.ErrorCode, clean.ErrorDescription = r.Replace(refused.ErrorCode), r.Replace(refused.ErrorDescription)
-	clean.ErrorURI = r.Replace(refused.ErrorURI)
+	clean := *refused
+	clean.Body = []byte(redact.Text(string(refused.Body), secrets...))
+	clean.ErrorCode = redact.Text(refused.ErrorCode, secrets...)
+	clean.ErrorDescription = redact.Text(refused.ErrorDescription, secrets...)
+	clean.ErrorURI = redact.Text(refused.ErrorURI, secrets...)
 	return &clean
 }
 

@@ -401,7 +401,7 @@ func TestR13_ClientRefusalIsARetrieveError(t *testing.T) {
 	assert.Equal(t, "invalid_target", refused.ErrorCode)
 	assert.Equal(t, http.StatusBadRequest, refused.Response.StatusCode)
 	assert.Contains(t, err.Error(), refused.ErrorDescription)
-	assert.NotContains(t, string(refused.Body), "[secret]")
+	assert.NotContains(t, string(refused.Body), "[redacted]")
 }
 
 func TestClientFollowsNoRedirect(t *testing.T) {

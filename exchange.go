@@ -437,24 +437,14 @@ func (c *conductor) seal(err error) error {
 			out.Code, out.Description = InvalidGrant, InvalidGrant.description()
 		}
 	}
-	for _, secret := range c.secrets {
-		out.redact(secret, c.event.Facts)
+	// A user id can be presented as a token. It is a name then, and no secret.
+	name := c.event.Facts.Subject.Token.Subject
+	secrets := slices.DeleteFunc(slices.Clone(c.secrets), func(s string) bool { return s == name })
+	if text := out.Error(); redact.Text(text, secrets...) != text {
+		out.Rule, out.Reason = redact.Text(out.Rule, secrets...), redact.Text(out.Reason, secrets...)
+		if out.Err != nil {
+			out.Err = errors.New(redact.Text(out.Err.Error(), secrets...))
+		}
 	}
 	return &out
-}
-
-// redact takes a token out of what is for operators, if a host has put it there. A user id that was presented as a token is a
-// name, and stays.
-func (e *Error) redact(secret string, f Facts) {
-	if secret == f.Subject.Token.Subject {
-		return
-	}
-	clean := func(text string) string { return redact.Text(text, secret) }
-	if text := e.Error(); clean(text) == text {
-		return
-	}
-	e.Rule, e.Reason = clean(e.Rule), clean(e.Reason)
-	if e.Err != nil {
-		e.Err = errors.New(clean(e.Err.Error()))
-	}
 }

@@ -14,14 +14,13 @@ package resourceserver
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
@@ -116,7 +115,7 @@ func (p *protected) admit(r *http.Request, now time.Time) (t tokenexchange.Token
 	}
 	c := tokenexchange.Credential{Token: raw, Type: p.Type, Issuer: p.Issuer, Now: now}
 	var found tokenexchange.Token
-	failed := guard(raw, func() (err error) {
+	failed := guarded(raw, func() (err error) {
 		found, err = p.Verify(r.Context(), c)
 		return err
 	})
@@ -189,7 +188,7 @@ func (p *protected) keys(r *http.Request, scheme, raw string, bound tokenexchang
 	}
 	var have tokenexchange.Confirmation
 	if p.Proved != nil && bound != (tokenexchange.Confirmation{}) {
-		if failed := guard(raw, func() error { have = p.Proved(r); return nil }); failed != nil {
+		if failed := guarded(raw, func() error { have = p.Proved(r); return nil }); failed != nil {
 			return refusedBy(failed)
 		}
 	}
@@ -204,26 +203,11 @@ func (p *protected) lacksScope(t tokenexchange.Token) bool {
 	return len(p.scope.Within(t.Scope)) < len(p.scope)
 }
 
-// guard turns a panic of host code into an error, and keeps the token out of either (I08). Of what was thrown it says the
-// type only, since that may hold the token in any form.
-func guard(token string, call func() error) (err error) {
-	defer func() {
-		if thrown := recover(); thrown != nil {
-			err = fmt.Errorf("panic with a %T", thrown)
-		}
-	}()
-	return withoutToken(call(), token)
-}
-
-// withoutToken takes the token out of an error.
-func withoutToken(err error, token string) error {
+// guarded calls host code. The error does not contain the token (I08).
+func guarded(token string, call func() error) error {
+	err := guard.Call(call)
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
-	clean := redact.Text(text, token)
-	if clean == text {
-		return err
-	}
-	return &tokenexchange.Error{Code: tokenexchange.AsError(err).Code, Err: errors.New(clean)}
+	return redact.Error(err, tokenexchange.AsError(err).Code, token)
 }

@@ -393,14 +393,14 @@ func TestI08_NoTokenInWhatTheHostSays(t *testing.T) {
 		want   int
 		says   string
 	}{
-		{func(token string) error { return fmt.Errorf("%w: no %q", tokenexchange.InvalidRequest, token) }, 401, "[token]"},
-		{func(token string) error { return errors.New("cannot ask about " + token) }, 500, "[token]"},
-		{func(token string) error { return errors.New("GET /introspect?token=" + url.QueryEscape(token)) }, 500, "[token]"},
+		{func(token string) error { return fmt.Errorf("%w: no %q", tokenexchange.InvalidRequest, token) }, 401, "[redacted]"},
+		{func(token string) error { return errors.New("cannot ask about " + token) }, 500, "[redacted]"},
+		{func(token string) error { return errors.New("GET /introspect?token=" + url.QueryEscape(token)) }, 500, "[redacted]"},
 		{func(token string) error {
 			return errors.New("the signature is " + token[strings.LastIndex(token, ".")+1:])
-		}, 500, "[token]"},
-		{func(token string) error { panic("what is " + token) }, 500, "panic with a string"},
-		{func(token string) error { panic(fmt.Errorf("what is %x", token)) }, 500, "panic with a *"},
+		}, 500, "[redacted]"},
+		{func(token string) error { panic("what is " + token) }, 500, ": value of type string"},
+		{func(token string) error { panic(fmt.Errorf("what is %x", token)) }, 500, ": value of type *"},
 	} {
 		var book ledger
 		w.api.Audit = book.audit

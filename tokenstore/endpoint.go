@@ -2,7 +2,6 @@ package tokenstore
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -37,22 +36,13 @@ func (t *Tokens) endpoint(authenticate func(*http.Request) (tokenexchange.Client
 		}
 		if err != nil {
 			if t.Report != nil {
-				t.Report(r.Context(), withoutTokens(err, r.PostForm))
+				presented := slices.Concat(r.PostForm["token"], r.PostForm["refresh_token"])
+				t.Report(r.Context(), redact.Error(err, tokenexchange.AsError(err).Code, presented...))
 			}
 			h = tokenexchange.AsError(tokenexchange.AsError(err).Code) // the code alone: what a host says of it stays inside
 		}
 		h.ServeHTTP(w, r)
 	})
-}
-
-// withoutTokens takes out of an error what was presented, if a host has put it there (I08).
-func withoutTokens(err error, values url.Values) error {
-	text := err.Error()
-	clean := redact.Text(text, slices.Concat(values["token"], values["refresh_token"])...)
-	if clean == text {
-		return err
-	}
-	return &tokenexchange.Error{Code: tokenexchange.AsError(err).Code, Err: errors.New(clean)}
 }
 
 // identify asks the host who the client is.

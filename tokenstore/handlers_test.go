@@ -219,7 +219,7 @@ func TestDoors(t *testing.T) {
 		return tokenexchange.Token{}, fmt.Errorf("cannot read %q", signed)
 	}
 	require.Equal(t, "server_error", w.post("/introspect", "api", url.Values{"token": {signed}}).text("error"))
-	require.EqualError(t, reported, `server_error: cannot read "[token]"`, "I08")
+	require.EqualError(t, reported, `server_error: cannot read "[redacted]"`, "I08")
 	for _, fail := range []func() error{
 		func() error { return (*hostError)(nil) },
 		func() error { panic(tokenexchange.InvalidRequest) },
