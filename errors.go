@@ -2,13 +2,13 @@ package tokenexchange
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
 
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
@@ -205,23 +205,15 @@ func (e *Error) Unwrap() error {
 // Is reports whether target is the code.
 func (e *Error) Is(target error) bool { return e != nil && target == error(e.Code) }
 
-// ServeHTTP answers a request with the error (RFC 6749 §5.2): status, JSON, no-store, and WWW-Authenticate only on a 401
-// to a Basic caller.
+// ServeHTTP answers a request with the error (RFC 6749 §5.2), as JSON that must not be stored. A
+// client that used HTTP Basic and was not authenticated gets a WWW-Authenticate header.
 func (e *Error) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e = AsError(e)
 	if e.Code == InvalidClient && form.UsesBasic(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="token endpoint", charset="UTF-8"`)
 	}
-	e.serve(w, e.Code.Status())
-}
-
-func (e *Error) serve(w http.ResponseWriter, status int) {
-	body, err := json.Marshal(struct {
+	endpoint.WriteJSON(w, e.Code.Status(), struct {
 		Error       Code   `json:"error"`
 		Description string `json:"error_description,omitempty"`
 	}{e.Code, e.Description})
-	if err != nil { // two strings always encode
-		panic(err)
-	}
-	writeJSON(w, status, body)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 )
@@ -24,28 +25,21 @@ import (
 //
 // Set the timeouts of http.Server; Handler waits for a slow body as long as the server does.
 func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			refuse(InvalidRequest, "").serve(w, http.StatusMethodNotAllowed)
-			return
-		}
-		if err := form.Read(w, r, parameters); err != nil {
-			refuseFor(InvalidRequest, "malformed request", err).ServeHTTP(w, r)
-			return
-		}
-		client, err := authenticated(r, authenticate)
-		if err != nil {
-			err.ServeHTTP(w, r)
-			return
-		}
-		resp, failed := x.Exchange(r.Context(), client, r.PostForm)
-		if failed != nil {
-			AsError(failed).ServeHTTP(w, r)
-			return
-		}
-		resp.ServeHTTP(w, r)
-	})
+	return endpoint.Post[Client]{
+		BodyOnly:     parameters,
+		Authenticate: authenticate,
+		ID:           func(c Client) string { return c.ID },
+		Answer: func(r *http.Request, client Client) (http.Handler, error) {
+			resp, err := x.Exchange(r.Context(), client, r.PostForm)
+			if err != nil {
+				return AsError(err), nil
+			}
+			return resp, nil
+		},
+		Refusal:        func(err error) http.Handler { return AsError(AsError(err).Code) },
+		InvalidRequest: InvalidRequest,
+		InvalidClient:  InvalidClient,
+	}
 }
 
 // ExchangeRequest is Exchange for a framework that has authenticated the client and writes the answer itself. It refuses
@@ -85,19 +79,4 @@ func admit(r *http.Request) error {
 		return refuseFor(InvalidRequest, "malformed request", err)
 	}
 	return nil
-}
-
-// authenticated asks the host who the client is. What the host says about it stays inside.
-func authenticated(r *http.Request, authenticate func(*http.Request) (Client, error)) (client Client, refused *Error) {
-	err := guard.Call(func() (err error) {
-		client, err = authenticate(r)
-		return err
-	})
-	if err == nil && client.ID == "" {
-		err = InvalidClient
-	}
-	if err != nil {
-		return Client{}, refuseFor(AsError(err).Code, "", err)
-	}
-	return client, nil
 }

@@ -74,7 +74,7 @@ func (a *Assertions) Exchange(ctx context.Context, x *tokenexchange.Exchanger, c
 // Handler is the jwt-bearer grant of a token endpoint, for a host that looks at grant_type and hands on. What is said of
 // tokenexchange.Exchanger.Handler is true of it too.
 func (a *Assertions) Handler(x *tokenexchange.Exchanger, authenticate func(*http.Request) (tokenexchange.Client, error)) http.Handler {
-	return endpoint(authenticate, func(r *http.Request, client tokenexchange.Client) (tokenexchange.Response, error) {
+	return newEndpoint(authenticate, func(r *http.Request, client tokenexchange.Client) (tokenexchange.Response, error) {
 		return a.Exchange(r.Context(), x, client, r.PostForm)
 	})
 }

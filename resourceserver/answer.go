@@ -1,11 +1,11 @@
 package resourceserver
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 )
 
 // The codes that only a resource server answers with (RFC 6750 §3.1); an Access has them in its Err.
@@ -57,14 +57,8 @@ func (p *protected) answer(w http.ResponseWriter, r *http.Request, scheme string
 	if err.Code == InsufficientScope && p.lacksScope(t) {
 		challenge += ", scope=" + quote(p.scope.String())
 	}
-	h := w.Header()
-	h.Add("WWW-Authenticate", challenge) // beside one of the host's own, for DPoP perhaps
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a write that fails has nobody left to tell
+	w.Header().Add("WWW-Authenticate", challenge) // beside one of the host's own, for DPoP perhaps
+	endpoint.WriteJSON(w, status, body)
 }
 
 // quote makes a quoted-string (RFC 9110 §5.6.4); net/http turns line breaks into spaces.

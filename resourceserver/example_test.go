@@ -63,7 +63,6 @@ func list(w http.ResponseWriter, r *http.Request) {
 	if actor, acted := resourceserver.ActorFrom(r.Context()); acted {
 		fmt.Fprintf(w, ", shown to %s", actor.Subject)
 	}
-	fmt.Fprintln(w)
 }
 
 func send(base, method, path, token string) {
@@ -84,5 +83,5 @@ func send(base, method, path, token string) {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%d %s", resp.StatusCode, body)
+	fmt.Printf("%d %s\n", resp.StatusCode, body)
 }

@@ -205,6 +205,7 @@ func TestDoors(t *testing.T) {
 				a := w.do(r)
 				require.Equal(t, row.status, a.status)
 				require.Equal(t, row.code, a.text("error"))
+				require.Equal(t, tokenexchange.AsError(tokenexchange.Code(row.code)).Description, a.text("error_description"))
 				require.Equal(t, row.user == "nobody", a.header.Get("WWW-Authenticate") != "")
 				require.Equal(t, row.status == 405, a.header.Get("Allow") == "POST")
 				require.NotContains(t, a.body, "wrong secret")
@@ -230,7 +231,7 @@ func TestDoors(t *testing.T) {
 		}
 		for _, path := range []string{"/introspect", "/revoke"} {
 			require.Equal(t, "server_error", w.post(path, "api", url.Values{"token": {signed}}).text("error"))
-			require.ErrorContains(t, reported, "the answer panicked with a ")
+			require.ErrorContains(t, reported, "panic in ")
 			require.NotContains(t, reported.Error(), value)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 )
 
 // IntrospectionHandler answers resource servers of an issuer (RFC 7662). authenticate is as for
@@ -38,7 +39,7 @@ func (t *Tokens) IntrospectionHandler(issuer string, authenticate func(*http.Req
 		case err == nil && known:
 			answer = introspection(tok)
 		}
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, answer) }), nil
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { endpoint.WriteJSON(w, http.StatusOK, answer) }), nil
 	})
 }
 

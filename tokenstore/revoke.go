@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 )
 
 // RevocationHandler lets the clients of an issuer give back what was issued to them (RFC 7009): a refresh token with its
@@ -30,7 +31,7 @@ func (t *Tokens) RevocationHandler(issuer string, authenticate func(*http.Reques
 		default:
 			err = nil
 		}
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]any{}) }), err
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { endpoint.WriteJSON(w, http.StatusOK, map[string]any{}) }), err
 	})
 }
 
