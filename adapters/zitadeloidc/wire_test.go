@@ -93,11 +93,11 @@ func TestR01_R04_R10_MalformedRequests(t *testing.T) {
 			r.Header.Add("Authorization", "Basic x")
 			return f.Encode()
 		},
-		"parameter scope is repeated":          func(_ *http.Request, f url.Values) string { return f.Encode() + "&scope=" },
-		"parameter actor_token is repeated":    func(_ *http.Request, f url.Values) string { return f.Encode() + "&actor_token=x" },
-		"parameter grant_type is repeated":     func(_ *http.Request, f url.Values) string { return f.Encode() + "&grant_type=x" },
-		"R04: a parameter that is not of this": func(_ *http.Request, f url.Values) string { return f.Encode() + "&flavour=mint&flavour=mint" },
-		"the form is larger than":              func(_ *http.Request, f url.Values) string { return f.Encode() + "&x=" + strings.Repeat("y", 256<<10) },
+		"parameter scope is repeated":       func(_ *http.Request, f url.Values) string { return f.Encode() + "&scope=" },
+		"parameter actor_token is repeated": func(_ *http.Request, f url.Values) string { return f.Encode() + "&actor_token=x" },
+		"parameter grant_type is repeated":  func(_ *http.Request, f url.Values) string { return f.Encode() + "&grant_type=x" },
+		"an unknown parameter is repeated":  func(_ *http.Request, f url.Values) string { return f.Encode() + "&flavour=mint&flavour=mint" },
+		"the form is larger than":           func(_ *http.Request, f url.Values) string { return f.Encode() + "&x=" + strings.Repeat("y", 256<<10) },
 		"subject_token is too long": func(_ *http.Request, f url.Values) string {
 			f.Set("subject_token", strings.Repeat("y", 1<<16+1))
 			return f.Encode()
