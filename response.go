@@ -15,18 +15,18 @@ const (
 	notApplicable = "N_A"
 )
 
-// Response is a successful answer (RFC 8693 §2.2.1). It holds tokens: it marshals, and never prints.
+// Response is a successful answer (RFC 8693 §2.2.1). Its tokens are marshalled, but never printed.
 type Response struct {
-	AccessToken     string    `json:"access_token"` // the issued token, whatever its type
+	AccessToken     string    `json:"access_token"` // the issued token, of any type
 	IssuedTokenType TokenType `json:"issued_token_type"`
-	TokenType       string    `json:"token_type"` // Bearer, DPoP, or N_A for what is no access token
-	ExpiresIn       int64     `json:"expires_in"` // seconds, above zero
+	TokenType       string    `json:"token_type"` // Bearer or DPoP; N_A if not an access token
+	ExpiresIn       int64     `json:"expires_in"` // seconds, at least 1
 	Scope           string    `json:"scope,omitempty"`
 	RefreshToken    string    `json:"refresh_token,omitempty"`
 	IDToken         string    `json:"id_token,omitempty"`
 }
 
-// newResponse says what was issued. The conductor has checked it against the decision.
+// newResponse describes issued tokens. The caller has checked them against the decision.
 func newResponse(d *Decision, t *IssuedToken) Response {
 	return Response{
 		AccessToken:     t.Value,
@@ -39,13 +39,13 @@ func newResponse(d *Decision, t *IssuedToken) Response {
 	}
 }
 
-// Format prints everything but the tokens, whatever the verb.
+// Format prints the response without its tokens, for every verb.
 func (p Response) Format(w fmt.State, _ rune) {
 	fmt.Fprintf(w, "{issued_token_type:%s token_type:%s expires_in:%d scope:%q}",
 		p.IssuedTokenType, p.TokenType, p.ExpiresIn, p.Scope)
 }
 
-// LogValue is what Format prints: a log that marshals its values must not have the tokens either.
+// LogValue returns the text of Format, because some log handlers marshal their values.
 func (p Response) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 // ServeHTTP sends the response with status 200, as JSON that must not be stored.

@@ -49,14 +49,14 @@ func (p Post[Client]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.ServeHTTP(w, r)
 }
 
-// answer reads the form before the host authenticates the client, who may have put a secret in it.
-// A panic of the host is an error (I12).
-func (p Post[Client]) answer(w http.ResponseWriter, r *http.Request) (answer http.Handler, err error) {
+// answer reads the form first, because the client may have put its secret there. A panic of the
+// host is an error (I12).
+func (p Post[Client]) answer(w http.ResponseWriter, r *http.Request) (http.Handler, error) {
 	if err := form.Read(w, r, p.BodyOnly); err != nil {
 		return nil, fmt.Errorf("%w: malformed request: %w", p.InvalidRequest, err)
 	}
 	var client Client
-	err = guard.Call(func() (err error) {
+	err := guard.Call(func() (err error) {
 		client, err = p.Authenticate(r)
 		return err
 	})
@@ -66,6 +66,7 @@ func (p Post[Client]) answer(w http.ResponseWriter, r *http.Request) (answer htt
 	if err != nil {
 		return nil, err
 	}
+	var answer http.Handler
 	err = guard.Call(func() (err error) {
 		answer, err = p.Answer(r, client)
 		return err

@@ -56,7 +56,7 @@ func echo(authenticate func(*http.Request) (string, error), reported *error) end
 
 func good(*http.Request) (string, error) { return "shop", nil }
 
-func send(h http.Handler, method, query, body string) (status int, answer string, header http.Header) {
+func send(h http.Handler, method, query, body string) (int, string, http.Header) {
 	r := httptest.NewRequest(method, "/?"+query, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	rec := httptest.NewRecorder()
@@ -129,8 +129,9 @@ func TestR12_WriteJSON(t *testing.T) {
 	require.Equal(t, http.StatusTeapot, rec.Code)
 	require.Equal(t, `{"a":1}`, rec.Body.String())
 	require.Equal(t, http.Header{
-		"Content-Type": {"application/json"}, "Content-Length": {"7"}, "Cache-Control": {"no-store"},
-		"Pragma": {"no-cache"}, "X-Content-Type-Options": {"nosniff"},
+		"Content-Type": {"application/json"}, "Content-Length": {"7"},
+		"Cache-Control": {"no-store"}, "Pragma": {"no-cache"},
+		"X-Content-Type-Options": {"nosniff"},
 	}, rec.Header())
 
 	rec = httptest.NewRecorder()
