@@ -11,11 +11,14 @@ import (
 )
 
 // bodyOnly are the parameters that must not be in the query (R01).
-var bodyOnly = []string{"grant_type", "assertion", "audience", "resource", "scope", "authorization_details"}
+var bodyOnly = []string{
+	"grant_type", "assertion", "audience", "resource", "scope", "authorization_details",
+}
 
 // newEndpoint returns the handler of a grant.
 func newEndpoint(authenticate func(*http.Request) (tokenexchange.Client, error),
-	grant func(*http.Request, tokenexchange.Client) (tokenexchange.Response, error)) http.Handler {
+	grant func(*http.Request, tokenexchange.Client) (tokenexchange.Response, error),
+) http.Handler {
 	return endpoint.Post[tokenexchange.Client]{
 		BodyOnly:     bodyOnly,
 		Authenticate: authenticate,
@@ -35,20 +38,20 @@ func newEndpoint(authenticate func(*http.Request) (tokenexchange.Client, error),
 	}
 }
 
-// undoing has next make the tokens of a decision, for which something else has been written already: it is undone where
-// they are not made, or must not leave (I06).
-func undoing(ctx context.Context, d tokenexchange.Decision, next tokenexchange.TokenIssuer,
+// issueOrUndo issues the tokens of a decision for which something else has already been recorded.
+// It calls undo if the tokens are not issued, and adds undo to IssuedToken.Discard (I06).
+func issueOrUndo(ctx context.Context, d tokenexchange.Decision, issuer tokenexchange.TokenIssuer,
 	undo func(context.Context) error) (issued tokenexchange.IssuedToken, err error) {
-	made := false
+	done := false
 	defer func() {
-		if !made { // next has refused, failed or panicked
+		if !done { // the issuer returned an error or panicked
 			err = errors.Join(err, bounded.Call(ctx, bounded.Usual, undo))
 		}
 	}()
-	if issued, err = next.IssueToken(ctx, d); err != nil {
+	if issued, err = issuer.IssueToken(ctx, d); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
-	made = true
+	done = true
 	discard := issued.Discard
 	issued.Discard = func(ctx context.Context) error {
 		if discard == nil {
