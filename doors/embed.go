@@ -127,9 +127,8 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision,
 	return nil
 }
 
-// mayActOf returns the may_act of the outer token. It is that of the subject token, or that of
-// another claims hook if the subject token has none or the rule has ReplaceMayAct. The result is nil
-// if the outer token has no may_act.
+// mayActOf returns the may_act of the outer token, or nil. It is that of the subject token, or that
+// of another claims hook if the subject token has none or the rule has ReplaceMayAct.
 func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.Actor, error) {
 	carried, value := d.MayAct(), claims["may_act"]
 	if carried != nil && !d.ReplaceMayAct || value == nil {
@@ -143,8 +142,8 @@ func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.A
 	return tok.MayAct, err
 }
 
-// reserved are the claims that a JWTIssuer writes itself. It drops such a claim of a hook, so a token
-// embedded there would be issued and never delivered.
+// reserved are the claims that a JWTIssuer writes itself. It drops such a claim of a hook, so a
+// token embedded there would be issued and never delivered.
 var reserved = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as",
 	"may_act", "cnf", "azp", "auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash",

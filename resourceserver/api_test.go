@@ -1,6 +1,7 @@
 package resourceserver_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -425,6 +426,26 @@ func TestPanicsOfTheHandlerAreItsOwn(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+w.token(nil))
 	assert.PanicsWithValue(t, "mine", func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+}
+
+// A reason names what does not fit, except for a token that Verify has put there.
+func TestI08_ReasonsNameValuesButNoToken(t *testing.T) {
+	w := newWorld(t)
+	var book ledger
+	w.api.Audit = book.audit
+	verify := w.api.Verify
+	for _, audience := range []string{"https://other.example", ""} {
+		w.api.Verify = func(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+			tok, err := verify(ctx, c)
+			tok.Audience = []string{cmp.Or(audience, c.Token)}
+			return tok, err
+		}
+		token := w.token(nil)
+		require.Equal(t, http.StatusUnauthorized, ask(t, w.api, token).status)
+		err := book.all()[len(book.all())-1].Err
+		require.ErrorContains(t, err, `the audience is ["`+cmp.Or(audience, "[redacted]")+`"]`)
+		require.NotContains(t, err.Error(), token)
+	}
 }
 
 func TestD30_ABoundTokenNeedsItsKey(t *testing.T) {

@@ -1,17 +1,16 @@
 package tokenstore
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
+	"github.com/go-tokenexchange/tokenexchange/internal/form"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
-
-// maxToken is how many bytes one token may have (R10).
-const maxToken = 64 << 10
 
 // bodyOnly are the parameters that must not be in the query (R01).
 var bodyOnly = []string{"grant_type", "refresh_token", "scope", "token", "token_type_hint"}
@@ -39,19 +38,19 @@ func (t *Tokens) endpoint(authenticate func(*http.Request) (tokenexchange.Client
 	}
 }
 
-// checkRepeats refuses a parameter that is repeated, those that are not ours too: another reader of the same form might take
-// the other value (R04).
+// checkRepeats refuses a repeated parameter. That includes unknown parameters, because another
+// reader of the same form might use the other value (R04).
 func checkRepeats(values url.Values) error {
 	for _, list := range values {
 		if len(list) > 1 {
-			return no("R04: a parameter is repeated", nil)
+			return no("a parameter is repeated (R04)", nil)
 		}
 	}
 	return nil
 }
 
-// tokenOfForm returns the one parameter that introspection and revocation need. The type hint is only a hint: the value
-// itself says where to look (RFC 7662 §2.1, RFC 7009 §2.1).
+// tokenOfForm returns the parameter token. The token itself shows where to look it up, so
+// token_type_hint is ignored (RFC 7662 §2.1, RFC 7009 §2.1).
 func tokenOfForm(values url.Values) (string, error) {
 	if err := checkRepeats(values); err != nil {
 		return "", err
@@ -59,9 +58,9 @@ func tokenOfForm(values url.Values) (string, error) {
 	value := values.Get("token")
 	switch {
 	case value == "":
-		return "", no("R03: no token", nil)
-	case len(value) > maxToken:
-		return "", no("R10: the token is too long", nil)
+		return "", no("the parameter token is missing (R03)", nil)
+	case len(value) > form.MaxValue:
+		return "", no(fmt.Sprintf("the token is longer than %d bytes (R10)", form.MaxValue), nil)
 	}
 	return value, nil
 }
