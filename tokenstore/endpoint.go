@@ -27,7 +27,8 @@ func (t *Tokens) endpoint(authenticate func(*http.Request) (tokenexchange.Client
 		Report: func(r *http.Request, err error) {
 			if t.Report != nil {
 				presented := slices.Concat(r.PostForm["token"], r.PostForm["refresh_token"])
-				t.Report(r.Context(), redact.Error(err, tokenexchange.AsError(err).Code, presented...))
+				code := tokenexchange.AsError(err).Code
+				t.Report(r.Context(), redact.Error(err, code, presented...))
 			}
 		},
 		Refusal: func(err error) http.Handler {
