@@ -98,7 +98,7 @@ func newServer() (*tokenexchangetest.Issuer, *httptest.Server) {
 	return tokens, httptest.NewServer(exchanger.Handler(authenticate))
 }
 
-// newOrdersAPI starts an API that prints the people for whom and by whom it is called.
+// newOrdersAPI starts an API that prints the subject and the actor of each request.
 func newOrdersAPI(tokens *tokenexchangetest.Issuer) *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		value := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
