@@ -29,7 +29,7 @@ func TestDebugging_ShowsEveryAnswer(t *testing.T) {
 		tx.TemporarilyUnavailable: "503",
 	} {
 		row := "| `" + string(code) + "` | " + status + " | " + tx.AsError(code).Description + " |"
-		require.Contains(t, text, row)
+		requireText(t, text, row, "an answer is not shown")
 	}
 }
 
@@ -70,7 +70,7 @@ func requireFields(t *testing.T, table, line string) {
 				check(name+".", inner)
 				continue
 			}
-			require.Contains(t, table, "`"+prefix+name+"`", "the field is not explained")
+			requireText(t, table, "`"+prefix+name+"`", "the field is not explained")
 		}
 	}
 	check("", members)

@@ -3,8 +3,6 @@ package docs
 import (
 	"strings"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 )
 
 // TestOperations_FiguresAreThoseOfTheCode checks each figure of operations.md with the line of code
@@ -47,7 +45,7 @@ func TestOperations_FiguresAreThoseOfTheCode(t *testing.T) {
 		{"notify/sink.go", "usualPatience = 30 * time.Second", "`Patience`, 30 seconds by default |"},
 	} {
 		source := strings.Join(strings.Fields(read(t, figure.file)), " ")
-		require.Contains(t, source, figure.code, "%s has another figure", figure.file)
-		require.Contains(t, page, figure.text, "the figure of %s", figure.file)
+		requireText(t, source, figure.code, figure.file+" has another figure")
+		requireText(t, page, figure.text, "the page has another figure than "+figure.file)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ func TestRules_RowsAreWhole(t *testing.T) {
 		got = append(got, row)
 		require.Positive(t, at[4], "%s has no anchor", row)
 		require.Equal(t, strings.ToLower(row), text[at[4]:at[5]], "the anchor of %s", row)
-		require.Contains(t, text[at[1]:end], "\nSource: ", "%s has no source", row)
+		requireText(t, text[at[1]:end], "\nSource: ", row+" has no source")
 	}
 	require.ElementsMatch(t, want, got)
 	require.Equal(t, len(got), strings.Count(text, "\nSource: "))
@@ -128,6 +129,12 @@ func TestCitedIn(t *testing.T) {
 // not text. What git or npm keep for themselves is left out.
 func repository(t *testing.T) map[string]string {
 	t.Helper()
+	files, err := readRepository()
+	require.NoError(t, err)
+	return files
+}
+
+var readRepository = sync.OnceValues(func() (map[string]string, error) {
 	files := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -149,8 +156,13 @@ func repository(t *testing.T) map[string]string {
 		files[filepath.ToSlash(name)] = string(text)
 		return err
 	})
-	require.NoError(t, err)
-	return files
+	return files, err
+})
+
+// requireText fails if a page lacks a text. Unlike require.Contains, it does not print the page.
+func requireText(t *testing.T, page, text, problem string) {
+	t.Helper()
+	require.True(t, strings.Contains(page, text), "%s: %q", problem, text)
 }
 
 func read(t *testing.T, path string) string {

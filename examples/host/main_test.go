@@ -22,7 +22,7 @@ func TestGettingStarted(t *testing.T) {
 	require.NoError(t, err)
 	program, err := os.ReadFile("main.go")
 	require.NoError(t, err)
-	require.Contains(t, string(page), "```go\n"+string(program)+"```\n",
+	require.True(t, strings.Contains(string(page), "```go\n"+string(program)+"```\n"),
 		"the page does not show main.go as it is")
 
 	var audit bytes.Buffer
