@@ -11,7 +11,8 @@ import (
 // TestR05_TargetsOfARequest: audiences before resources, in the order of the request, without
 // repeats.
 func TestR05_TargetsOfARequest(t *testing.T) {
-	r := tokenexchange.Request{Audience: []string{"b", "a", "b"}, Resource: []string{"urn:c", "a", "urn:b"}}
+	r := tokenexchange.Request{Audience: []string{"b", "a", "b"},
+		Resource: []string{"urn:c", "a", "urn:b"}}
 	require.Equal(t, []string{"b", "a", "urn:c", "urn:b"}, r.Targets())
 	require.Nil(t, tokenexchange.Request{}.Targets())
 }

@@ -104,8 +104,8 @@ var vectorRow = regexp.MustCompile(`^[RDI]\d\d-`)
 // TestDecisionVectors runs the decisions in testdata/vectors/decision. A vector is a patch (RFC
 // 7396) of a base case: {"rule": …, "facts": …}, and in "more" further rules, each a patch of the
 // first; "rules" replaces them all. Headers: base is the case in testdata/vectors/base; expect is
-// granted or an error code; reason is how the reason of a refusal begins; the rest is what a granted
-// decision says, lists separated by spaces, "-" for none, expires as the time from now.
+// granted or an error code; reason is how the reason of a refusal begins; the rest is what a
+// granted decision says, lists separated by spaces, "-" for none, expires as the time from now.
 func TestDecisionVectors(t *testing.T) {
 	runByRow(t, readDecisions(t), func(t *testing.T, v vector) {
 		policy, facts := readCase(t, v)
@@ -115,7 +115,8 @@ func TestDecisionVectors(t *testing.T) {
 			require.NotNil(t, e, "it was granted")
 			require.Equal(t, tokenexchange.Code(want), e.Code)
 			require.NotEmpty(t, v.header["reason"])
-			require.True(t, strings.HasPrefix(e.Reason, v.header["reason"]), "refused for %q", e.Reason)
+			isReason := strings.HasPrefix(e.Reason, v.header["reason"])
+			require.True(t, isReason, "refused for %q", e.Reason)
 			require.Equal(t, tokenexchange.Decision{}, d)
 		} else {
 			require.NoError(t, err)

@@ -141,7 +141,8 @@ func logLine(t *testing.T, r request) string {
 	x := tx.Exchanger{Issuer: issuer, Subjects: people, Decide: policy.Decide, Tokens: &issued,
 		Verify: tx.Verifiers{tx.TypeAccessToken: issued.Verify},
 		Actors: &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{
-			{Actor: user("bob"), Subject: user("alice")}, {Actor: user("bob"), Subject: user("erin")}}},
+			{Actor: user("bob"), Subject: user("alice")},
+			{Actor: user("bob"), Subject: user("erin")}}},
 		Audit: tx.LogSink{Handler: slog.NewJSONHandler(&log, nil)},
 		Now:   func() time.Time { return now }}
 	subject, client := "alice", "helpdesk"
@@ -152,8 +153,9 @@ func logLine(t *testing.T, r request) string {
 		client = r.client
 	}
 	form := url.Values{"grant_type": {tx.GrantType}, "scope": {"orders:read"},
-		"subject_token": {logIn(subject, "webapp")}, "subject_token_type": {string(tx.TypeAccessToken)},
-		"audience": {"https://orders.example"}}
+		"subject_token":      {logIn(subject, "webapp")},
+		"subject_token_type": {string(tx.TypeAccessToken)},
+		"audience":           {"https://orders.example"}}
 	if !r.noActor {
 		form.Set("actor_token", logIn("bob", "helpdesk"))
 		form.Set("actor_token_type", string(tx.TypeAccessToken))
@@ -161,7 +163,8 @@ func logLine(t *testing.T, r request) string {
 	if r.audience != "" {
 		form.Set("audience", r.audience)
 	}
-	_, _ = x.Exchange(context.Background(), tx.Client{ID: client, Scope: tx.Scope{"orders:read"}}, form)
+	registered := tx.Client{ID: client, Scope: tx.Scope{"orders:read"}}
+	_, _ = x.Exchange(context.Background(), registered, form)
 	require.Equal(t, 1, strings.Count(log.String(), "\n"))
 	return strings.TrimSpace(log.String())
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -30,12 +31,14 @@ func TestLinks(t *testing.T) {
 			if file != "" {
 				target = path.Join(path.Dir(name), file)
 			}
-			require.True(t, files[target] != "" || isFolder(files, target), "%s: a link to %s", name, m[1])
+			require.True(t, files[target] != "" || isFolder(files, target),
+				"%s: a link to %s", name, m[1])
 			if place != "" {
 				if placesOf[target] == nil {
 					placesOf[target] = places(files[target])
 				}
-				require.True(t, slices.Contains(placesOf[target], place), "%s: a link to %s", name, m[1])
+				require.True(t, slices.Contains(placesOf[target], place),
+					"%s: a link to %s", name, m[1])
 			}
 		}
 	}
@@ -51,8 +54,8 @@ func isFolder(files map[string]string, name string) bool {
 	return false
 }
 
-// TestGoBlocks checks that every block of Go in docs stands in a Go file of the repository, line for
-// line, so that it is compiled.
+// TestGoBlocks checks that every block of Go in docs stands in a Go file of the repository, line
+// for line, so that it is compiled.
 func TestGoBlocks(t *testing.T) {
 	var sources strings.Builder
 	files := repository(t)
@@ -83,7 +86,8 @@ func TestLineWidth(t *testing.T) {
 			if strings.HasPrefix(line, "|") || !strings.Contains(strings.TrimSpace(line), " ") {
 				continue
 			}
-			require.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), 100, "%s: %s", name, line)
+			columns := utf8.RuneCountInString(strings.TrimSuffix(line, "\n"))
+			require.LessOrEqual(t, columns, 100, "%s: %s", name, line)
 		}
 	}
 }

@@ -40,9 +40,11 @@ func TestOperations_FiguresAreThoseOfTheCode(t *testing.T) {
 		{"resourceserver/audit.go", "const auditTime = bounded.Usual", "API.Audit` | 5 seconds |"},
 		{"resourceserver/introspection.go", "introspectionTime = 5 * time.Second",
 			"`resourceserver.Introspection` | 5 seconds |"},
-		{"resourceserver/introspection.go", "introspectionSize = 256 << 10", "API reads | 256 KiB |"},
+		{"resourceserver/introspection.go", "introspectionSize = 256 << 10",
+			"API reads | 256 KiB |"},
 		{"notify/sink.go", "usualQueue = 256", "(`notify.Sink.Queue`) | 256 |"},
-		{"notify/sink.go", "usualPatience = 30 * time.Second", "`Patience`, 30 seconds by default |"},
+		{"notify/sink.go", "usualPatience = 30 * time.Second",
+			"`Patience`, 30 seconds by default |"},
 	} {
 		source := strings.Join(strings.Fields(read(t, figure.file)), " ")
 		requireText(t, source, figure.code, figure.file+" has another figure")

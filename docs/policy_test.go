@@ -12,19 +12,20 @@ import (
 var (
 	ofEveryRule = []string{"name", "clients", "subjects", "subject_types", "types", "targets",
 		"default_targets", "subject_audience", "scope", "lifetime", "max_chain"}
-	ofThreeModes = []string{"other_tokens", "issuers", "tenant_targets", "expand", "outlive_subject",
-		"rebind", "id_token", "refresh_lifetime", "replace_may_act"}
+	ofThreeModes = []string{"other_tokens", "issuers", "tenant_targets", "expand",
+		"outlive_subject", "rebind", "id_token", "refresh_lifetime", "replace_may_act"}
 	ofMode = map[string][]string{
 		"narrow": {"public_clients"},
 		"delegate": append([]string{"actors", "actor_types", "actor_audience", "other_actors",
 			"outlive_actor", "self", "public_clients"}, ofThreeModes...),
-		"impersonate":     append([]string{"may_act_client", "carry", "public_clients"}, ofThreeModes...),
+		"impersonate": append([]string{"may_act_client", "carry", "public_clients"},
+			ofThreeModes...),
 		"client_as_actor": append([]string{"may_act_client", "self"}, ofThreeModes...),
 	}
 )
 
-// TestPolicy_EveryFieldIsShown checks that policy.md explains every field of a rule in a table, uses
-// it in an example, and uses no other field.
+// TestPolicy_EveryFieldIsShown checks that policy.md explains every field of a rule in a table,
+// uses it in an example, and uses no other field.
 func TestPolicy_EveryFieldIsShown(t *testing.T) {
 	page := read(t, "docs/policy.md")
 	used := map[string]bool{}

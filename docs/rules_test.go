@@ -55,13 +55,15 @@ func TestRules_CitedRowsExist(t *testing.T) {
 	for path, text := range repository(t) {
 		for _, row := range citedIn(path + "\n" + text) {
 			cited++
-			require.Contains(t, rows, row, "%s cites %s, which docs/rules.md does not have", path, row)
+			require.Contains(t, rows, row,
+				"%s cites %s, which docs/rules.md does not have", path, row)
 		}
 	}
 	require.Greater(t, cited, 2000, "the citations are somewhere else")
 }
 
-// TestRules_EveryRowIsTested checks that every row is in the name of a test function or of a vector.
+// TestRules_EveryRowIsTested checks that every row is in the name of a test function or of a
+// vector.
 func TestRules_EveryRowIsTested(t *testing.T) {
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Example)\w*)\(`)
 	tested := map[string]bool{}
@@ -118,8 +120,9 @@ func citedIn(text string) (rows []string) {
 func TestCitedIn(t *testing.T) {
 	for text, want := range map[string][]string{
 		"D13": {"D13"}, "(D13)": {"D13"}, "R03 to R06, R10": {"R03", "R06", "R10"},
-		"TestR07_D27_R17_TokenOfADecision": {"R07", "D27", "R17"}, "testdata/D02-no-rules.txt": {"D02"},
-		"[D24](rules.md#d24)": {"D24"}, "ID13": nil, "D131": nil, "D13x": nil, "0D13": nil, "D1": nil,
+		"TestR07_D27_R17_TokenOfADecision": {"R07", "D27", "R17"},
+		"testdata/D02-no-rules.txt":        {"D02"}, "[D24](rules.md#d24)": {"D24"},
+		"ID13": nil, "D131": nil, "D13x": nil, "0D13": nil, "D1": nil,
 	} {
 		require.Equal(t, want, citedIn(text), text)
 	}

@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestScenarios_AreTested checks that each row of scenarios.md leads to a file with the test of that
-// scenario, and that each scenario that is tested has a row.
+// TestScenarios_AreTested checks that each row of scenarios.md leads to a file with the test of
+// that scenario, and that each scenario that is tested has a row.
 func TestScenarios_AreTested(t *testing.T) {
 	files := repository(t)
 	page := files["docs/scenarios.md"]
-	row := regexp.MustCompile(`(?m)^\| ([ZUWCF]\d\d) \| .* \| \[TestScenario/([ZUWCF]\d\d)\]\((\S+)\) \|$`)
+	row := regexp.MustCompile(
+		`(?m)^\| ([ZUWCF]\d\d) \| .* \| \[TestScenario/([ZUWCF]\d\d)\]\((\S+)\) \|$`)
 	inFile := map[string]string{}
 	for _, m := range row.FindAllStringSubmatch(page, -1) {
 		id, file := m[1], path.Join("docs", m[3])

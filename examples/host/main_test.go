@@ -33,7 +33,8 @@ func TestGettingStarted(t *testing.T) {
 
 	issued := regexp.MustCompile(`"access_token":"([^"]+)"`)
 	commands, answer := 0, ""
-	for _, block := range regexp.MustCompile("(?s)```(sh|json)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+	blocks := regexp.MustCompile("(?s)```(sh|json)\n(.*?)```")
+	for _, block := range blocks.FindAllStringSubmatch(string(page), -1) {
 		switch text := block[2]; {
 		case block[1] == "json" && strings.Contains(text, `"time"`):
 			lines := strings.Split(strings.TrimSpace(audit.String()), "\n")
@@ -44,7 +45,8 @@ func TestGettingStarted(t *testing.T) {
 		case strings.HasPrefix(text, "curl "):
 			require.Empty(t, answer, "an answer is not shown")
 			commands++
-			answer = curl(t, server, os.Expand(text, func(name string) string { return variables[name] }))
+			text = os.Expand(text, func(name string) string { return variables[name] })
+			answer = curl(t, server, text)
 			if token := issued.FindStringSubmatch(answer); token != nil {
 				variables["TOKEN"] = token[1]
 			}
@@ -85,7 +87,8 @@ func curl(t *testing.T, server http.Handler, command string) string {
 // steady parses an answer or a log line, without the values that differ from run to run.
 func steady(t *testing.T, text string) (value any) {
 	t.Helper()
-	changing := regexp.MustCompile(`"(access_token|token_id|jti|time|expires)": *"[^"]*"|"(iat|exp|begun)": *\d+`)
+	changing := regexp.MustCompile(`"(access_token|token_id|jti|time|expires)": *"[^"]*"|` +
+		`"(iat|exp|begun)": *\d+`)
 	text = changing.ReplaceAllString(text, `"$1$2": "differs"`)
 	require.NoError(t, json.Unmarshal([]byte(text), &value), text)
 	return value
