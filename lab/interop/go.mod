@@ -1,8 +1,8 @@
-module github.com/go-tokenexchange/tokenexchange/interop
+module github.com/go-tokenexchange/tokenexchange/lab/interop
 
 go 1.26.0
 
-replace github.com/go-tokenexchange/tokenexchange => ../
+replace github.com/go-tokenexchange/tokenexchange => ../..
 
 require (
 	github.com/coreos/go-oidc/v3 v3.21.0

@@ -1,8 +1,8 @@
-module github.com/go-tokenexchange/tokenexchange/bench
+module github.com/go-tokenexchange/tokenexchange/lab/bench
 
 go 1.26.0
 
-replace github.com/go-tokenexchange/tokenexchange => ../
+replace github.com/go-tokenexchange/tokenexchange => ../..
 
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4

@@ -47,7 +47,7 @@ export function parties(subject, acting) {
   return form
 }
 
-const pem = (name) => readFileSync(new URL(`../examples/authserver/testdata/${name}.pem`, import.meta.url), 'utf8')
+const pem = (name) => readFileSync(new URL(`../../examples/authserver/testdata/${name}.pem`, import.meta.url), 'utf8')
 
 /** The private key of the client robot, as oauth4webapi and openid-client want it. */
 export const robotKey = { key: await importPKCS8(pem('robot'), 'ES256'), kid: 'robot-1' }

@@ -3,7 +3,7 @@
 //
 // Run it from the top of the module, for all faults or for those whose title contains a word:
 //
-//	go run ./internal/faults [-fit] [-by package] [word]
+//	go run ./lab/faults [-fit] [-by package] [word]
 //
 // It prints a line for each fault and exits with 1 if one survived or no longer fits the sources. With -fit no test is run:
 // it only looks whether every fault still fits the sources and builds. With -by, the tests of that
