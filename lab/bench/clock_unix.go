@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clocks says in the header what the times are.
+// clocks is what the header says about the times.
 const clocks = "CPU time"
 
 func threadTime() time.Duration  { return cpuTime(unix.CLOCK_THREAD_CPUTIME_ID) }
 func processTime() time.Duration { return cpuTime(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
-// cpuTime reads a clock of the kernel. What getrusage says is as coarse as its ticks.
+// cpuTime reads a clock of the kernel. getrusage would be as coarse as its ticks.
 func cpuTime(clock int32) time.Duration {
 	var t unix.Timespec
 	check(unix.ClockGettime(clock, &t))

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onQuietCore moves all threads of the process to the core that is quickest just now, until release
-// is called. On a machine that shares its cores with others, one of two can be half as fast for
-// minutes, and then more so for code with many branches and many small reads than for cryptography:
-// no ratio is free of that.
+// onQuietCore moves all threads of the process to the core that is quickest at the moment, until
+// release is called. On a machine that shares its cores with others, one of two cores can be half
+// as fast for minutes. Code with many branches and small reads suffers more than cryptography does,
+// so no ratio is free of that.
 func onQuietCore() (release func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -35,7 +35,7 @@ func onQuietCore() (release func()) {
 	return func() { move(&all) }
 }
 
-// move binds every thread of the process. A thread that ends meanwhile is not an error, and a new
+// move binds every thread of the process. A thread that ends meanwhile is not an error. A new
 // thread has the cores of the thread that started it.
 func move(cores *unix.CPUSet) {
 	threads, err := os.ReadDir("/proc/self/task")
@@ -49,7 +49,7 @@ func move(cores *unix.CPUSet) {
 	}
 }
 
-// probe is what some milliseconds of ordinary code take: neither ours nor a peer's.
+// probe times some milliseconds of ordinary code that belongs to neither server.
 func probe() time.Duration {
 	begin := time.Now()
 	for range 1000 {
@@ -59,4 +59,5 @@ func probe() time.Duration {
 	return time.Since(begin)
 }
 
-const probed = `{"iss":"https://as.example","aud":["a","b","c"],"act":{"sub":"agent","act":{"sub":"other"}},"exp":1234567890}`
+const probed = `{"iss":"https://as.example","aud":["a","b","c"],"exp":1234567890,
+	"act":{"sub":"agent","act":{"sub":"other"}}}`

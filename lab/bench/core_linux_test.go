@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A round keeps to one core of those that the process may use, and afterwards the thread may use them all again.
+// During a round the thread keeps to one core, and afterwards it may use all of them again.
 func TestOnQuietCore(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -17,6 +17,7 @@ func TestOnQuietCore(t *testing.T) {
 	during := cores()
 	release()
 	if after := cores(); during.Count() != 1 || after != all {
-		t.Errorf("%d cores before a round, %d in it, %d after it", all.Count(), during.Count(), after.Count())
+		t.Errorf("%d cores before a round, %d in it, %d after it", all.Count(), during.Count(),
+			after.Count())
 	}
 }

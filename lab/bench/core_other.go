@@ -2,5 +2,5 @@
 
 package main
 
-// onQuietCore does nothing: a thread cannot be told where to run here.
+// onQuietCore does nothing, since a thread cannot be bound to a core here.
 func onQuietCore() (release func()) { return func() {} }

@@ -8,16 +8,14 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 )
 
-// algorithms are the ones that are measured.
+// algorithms are the columns of the tables.
 var algorithms = []string{"ES256", "EdDSA", "RS256"}
 
-// keys are made for this run.
+// keys are generated for this run.
 var keys = map[string]crypto.Signer{"ES256": newECDSA(), "EdDSA": newEd25519(), "RS256": newRSA()}
 
 func newECDSA() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) }
@@ -39,19 +37,19 @@ func check(err error) {
 	}
 }
 
-// signing is what a JWS of the usual length is hashed over: some 600 bytes.
+// signing has the length of a usual JWS signing input: some 600 bytes.
 var signing = []byte(strings.Repeat("x", 600))
 
-// bareCrypto is the part of an exchange that nobody can do without: so many signatures verified and one made, by the
-// standard library. Hashing is part of both.
+// bareCrypto is the part of an exchange that every server needs: so many verifications and one
+// signature by the standard library, hashing included.
 func bareCrypto(alg string, verifications int) candidate {
 	sign, verify := standard(alg)
 	signature := sign()
-	return always("bare crypto", func(n int) {
+	return always(func(n int) {
 		for range n {
 			for range verifications {
 				if !verify(signature) {
-					panic("a signature that does not verify")
+					panic("the signature does not verify")
 				}
 			}
 			sign()
@@ -59,7 +57,7 @@ func bareCrypto(alg string, verifications int) candidate {
 	})
 }
 
-// standard is one scheme of the standard library with the key of this run.
+// standard returns the functions of the standard library for one algorithm.
 func standard(alg string) (sign func() []byte, verify func(signature []byte) bool) {
 	key, options := keys[alg], crypto.SignerOpts(crypto.SHA256)
 	message := func() []byte { digest := sha256.Sum256(signing); return digest[:] }
@@ -77,15 +75,5 @@ func standard(alg string) (sign func() []byte, verify func(signature []byte) boo
 			return rsa.VerifyPKCS1v15(public, crypto.SHA256, message(), s) == nil
 		}
 	}
-	panic(fmt.Sprintf("no scheme for %s", alg))
+	panic(fmt.Sprintf("unknown algorithm %s", alg))
 }
-
-// bareHTTP is what net/http and encoding/json take for a form in and an answer out, with nothing in between.
-var bareHTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	check(r.ParseForm())
-	body := must(json.Marshal(map[string]any{"access_token": r.PostForm.Get("subject_token"), "token_type": "Bearer", "expires_in": 300}))
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	must(w.Write(body))
-})

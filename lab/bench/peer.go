@@ -14,10 +14,11 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// peerIssuer is the issuer of the peer's own example.
+// peerIssuer is the issuer in the peer's own example.
 const peerIssuer = "http://localhost:9998/"
 
-// peerStorage is the example storage of the peer, in memory, with a key of this run and JWTs as access tokens.
+// peerStorage is the storage of the peer's example, in memory, with a key of this run and with JWTs
+// as access tokens.
 type peerStorage struct {
 	*storage.Storage
 	key peerKey
@@ -56,26 +57,32 @@ func (k peerPublicKey) Algorithm() jose.SignatureAlgorithm { return k.alg }
 func (k peerPublicKey) Use() string                        { return "sig" }
 func (k peerPublicKey) Key() any                           { return k.key.Public() }
 
-// peerExchange is a JWT in, another out, by the peer's own token exchange.
+// peerExchange exchanges a JWT for a JWT by the peer's own token exchange.
 func peerExchange(alg string, actor bool) post {
 	clients := map[string]*storage.Client{clientID: storage.WebClient(clientID, secret)}
 	key := peerKey{jose.SignatureAlgorithm(alg), keys[alg]}
 	users := storage.NewUserStore(peerIssuer)
 	s := peerStorage{storage.NewStorageWithClients(users, clients), key}
-	provider := must(op.NewProvider(&op.Config{CryptoKey: [32]byte{1}}, s, op.StaticIssuer(peerIssuer), op.WithAllowInsecure(),
+	config := &op.Config{CryptoKey: [32]byte{1}}
+	provider := must(op.NewProvider(config, s, op.StaticIssuer(peerIssuer), op.WithAllowInsecure(),
 		op.WithLogger(slog.New(slog.DiscardHandler)),
 		op.WithAccessTokenVerifierOpts(op.WithSupportedAccessTokenSigningAlgorithms(alg))))
 	mint := func(sub string) string {
-		now := time.Now()
-		claims := oidc.NewAccessTokenClaims(peerIssuer, sub, []string{ordersAPI, mailAPI}, now.Add(time.Hour), "0123456789abcdef", clientID, 0)
+		claims := oidc.NewAccessTokenClaims(peerIssuer, sub, []string{ordersAPI, mailAPI},
+			time.Now().Add(time.Hour), "0123456789abcdef", clientID, 0)
 		claims.Scopes = oidc.SpaceDelimitedArray(scopes)
-		claims.Claims = map[string]any{"act": map[string]any{"iss": peerIssuer, "sub": "agent", "client_id": "agents"}}
-		signer := must(op.SignerFromKey(key))
-		return must(peercrypto.Sign(claims, signer))
+		act := map[string]any{"iss": peerIssuer, "sub": "agent", "client_id": "agents"}
+		claims.Claims = map[string]any{"act": act}
+		return must(peercrypto.Sign(claims, must(op.SignerFromKey(key))))
 	}
-	form := url.Values{"grant_type": {string(oidc.GrantTypeTokenExchange)}, "subject_token": {mint("id1")},
-		"subject_token_type": {string(oidc.AccessTokenType)}, "requested_token_type": {string(oidc.AccessTokenType)},
-		"audience": {ordersAPI}, "scope": {scopes[:1].String()}}
+	form := url.Values{
+		"grant_type":           {string(oidc.GrantTypeTokenExchange)},
+		"subject_token":        {mint("id1")},
+		"subject_token_type":   {string(oidc.AccessTokenType)},
+		"requested_token_type": {string(oidc.AccessTokenType)},
+		"audience":             {ordersAPI},
+		"scope":                {scopes[:1].String()},
+	}
 	if actor {
 		form.Set("actor_token", mint("id2"))
 		form.Set("actor_token_type", string(oidc.AccessTokenType))
@@ -84,5 +91,5 @@ func peerExchange(alg string, actor bool) post {
 }
 
 func peer(alg string, actor bool) candidate {
-	return asCandidate("zitadel/oidc, "+alg, func() post { return peerExchange(alg, actor) })
+	return func() work { return peerExchange(alg, actor).times }
 }

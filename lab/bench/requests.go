@@ -9,29 +9,24 @@ import (
 	"strings"
 )
 
-// post is a request to a handler, in process: no network, and the same for everybody who is measured. All of it but the
-// reader of its body is made once, so that little of what is measured is the measuring.
+// secret authenticates the client, here and at the peer.
+const secret = "secret"
+
+// post is a request to a handler, in process. Everything but the reader of its body is made once,
+// so that the measurement itself takes little time.
 type post struct {
 	handler http.Handler
 	request *http.Request
 	form    string
 }
 
-// newPost asks for path with a form, as the client of this run.
+// newPost posts a form as the client of this run.
 func newPost(handler http.Handler, path, form string) post {
 	r := httptest.NewRequest(http.MethodPost, path, nil)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(clientID, secret)
 	r.ContentLength = int64(len(form))
 	return post{handler, r, form}
-}
-
-// do sends it once, and wants a token for it.
-func (p post) do() {
-	w := p.answer()
-	if w.Code != http.StatusOK || !bytes.Contains(w.Body.Bytes(), []byte(`"access_token"`)) {
-		panic(fmt.Sprintf("%d %s", w.Code, w.Body))
-	}
 }
 
 func (p post) answer() *httptest.ResponseRecorder {
@@ -42,12 +37,21 @@ func (p post) answer() *httptest.ResponseRecorder {
 	return w
 }
 
-// times is the request as work.
+// times sends the request n times and panics unless each answer has a token.
 func (p post) times(n int) {
 	for range n {
-		p.do()
+		w := p.answer()
+		if w.Code != http.StatusOK || !bytes.Contains(w.Body.Bytes(), []byte(`"access_token"`)) {
+			panic(fmt.Sprintf("%d %s", w.Code, w.Body))
+		}
 	}
 }
 
-// secret is what the client authenticates with, here and at the peer.
-const secret = "secret"
+// refusals sends the request n times and panics if an answer has a token.
+func (p post) refusals(n int) {
+	for range n {
+		if w := p.answer(); w.Code != http.StatusBadRequest {
+			panic(fmt.Sprintf("%d %s", w.Code, w.Body))
+		}
+	}
+}

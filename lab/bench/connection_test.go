@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,8 +11,8 @@ import (
 	"sync"
 )
 
-// connection sends one request again and again to a real server on loopback, and waits for each answer. It is no more than
-// that, so that little of what is measured is the client.
+// connection sends one request again and again to a server on loopback, and waits for each answer.
+// It does no more than that, so that it takes little of the time that is measured.
 type connection struct {
 	address string
 	raw     []byte // the request
@@ -30,7 +31,7 @@ func (p post) serve() (server *httptest.Server, raw []byte) {
 	return server, buf.Bytes()
 }
 
-// connect opens n connections to it.
+// connect opens n connections to a server.
 func connect(server *httptest.Server, raw []byte, n int) []*connection {
 	list := make([]*connection, n)
 	for i := range list {
@@ -39,17 +40,28 @@ func connect(server *httptest.Server, raw []byte, n int) []*connection {
 	return list
 }
 
-// do sends the request once, and returns the status. Where the server has hung up, the next request finds a new connection.
+// do sends the request once and returns the status. If the server closes the connection, the next
+// request opens another.
 func (c *connection) do() int {
 	if c.conn == nil {
 		c.conn = must(net.Dial("tcp", c.address))
 		c.answers = bufio.NewReader(c.conn)
 	}
-	must(c.conn.Write(c.raw))
+	// A server may refuse a long body before it has read all of it, so the answer is read while
+	// the request is still being written. Then the write fails.
+	written := make(chan bool)
+	go func() {
+		_, _ = c.conn.Write(c.raw)
+		close(written)
+	}()
 	resp := must(http.ReadResponse(c.answers, nil))
 	must(io.Copy(io.Discard, resp.Body))
 	if resp.Close {
-		c.close()
+		check(c.conn.Close())
+	}
+	<-written
+	if resp.Close {
+		c.conn = nil
 	}
 	return resp.StatusCode
 }
@@ -61,7 +73,7 @@ func (c *connection) close() {
 	}
 }
 
-// throughAll shares requests out among the connections, and wants one status from all.
+// throughAll shares requests among the connections, and panics if an answer has another status.
 func throughAll(list []*connection, status int) work {
 	return func(n int) {
 		var group sync.WaitGroup
@@ -70,7 +82,7 @@ func throughAll(list []*connection, status int) work {
 			group.Go(func() {
 				for range share {
 					if got := c.do(); got != status {
-						panic(got)
+						panic(fmt.Sprintf("status %d, want %d", got, status))
 					}
 				}
 			})
