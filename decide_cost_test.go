@@ -55,13 +55,6 @@ func (q question) targets(n int) question {
 	return q
 }
 
-// audience has a subject token for so many, and asks for the last of them.
-func (q question) audience(n int) question {
-	q.rule.Mode, q.facts.Subject.Token.Audience = tx.Narrow, numbered("https://api.example/", n)
-	q.rule.Targets, q.facts.Request.Audience = q.facts.Subject.Token.Audience, q.facts.Subject.Token.Audience[n-1:]
-	return q
-}
-
 func numbered(prefix string, n int) (list []string) {
 	for i := range n {
 		list = append(list, fmt.Sprint(prefix, i))
@@ -70,7 +63,7 @@ func numbered(prefix string, n int) (list []string) {
 }
 
 // policy has the rule in the middle of so many that are for other clients.
-func (q question) policy(t testing.TB, n int) *tx.Policy {
+func (q question) policy(t *testing.T, n int) *tx.Policy {
 	rules := make([]tx.Rule, n)
 	for i := range rules {
 		rules[i] = named(fmt.Sprint("rule ", i), plain(tx.Impersonate))
@@ -80,40 +73,6 @@ func (q question) policy(t testing.TB, n int) *tx.Policy {
 	p, err := tx.NewPolicy(rules...)
 	require.NoError(t, err)
 	return p
-}
-
-// BenchmarkDecide shows the curves: rules of other clients cost nothing, and nothing else costs more than its length.
-func BenchmarkDecide(b *testing.B) {
-	run := func(name string, q question, rules int, granted bool) {
-		b.Run(name, func(b *testing.B) {
-			p := q.policy(b, rules)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := p.Decide(q.facts); (err == nil) != granted {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	refused := newQuestion()
-	refused.facts.Request.Scope = tx.Scope{"write"}
-	for _, n := range []int{10, 1000, 100_000} {
-		run(fmt.Sprint("rules=", n, "/granted"), newQuestion(), n, true)
-		run(fmt.Sprint("rules=", n, "/refused"), refused, n, false)
-	}
-	for _, n := range []int{1, 8, 32, 128} {
-		run(fmt.Sprint("scopes=", n), newQuestion().scopes(n, false), 1, true)
-		run(fmt.Sprint("scopes=", n, "/turned"), newQuestion().scopes(n, true), 1, true)
-	}
-	for _, n := range []int{1, 4, 16} {
-		run(fmt.Sprint("depth=", n), newQuestion().depth(n), 1, true)
-	}
-	for _, n := range []int{1, 4, 16} {
-		run(fmt.Sprint("targets=", n), newQuestion().targets(n), 1, true)
-	}
-	for _, n := range []int{1, 8, 64} {
-		run(fmt.Sprint("aud=", n), newQuestion().audience(n), 1, true)
-	}
 }
 
 // refusals are requests that are refused at different points of the decision.
@@ -135,44 +94,6 @@ func refusals() map[string]question {
 		"128 scopes": change(func(q *question) { *q = q.scopes(128, false); q.facts.Request.Scope[127] = "write" }),
 		"16 targets": change(func(q *question) { *q = q.targets(16); q.facts.Request.Audience[15] = "https://other.example" }),
 		"a chain":    change(func(q *question) { *q = q.depth(16); q.rule.MaxChain = 4 }),
-	}
-}
-
-// TestDecide_RefusalsAllocateNothing, so that a flood of them leaves no garbage behind.
-func TestDecide_RefusalsAllocateNothing(t *testing.T) {
-	for name, q := range refusals() {
-		p := q.policy(t, 1)
-		var err error
-		assert.Zero(t, testing.AllocsPerRun(100, func() { _, err = p.Decide(q.facts) }), name)
-		assert.Error(t, err, name)
-	}
-	facts, nobody := newQuestion().facts, (*tx.Policy)(nil)
-	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = nobody.Decide(facts) }), "no policy")
-}
-
-// TestDecide_GrantsAllocateLittle: the lists of the result are fresh, and so is a new actor.
-func TestDecide_GrantsAllocateLittle(t *testing.T) {
-	delegated := newQuestion()
-	delegated.rule = plain(tx.Delegate)
-	bob := tx.Subject{Identity: tx.Identity{Issuer: own, Kind: tx.KindUser, ID: "bob"}, Token: delegated.facts.Subject.Token}
-	bob.Token.Subject = "bob"
-	delegated.facts.Actor = &bob
-	for name, test := range map[string]struct {
-		question
-		most float64
-	}{
-		"one scope":               {newQuestion(), 1},
-		"a chain of 16":           {newQuestion().depth(16), 1},
-		"an actor token":          {delegated, 2},
-		"128 scopes":              {newQuestion().scopes(128, false), 2},
-		"128 scopes turned round": {newQuestion().scopes(128, true), 11},
-		"16 targets":              {newQuestion().targets(16), 2},
-		"64 audiences":            {newQuestion().audience(64), 1},
-	} {
-		p := test.policy(t, 1)
-		var err error
-		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, err = p.Decide(test.facts) }), test.most, name)
-		assert.NoError(t, err, name)
 	}
 }
 
