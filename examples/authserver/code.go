@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -85,9 +84,9 @@ func (s *server) foresee(ctx context.Context, a *authorization, session tokenexc
 	if actor != nil {
 		event.Facts.Actor = &tokenexchange.Subject{Token: *actor}
 	}
-	recorded := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
-		return s.exchanger.Audit.RecordExchange(ctx, event)
-	})
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	recorded := s.exchanger.Audit.RecordExchange(ctx, event)
 	return tokenexchange.Decision{}, errors.Join(denied(err), recorded)
 }
 
@@ -147,7 +146,7 @@ func (s *server) codeGrant() http.Handler {
 func (s *server) redeem(ctx context.Context, c tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
 	var g grantedCode
 	x := *s.exchanger
-	issuer := &loginIssuer{next: x.Tokens, jwt: s.signer}
+	issuer := &loginIssuer{TokenIssuer: x.Tokens, server: s}
 	x.Tokens = issuer
 	answer, err := x.Run(ctx, grantCode, c, func(ctx context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
@@ -223,10 +222,9 @@ func (s *server) findCode(ctx context.Context, code string, now time.Time) (toke
 
 // reused ends all that a code has given, and is the refusal.
 func (s *server) reused(ctx context.Context, code tokenstore.Record, now time.Time) error {
-	err := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
-		return s.tokens.Store.Revoke(ctx, now, code.Key, code.Expires)
-	})
-	if err != nil {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if err := s.tokens.Store.Revoke(ctx, now, code.Key, code.Expires); err != nil {
 		return err
 	}
 	return invalidGrant("the code was used twice; what came of it has ended")

@@ -30,6 +30,9 @@ func (s *server) embed(w *world, o options) error {
 	if s.jwks, err = s.signer.JWKS(); err != nil {
 		return err
 	}
+	if s.algorithms, err = signingAlgorithms(s.jwks); err != nil {
+		return err
+	}
 	// What is issued and what is presented goes through the same records, so that revoking one token ends all made from it.
 	s.tokens = &tokenstore.Tokens{Store: o.Store, JWT: s.signer, MayAct: s.sayMayAct,
 		Subjects: s, Now: o.Now}

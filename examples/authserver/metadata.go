@@ -23,10 +23,6 @@ const (
 // metadata is one document for RFC 8414 and OpenID Connect Discovery. The last three members are its own: which token
 // types an exchange takes and gives.
 func (s *server) metadata(w *world) ([]byte, error) {
-	algorithms, err := s.algorithms()
-	if err != nil {
-		return nil, err
-	}
 	methods := append(slices.Clone(allMethods), "none")
 	signed := []string{"ES256", "EdDSA", "PS256", "RS256"} // what a Trust accepts where it names no algorithms
 	return json.Marshal(map[string]any{
@@ -46,7 +42,7 @@ func (s *server) metadata(w *world) ([]byte, error) {
 		"authorization_response_iss_parameter_supported": true,
 		"scopes_supported":                               scopes(w),
 		"subject_types_supported":                        []string{"public"},
-		"id_token_signing_alg_values_supported":          algorithms,
+		"id_token_signing_alg_values_supported":          s.algorithms,
 		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "nonce", "at_hash",
 			"act", "may_act", "name", "preferred_username", "email", "tenant"},
 		"token_endpoint_auth_methods_supported":                    methods,
@@ -61,17 +57,16 @@ func (s *server) metadata(w *world) ([]byte, error) {
 	})
 }
 
-// algorithms are what this server signs with, read off what it publishes.
-func (s *server) algorithms() ([]string, error) {
+// signingAlgorithms reads from the published keys what they are for.
+func signingAlgorithms(jwks []byte) (list []string, err error) {
 	var set struct {
 		Keys []struct {
 			Algorithm string `json:"alg"`
 		} `json:"keys"`
 	}
-	if err := json.Unmarshal(s.jwks, &set); err != nil {
+	if err := json.Unmarshal(jwks, &set); err != nil {
 		return nil, err
 	}
-	var list []string
 	for _, key := range set.Keys {
 		list = append(list, key.Algorithm)
 	}

@@ -7,22 +7,22 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
-	"github.com/go-tokenexchange/tokenexchange/internal/jose"
 )
 
-// loginIssuer issues the tokens of a login: those of the next issuer, with the nonce of the authorization request in the ID
-// token (OpenID Connect Core §3.1.2.1). An exchange has no nonce, and its issuer never writes one.
+// loginIssuer issues the tokens of a login. It adds the nonce of the authorization request to the ID token (OpenID Connect
+// Core §3.1.2.1), which the library never writes: an exchange has no nonce.
 type loginIssuer struct {
-	next  tokenexchange.TokenIssuer
-	jwt   *tokenexchange.JWTIssuer
-	nonce string // empty: none was sent
+	tokenexchange.TokenIssuer
+	server *server
+	nonce  string // empty: the request had none
 }
 
-// IssueToken is a tokenexchange.TokenIssuer.
+// IssueToken implements tokenexchange.TokenIssuer.
 func (l *loginIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
-	issued, err := l.next.IssueToken(ctx, d)
+	issued, err := l.TokenIssuer.IssueToken(ctx, d)
 	if err != nil || l.nonce == "" {
 		return issued, err
 	}
@@ -33,27 +33,34 @@ func (l *loginIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) 
 	if *idToken == "" {
 		return issued, nil
 	}
-	if *idToken, err = l.withNonce(*idToken); err != nil {
-		undo := bounded.Call(ctx, bounded.Usual, issued.Discard)
-		return tokenexchange.IssuedToken{}, errors.Join(err, undo)
+	if *idToken, err = l.server.withNonce(*idToken, l.nonce); err != nil {
+		ctx, cancel := detached(ctx)
+		defer cancel()
+		return tokenexchange.IssuedToken{}, errors.Join(err, issued.Discard(ctx))
 	}
 	return issued, nil
 }
 
-// withNonce signs an ID token again, with the nonce in it. It stays the same token: jti and at_hash are as they were.
-func (l *loginIssuer) withNonce(idToken string) (string, error) {
+// withNonce adds a nonce to an ID token and signs it again. It stays the same token: jti and at_hash do not change.
+func (s *server) withNonce(idToken, nonce string) (string, error) {
 	parts := strings.Split(idToken, ".")
 	claims, err := base64.RawURLEncoding.DecodeString(parts[min(1, len(parts)-1)])
 	if err != nil {
 		return "", err
 	}
-	nonce, err := json.Marshal(l.nonce)
+	member, err := json.Marshal(nonce)
 	if err != nil {
 		return "", err
 	}
-	signer, err := jose.NewSigner(l.jwt.Key, l.jwt.KeyID, l.jwt.Algorithm)
+	claims = append(claims[:len(claims)-1], `,"nonce":`+string(member)+`}`...)
+	key := jose.SigningKey{Algorithm: jose.SignatureAlgorithm(s.algorithms[0]), Key: s.signer.Key}
+	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", s.signer.KeyID))
 	if err != nil {
 		return "", err
 	}
-	return signer.Sign("JWT", append(claims[:len(claims)-1], `,"nonce":`+string(nonce)+`}`...))
+	signed, err := signer.Sign(claims)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -38,13 +39,14 @@ type server struct {
 	links     map[account]string
 	mayAct    map[string]party // by rule
 
-	signer    *tokenexchange.JWTIssuer
-	jwks      []byte
-	tokens    *tokenstore.Tokens
-	notices   *notify.Sink // nil: nobody is told anything
-	policy    *tokenexchange.Policy
-	ownPolicy *tokenexchange.Policy
-	exchanger *tokenexchange.Exchanger
+	signer     *tokenexchange.JWTIssuer
+	jwks       []byte
+	algorithms []string // of the keys in jwks
+	tokens     *tokenstore.Tokens
+	notices    *notify.Sink // nil: nobody is told anything
+	policy     *tokenexchange.Policy
+	ownPolicy  *tokenexchange.Policy
+	exchanger  *tokenexchange.Exchanger
 
 	tickets    *doors.Tickets
 	assertions *doors.Assertions
@@ -132,6 +134,11 @@ func (s *server) routes(w *world) (http.Handler, error) {
 		mux.Handle("DELETE /api/delegations/ended/{id}", s.delegations(w, s.allowDelegation))
 	}
 	return mux, nil
+}
+
+// detached returns a context for work that must be done although the request is gone.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 }
 
 // document serves what is the same for everybody.

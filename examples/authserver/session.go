@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
 // A login session is an opaque token of a type of its own, kept in a cookie. No client ever has one, and no door of the
@@ -77,9 +75,9 @@ func (s *server) endSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.setCookie(w, cookieSession, "")
 	s.log.InfoContext(r.Context(), "logout", slog.String("user", session.Subject), slog.String("session", session.ID))
-	return bounded.Call(r.Context(), bounded.Usual, func(ctx context.Context) error {
-		return s.logOut(ctx, session)
-	})
+	ctx, cancel := detached(r.Context())
+	defer cancel()
+	return s.logOut(ctx, session)
 }
 
 // browser names the browser, with a cookie that it gets when it is first shown a form. A form that was made for one browser

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
 // A ticket is asked for at the authorization endpoint, by a client whose user wants to act for somebody else:
@@ -78,16 +77,15 @@ func (s *server) answerTicket(ctx context.Context, a *authorization, session tok
 		return answer, nil
 	}
 	x := *s.exchanger
-	x.Tokens = &loginIssuer{next: x.Tokens, jwt: s.signer, nonce: a.Nonce}
+	x.Tokens = &loginIssuer{TokenIssuer: x.Tokens, server: s, nonce: a.Nonce}
 	idToken, err := x.Run(ctx, grantImplicit, c.registered(), func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return idTokenRequest, impersonator, nil, nil
 	})
 	if err != nil {
-		undo := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
-			return s.endTicket(ctx, ticket.AccessToken)
-		})
-		return nil, errors.Join(denied(err), undo)
+		ctx, cancel := detached(ctx)
+		defer cancel()
+		return nil, errors.Join(denied(err), s.endTicket(ctx, ticket.AccessToken))
 	}
 	answer.Set("id_token", idToken.AccessToken)
 	return answer, nil
