@@ -7,10 +7,8 @@ replace github.com/go-tokenexchange/tokenexchange => ../..
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4
 	github.com/go-tokenexchange/tokenexchange v0.0.0
-	github.com/lestrrat-go/jwx/v2 v2.1.7
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/crypto v0.53.0
-	golang.org/x/oauth2 v0.36.0
 )
 
 require (
@@ -20,8 +18,10 @@ require (
 	github.com/lestrrat-go/httpcc v1.0.1 // indirect
 	github.com/lestrrat-go/httprc v1.0.6 // indirect
 	github.com/lestrrat-go/iter v1.0.2 // indirect
+	github.com/lestrrat-go/jwx/v2 v2.1.7 // indirect
 	github.com/lestrrat-go/option v1.0.1 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
 )

@@ -53,7 +53,7 @@ func TestREADME(t *testing.T) {
 }
 
 // TestDocs_U01: the row of U01 in the table of scenarios leads to the test that there is. What it quotes is compared by
-// TestDocs_ScenarioTable of examples/authserver.
+// TestDocs_ScenarioTable of lab/scenarios.
 func TestDocs_U01(t *testing.T) {
 	table, err := os.ReadFile("../../docs/scenarios.md")
 	require.NoError(t, err)
