@@ -54,7 +54,7 @@ func start(t *testing.T, w *world.World, change ...func(*server.Options)) *runni
 	for _, f := range change {
 		f(&o)
 	}
-	s, err := server.New(w, o)
+	s, err := server.New(withHashes(w), o)
 	require.NoError(t, err)
 	web := &httptest.Server{Listener: l, Config: &http.Server{Handler: s}}
 	web.Start()

@@ -111,7 +111,7 @@ func playWorld(t *testing.T, data []byte, o server.Options, edits ...edit) *scen
 		o.Now = sc.clock.Now
 	}
 	o.Issuer, o.Log = "http://"+l.Addr().String(), slog.NewJSONHandler(sc.audit, nil)
-	sc.server, err = server.New(w, o)
+	sc.server, err = server.New(withHashes(w), o)
 	require.NoError(t, err)
 	sc.url, sc.options = o.Issuer, o
 

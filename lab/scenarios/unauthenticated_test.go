@@ -280,9 +280,9 @@ func heap() int64 {
 // many there are.
 func TestUnauthenticated_KeepsNothing(t *testing.T) {
 	const (
-		rounds = 500
+		rounds = 250
 		fewer  = 100     // where bcrypt makes them slow
-		most   = 1 << 17 // bytes, and one long text of each request would be 3 to 16 times as much
+		most   = 1 << 17 // bytes, and one long text of each request would be 3 to 8 times as much
 	)
 	store := &writeCounter{Store: tokenstore.NewMemory()}
 	r := start(t, demo(t), func(o *server.Options) {
