@@ -9,18 +9,20 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// Actor is one member of an act chain (RFC 8693 §4.1), or the party that a may_act names (§4.4). The zero Actor names
-// nobody.
+// Actor is one member of an act chain (RFC 8693 §4.1), or the party that a may_act names (§4.4).
+// The zero Actor names no party.
 type Actor struct {
-	Issuer   string          // iss; empty: the issuer of the token that carries it
-	Subject  string          // sub
-	ClientID string          // client_id
-	Prior    *Actor          // act: who acted before; history only
-	Raw      json.RawMessage // as received, where that says more than the fields do; written as it is if there
+	Issuer   string // iss; empty: the issuer of the token
+	Subject  string // sub
+	ClientID string // client_id
+	Prior    *Actor // act: the actor before, which counts for nothing but the record
+
+	// Raw is the JSON as received, if it is not what the other fields would be written as: for
+	// example if it has further members. Raw is then written in place of the other fields.
+	Raw json.RawMessage
 }
 
-// UnmarshalJSON reads an object and keeps its bytes in Raw if they have members that the fields cannot hold. It does not
-// demand a sub: a may_act need not have one.
+// UnmarshalJSON reads an object. It does not require a sub, since a may_act need not have one.
 func (a *Actor) UnmarshalJSON(b []byte) error {
 	object, err := strictjson.Object(bytes.Clone(b))
 	if err != nil {
@@ -34,7 +36,7 @@ func (a *Actor) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// MarshalJSON writes Raw if there is one, else the fields that are not empty.
+// MarshalJSON writes Raw, or without Raw the fields that are not empty.
 func (a *Actor) MarshalJSON() ([]byte, error) {
 	if a == nil {
 		return []byte("null"), nil
@@ -42,8 +44,8 @@ func (a *Actor) MarshalJSON() ([]byte, error) {
 	return a.json(), nil
 }
 
-// json is MarshalJSON for a caller that keeps every byte of a chain (D12). json.Marshal would compact
-// it.
+// json returns what MarshalJSON does. A chain is passed on byte for byte (D12), so it must not go
+// through json.Marshal, which compacts what MarshalJSON returns.
 func (a *Actor) json() []byte {
 	if a.Raw != nil {
 		return a.Raw
@@ -54,7 +56,7 @@ func (a *Actor) json() []byte {
 	return a.written(a.Prior.json())
 }
 
-// written returns the fields as a JSON object, with act as the prior actors.
+// written returns the fields as a JSON object, with act as the prior actors; nil: there are none.
 func (a *Actor) written(act []byte) []byte {
 	object, _ := json.Marshal(struct { // strings always encode
 		Issuer   string `json:"iss,omitempty"`
@@ -67,8 +69,8 @@ func (a *Actor) written(act []byte) []byte {
 	return object
 }
 
-// parseActor reads an object that has passed strictjson.Check, with every actor below it. The three
-// names must be strings that are not empty, where they are present at all.
+// parseActor reads an actor and its prior actors from JSON that strictjson.Check accepts. iss, sub
+// and client_id must not be empty where they are present.
 func parseActor(raw []byte) (*Actor, error) {
 	if !strictjson.IsObject(raw) {
 		return nil, errNotParty
@@ -110,7 +112,7 @@ func parseChain(raw []byte) (*Actor, error) {
 	return chain, nil
 }
 
-// isChain reports whether every member of the chain names somebody.
+// isChain reports whether every member of the chain has a sub.
 func (a *Actor) isChain() bool {
 	for ; a != nil; a = a.Prior {
 		if a.Subject == "" {
@@ -120,9 +122,9 @@ func (a *Actor) isChain() bool {
 	return true
 }
 
-// parseMayAct reads a may_act claim. One that is no object, or in which a member that we know is no string with something
-// in it, becomes the zero Actor: present, and matching nobody (D08). So does one with an act, since no actor token may
-// have that claim (D14).
+// parseMayAct reads a may_act claim. A malformed one becomes the zero Actor, which matches no party
+// (D08): a value that is not an object, or has an iss, sub or client_id that is not a string or is
+// empty. So does a may_act with act, since an actor token cannot have that claim (D14).
 func parseMayAct(raw []byte) *Actor {
 	a, err := parseActor(raw)
 	if err != nil || a.Prior != nil {
@@ -131,7 +133,7 @@ func parseMayAct(raw []byte) *Actor {
 	return a
 }
 
-// depth counts the members of the chain; a nil chain has none.
+// depth returns the number of members of the chain; zero for a nil chain.
 func (a *Actor) depth() int {
 	n := 0
 	for ; a != nil; a = a.Prior {
@@ -140,8 +142,8 @@ func (a *Actor) depth() int {
 	return n
 }
 
-// withIssuer returns the chain in which every member names its issuer: iss where it named none (D06). What is there
-// already stays byte for byte, unknown members included, and the chain it is called on is not changed.
+// withIssuer returns a chain in which iss is the issuer of every member that has none (D06).
+// Everything else stays byte for byte, unknown members included. It does not change a.
 func (a *Actor) withIssuer(iss string) *Actor {
 	if a == nil {
 		return nil
@@ -161,7 +163,7 @@ func (a *Actor) withIssuer(iss string) *Actor {
 	return &b
 }
 
-// rawWith returns Raw with other prior actors and, where it has no issuer, with iss in front.
+// rawWith returns Raw with prior as its prior actors and, if it has no iss, with iss in front.
 func (a *Actor) rawWith(iss string, prior *Actor) []byte {
 	raw := []byte(a.Raw)
 	if prior != nil {
@@ -169,16 +171,18 @@ func (a *Actor) rawWith(iss string, prior *Actor) []byte {
 	}
 	if a.Issuer == "" {
 		open := bytes.IndexByte(raw, '{') + 1
-		quoted, _ := json.Marshal(iss)                                                     // a string always encodes
-		raw = slices.Concat(raw[:open], []byte(`"iss":`), quoted, []byte{','}, raw[open:]) // a sub follows
+		quoted, _ := json.Marshal(iss) // a string always encodes
+		member := slices.Concat([]byte(`"iss":`), quoted, []byte{','})
+		raw = slices.Insert(slices.Clone(raw), open, member...) // a sub follows
 	}
 	return raw
 }
 
-// actAs is the other claim shape (D18): sub is the actor, act_as the subject, and act_as.act the actors before.
+// actAs is the claim act_as (D18). In a token with it sub is the current actor, act_as.sub the
+// subject and act_as.act the prior actors.
 type actAs struct {
 	issuer, subject string
-	actorClient     *string // the current actor's client_id where it is not the token's; nil: it is the token's
+	actorClient     *string // client_id of the current actor; nil: that of the token
 	prior           *Actor
 }
 
@@ -199,7 +203,7 @@ func parseActAs(raw []byte) (*actAs, error) {
 		case "act":
 			s.prior, err = parseChain(value)
 		case "act_as":
-			err = errActAs // the chain is in act
+			err = errActAs // the prior actors are in act
 		case "actor_client_id":
 			id, ok := strictjson.String(value)
 			if s.actorClient = &id; !ok {
@@ -216,7 +220,7 @@ func parseActAs(raw []byte) (*actAs, error) {
 	return s, nil
 }
 
-// apply turns the token round, so that it reads as if it had been written with act.
+// apply sets Subject and Actor of the token as if the token had act instead of act_as.
 func (s *actAs) apply(t *Token) error {
 	if t.Subject == "" || s.issuer != "" && s.issuer != t.Issuer {
 		return errActAs
@@ -230,9 +234,9 @@ func (s *actAs) apply(t *Token) error {
 	return nil
 }
 
-// writeActAs returns the claim act_as: the subject, and the actors before the current one. client is
-// the token's client_id. It fails where this claim cannot say what act says: for a current actor of
-// another issuer, or with members of its own.
+// writeActAs returns the claim act_as of a token with this issuer, subject, client_id and chain. It
+// fails if act_as cannot say what act would: for a current actor of another issuer, or one with
+// further members.
 func writeActAs(chain *Actor, issuer, subject, client string) ([]byte, error) {
 	if chain.Issuer != issuer {
 		return nil, errors.New("act_as cannot name an actor of another issuer")
@@ -241,7 +245,7 @@ func writeActAs(chain *Actor, issuer, subject, client string) ([]byte, error) {
 		switch name {
 		case "iss", "sub", "client_id", "act":
 		default:
-			return nil, errors.New("act_as cannot keep the current actor's further members")
+			return nil, errors.New("act_as cannot carry further members of the current actor")
 		}
 	}
 	claim := struct {

@@ -9,25 +9,27 @@ import (
 	"time"
 )
 
-// AuditSink records every outcome, refusals and failures included. An error means that no token
-// leaves. Its context is not cancelled with the request, and ends after Exchanger.RecordTimeout. A
-// sink that has not returned by then has failed: no token leaves, even if the sink records the
-// event later. It keeps its goroutine until it returns, so a sink should heed its context.
+// AuditSink records every outcome, refusals and failures included. If it returns an error, no token
+// leaves.
+//
+// The context of the call is not cancelled with the request. It ends after Exchanger.RecordTimeout;
+// a sink that has not returned by then has failed, even if it records the event later. Such a call
+// keeps its goroutine until it returns, so a sink should obey its context.
 type AuditSink interface {
 	RecordExchange(ctx context.Context, ev Event) error
 }
 
-// Event is one outcome. Facts is as complete as the exchange got; Decision is zero if it was refused. It holds no token, and
-// for that reason no Token.Claims either, where other tokens may be embedded.
+// Event is one outcome. Facts is as complete as the exchange got. Decision is zero if the exchange
+// was refused. An event contains no token, and no Token.Claims, which may contain tokens.
 type Event struct {
 	Time     time.Time
 	Facts    Facts
 	Decision Decision
-	TokenID  string // IssuedToken.ID; empty if nothing was issued
-	Err      error  // nil if granted; an *Error says which rule and why
+	TokenID  string // IssuedToken.ID; empty if no token was issued
+	Err      error  // nil if granted; an *Error has the rule and the reason
 }
 
-// LogValue names both people, the client, the rule, what was asked and what was granted.
+// LogValue returns the parties, the client, the rule, the request and the result, for log/slog.
 func (ev Event) LogValue() slog.Value {
 	f := ev.Facts
 	outcome := "granted"
@@ -47,7 +49,7 @@ func (ev Event) LogValue() slog.Value {
 	if f.Actor != nil {
 		attrs = append(attrs, f.Actor.logAttrs("actor")...)
 	}
-	attrs = append(attrs, said("asked",
+	attrs = append(attrs, group("asked",
 		text("type", string(f.Request.RequestedTokenType)),
 		list("targets", f.Request.Targets()),
 		text("scope", f.Request.Scope.String()),
@@ -57,27 +59,27 @@ func (ev Event) LogValue() slog.Value {
 	}
 	e := AsError(ev.Err)
 	attrs = append(attrs, slog.String("error", string(e.Code)))
-	attrs = append(attrs, kept(text("rule", e.Rule), text("reason", e.Reason), text("detail", e.Detail))...)
+	attrs = append(attrs, nonEmpty(text("rule", e.Rule), text("reason", e.Reason), text("detail", e.Detail))...)
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("cause", e.Err.Error()))
 	}
 	return slog.GroupValue(attrs...)
 }
 
-// logAttrs says who somebody is, and who their token says they are where nobody has resolved it.
+// logAttrs describes the party, or the party that the token names if it has not been resolved.
 func (s Subject) logAttrs(key string) []slog.Attr {
 	id := s.Identity
 	if id == (Identity{}) {
 		id = Identity{Issuer: s.Token.Issuer, ID: s.Token.Subject}
 	}
-	return said(key, text("iss", id.Issuer), text("kind", string(id.Kind)), text("tenant", id.Tenant),
+	return group(key, text("iss", id.Issuer), text("kind", string(id.Kind)), text("tenant", id.Tenant),
 		text("id", id.ID), text("token_type", string(s.Token.Type)), text("token_id", s.Token.ID),
 		text("token_client", s.Token.ClientID), text("chain", s.Token.Actor.path()))
 }
 
 func (d Decision) logAttrs(tokenID string) []slog.Attr {
 	attrs := []slog.Attr{slog.String("rule", d.Rule), slog.String("mode", string(d.Mode))}
-	return append(attrs, said("granted",
+	return append(attrs, group("granted",
 		text("type", string(d.Type)),
 		list("targets", d.Audience),
 		text("scope", d.Scope.String()),
@@ -91,7 +93,7 @@ func (d Decision) logAttrs(tokenID string) []slog.Attr {
 	)...)
 }
 
-// path is the chain in one line, the current actor first. Names are quoted, so that none can pretend to be two.
+// path returns the chain in one line, the current actor first. Quotes keep the names apart.
 func (a *Actor) path() string {
 	text := ""
 	for ; a != nil; a = a.Prior {
@@ -103,7 +105,7 @@ func (a *Actor) path() string {
 	return text
 }
 
-// text is an attribute, or the empty one where it says nothing.
+// text returns an attribute, or the empty attribute for an empty value.
 func text(key, value string) slog.Attr {
 	if value == "" {
 		return slog.Attr{}
@@ -118,28 +120,28 @@ func list(key string, values []string) slog.Attr {
 	return slog.Any(key, values)
 }
 
-// kept drops the empty attributes: handlers of log/slog write a group that has nothing else in it badly.
-func kept(attrs ...slog.Attr) []slog.Attr {
+// nonEmpty drops empty attributes, which some handlers of log/slog do not expect in a group.
+func nonEmpty(attrs ...slog.Attr) []slog.Attr {
 	return slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Equal(slog.Attr{}) })
 }
 
-// said is a group of what is not empty; nothing if all of it is.
-func said(key string, attrs ...slog.Attr) []slog.Attr {
-	if attrs = kept(attrs...); len(attrs) == 0 {
+// group returns a group of the non-empty attributes, or nil.
+func group(key string, attrs ...slog.Attr) []slog.Attr {
+	if attrs = nonEmpty(attrs...); len(attrs) == 0 {
 		return nil
 	}
 	return []slog.Attr{{Key: key, Value: slog.GroupValue(attrs...)}}
 }
 
-// LogSink records through a slog.Handler. It takes the handler, not a *slog.Logger, because a Logger hides a failing
-// write. The zero LogSink fails.
+// LogSink records through a slog.Handler. It takes a handler and not a *slog.Logger, because a
+// Logger hides a failing write. The zero LogSink fails.
 type LogSink struct{ Handler slog.Handler }
 
-// RecordExchange writes one record of level Info, the event's attributes on top level. It fails where the handler fails
-// or is not enabled for Info.
+// RecordExchange writes one record of level Info with the attributes of the event. It fails if the
+// handler fails or is not enabled for Info.
 func (s LogSink) RecordExchange(ctx context.Context, ev Event) error {
 	if s.Handler == nil || !s.Handler.Enabled(ctx, slog.LevelInfo) {
-		return errors.New("tokenexchange: audit log without a handler that is enabled for Info")
+		return errors.New("tokenexchange: LogSink has no handler that is enabled for level Info")
 	}
 	r := slog.NewRecord(ev.Time, slog.LevelInfo, "token exchange", 0)
 	r.AddAttrs(ev.LogValue().Group()...)

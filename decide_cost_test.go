@@ -15,7 +15,7 @@ import (
 
 // question is a policy and what it is asked: everybody's access token, impersonated by c1.
 type question struct {
-	rule  tx.Rule
+	rule  flatRule
 	facts tx.Facts
 }
 
@@ -71,13 +71,13 @@ func numbered(prefix string, n int) (list []string) {
 
 // policy has the rule in the middle of so many that are for other clients.
 func (q question) policy(t testing.TB, n int) *tx.Policy {
-	rules := make([]tx.Rule, n)
+	rules := make([]flatRule, n)
 	for i := range rules {
 		rules[i] = named(fmt.Sprint("rule ", i), plain(tx.Impersonate))
 		rules[i].Clients = []string{fmt.Sprint("client ", i)}
 	}
 	rules[n/2] = q.rule
-	p, err := tx.NewPolicy(rules...)
+	p, err := newPolicy(rules...)
 	require.NoError(t, err)
 	return p
 }

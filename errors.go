@@ -2,7 +2,6 @@ package tokenexchange
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,13 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
-// Code is an OAuth error code that is itself an error: errors.Is(err, InvalidTarget) works through any wrapping.
+// Code is an OAuth error code. It is an error, so that errors.Is(err, InvalidTarget) works.
 type Code string
 
-// The codes an exchange answers with (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5). A host may return further ones.
+// The codes of an exchange (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5). A host may return others.
 const (
 	InvalidRequest              Code = "invalid_request"
 	InvalidClient               Code = "invalid_client"
@@ -34,7 +34,8 @@ const (
 // Error returns the code.
 func (c Code) Error() string { return string(c) }
 
-// Status is the HTTP status that goes with the code: 401, 500, 503, and 400 for every refusal.
+// Status returns the HTTP status of the code: 401 for InvalidClient, 500 for ServerError, 503 for
+// TemporarilyUnavailable, and 400 for every other code.
 func (c Code) Status() int {
 	switch c {
 	case InvalidClient:
@@ -47,7 +48,8 @@ func (c Code) Status() int {
 	return http.StatusBadRequest
 }
 
-// description is the one sentence that goes out with a code. What is unknown, inactive and forbidden reads alike.
+// description returns the sentence that is sent with a code. It is the same for a party that is
+// unknown, inactive or not allowed.
 func (c Code) description() string {
 	switch c {
 	case InvalidRequest:
@@ -74,7 +76,7 @@ func (c Code) description() string {
 	return "The request was refused."
 }
 
-// isSendable reports whether the code is made of the characters that RFC 6749 §5.2 allows.
+// isSendable reports whether the code consists of the characters that RFC 6749 §5.2 allows.
 func (c Code) isSendable() bool {
 	for i := range len(c) {
 		if b := c[i]; b < 0x20 || b > 0x7E || b == '"' || b == '\\' {
@@ -84,29 +86,39 @@ func (c Code) isSendable() bool {
 	return c != ""
 }
 
-// Error is a refusal or a failure. Code and Description go to the client; Rule, Reason and Err never do.
+// Error is a refusal or a failure. Code and Description are sent to the client. The other fields are
+// for the operator and never leave the server.
 type Error struct {
 	Code        Code
-	Description string // one fixed sentence per class; never input, never a cause
-	Rule        string // the policy rule that the request satisfied the furthest
-	Reason      string // stable and machine-readable, "scope_not_allowed"; see docs/debugging.md
-	Detail      string // a sentence with the offending value and the values that are allowed
+	Description string // one fixed sentence for each kind of error; no input and no cause
+	Rule        string // the rule that the request satisfied the furthest
+	Reason      string // stable and machine-readable, see docs/debugging.md: "scope_not_allowed"
+	Detail      string // a sentence with the offending value and what is allowed
 	Err         error  // the cause; nil if there is none
 
-	ours bool // Description was composed by this package; a host's own never leaves through an Exchanger
+	ours bool // this package wrote Description; a Description of the host is not sent
 }
 
-// refuse makes a refusal with the fixed description of its code.
-func refuse(code Code, reason string) *Error {
-	return &Error{Code: code, Description: code.description(), Reason: reason}
-}
-
-// deny returns a refusal with the fixed description of its code. The detail is for operators; it
+// refuse returns a refusal with the fixed description of its code. The detail is for operators; it
 // never contains a token.
-func deny(code Code, reason, format string, args ...any) *Error {
-	e := refuse(code, reason)
-	e.Detail = shortened(fmt.Sprintf(format, args...))
+func refuse(code Code, reason, detail string, args ...any) *Error {
+	return &Error{Code: code, Description: code.description(), Reason: reason,
+		Detail: shortened(fmt.Sprintf(detail, args...))}
+}
+
+// refuseFor returns a refusal with a cause.
+func refuseFor(code Code, reason, detail string, cause error) *Error {
+	e := refuse(code, reason, "%s", detail)
+	e.Err = cause
 	return e
+}
+
+// refuseParameter returns a refusal whose description names the parameter at fault. Parameter and
+// problem are constants of this package, never input.
+func refuseParameter(code Code, parameter, problem string) *Error {
+	text := "The parameter " + parameter + " " + problem + "."
+	reason := "parameter_" + strings.ReplaceAll(strings.TrimPrefix(problem, "is "), " ", "_")
+	return &Error{Code: code, Description: text, Reason: reason, Detail: text, ours: true}
 }
 
 // wrapStep returns the error of a host with the step at which the host was called, unless the host
@@ -156,27 +168,12 @@ func listedAs[T any](values []T, text func(T) string) string {
 // timestamp returns a time for a detail.
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// refuseFor is refuse with a cause.
-func refuseFor(code Code, reason string, cause error) *Error {
-	e := refuse(code, reason)
-	e.Err = cause
-	return e
-}
-
-// refuseParameter makes a refusal whose description names the parameter at fault. problem and parameter are constants
-// of this package, never input.
-func refuseParameter(code Code, parameter, problem string) *Error {
-	text := "The parameter " + parameter + " " + problem + "."
-	reason := "parameter_" + strings.ReplaceAll(strings.TrimPrefix(problem, "is "), " ", "_")
-	return &Error{Code: code, Description: text, Reason: reason, Detail: text, ours: true}
-}
-
-// AsError returns the outermost *Error or Code in err as an *Error: a bare Code gets its fixed description, a stranger is
-// ServerError (TemporarilyUnavailable where a deadline has passed), nil is nil. A host says no with
-// fmt.Errorf("%w: why", InvalidRequest); any other error is a failure of the host, not a no.
+// AsError returns the outermost *Error or Code in err as an *Error. It is nil if err is nil. Any other
+// error is a failure: ServerError, or TemporarilyUnavailable if a deadline has passed. A host refuses
+// with an error such as fmt.Errorf("%w: account closed", InvalidRequest).
 func AsError(err error) *Error {
 	if err == nil {
-		return nil // a typed nil is not: it is a failure
+		return nil // a nil pointer in err is not nil, but a failure
 	}
 	switch e := outermost(err).(type) {
 	case *Error:
@@ -196,8 +193,8 @@ func AsError(err error) *Error {
 	return &Error{Code: code, Description: code.description(), Err: err}
 }
 
-// outermost returns the first *Error or Code on the way down, in the order of errors.Is; nil if there is none. One that
-// has no code that could be sent is none.
+// outermost returns the first *Error or Code in the tree of err, in the order of errors.Is, or nil. It
+// ignores an error whose code cannot be sent.
 func outermost(err error) error {
 	switch e := err.(type) {
 	case *Error:
@@ -224,7 +221,7 @@ func outermost(err error) error {
 	return nil
 }
 
-// Error is for operators; it must not be sent.
+// Error returns a text for operators. It must not be sent to a client.
 func (e *Error) Error() string {
 	if e == nil {
 		return string(ServerError)
@@ -245,11 +242,11 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// Format prints what Error says, whatever the verb: %#v would go through the fields of the cause, which may be a host's
-// record of a token.
+// Format prints the result of Error for every verb: %#v would print the fields of the cause, which
+// may hold a token.
 func (e *Error) Format(w fmt.State, _ rune) { fmt.Fprint(w, e.Error()) }
 
-// MarshalText is what Error says, so that an event can be written as JSON, without the fields of the cause.
+// MarshalText returns the result of Error, so that an Event can be written as JSON.
 func (e *Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // Unwrap returns Err.
@@ -263,23 +260,15 @@ func (e *Error) Unwrap() error {
 // Is reports whether target is the code.
 func (e *Error) Is(target error) bool { return e != nil && target == error(e.Code) }
 
-// ServeHTTP answers a request with the error (RFC 6749 §5.2): status, JSON, no-store, and WWW-Authenticate only on a 401
-// to a Basic caller.
+// ServeHTTP answers a request with the error (RFC 6749 §5.2), as JSON that must not be stored. A
+// client that used HTTP Basic and was not authenticated gets a WWW-Authenticate header.
 func (e *Error) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e = AsError(e)
 	if e.Code == InvalidClient && form.UsesBasic(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="token endpoint", charset="UTF-8"`)
 	}
-	e.serve(w, e.Code.Status())
-}
-
-func (e *Error) serve(w http.ResponseWriter, status int) {
-	body, err := json.Marshal(struct {
+	endpoint.WriteJSON(w, e.Code.Status(), struct {
 		Error       Code   `json:"error"`
 		Description string `json:"error_description,omitempty"`
 	}{e.Code, e.Description})
-	if err != nil { // two strings always encode
-		panic(err)
-	}
-	writeJSON(w, status, body)
 }

@@ -114,8 +114,8 @@ func newThreeMaps() (*threeMaps, *tokenexchange.Exchanger) {
 	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
-		Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
-		Subjects: users, SubjectTypes: access, Actors: users, ActorTypes: access, Types: access,
+		Name: "support", Delegate: &tokenexchange.Delegation{Actors: users, ActorTypes: access}, Clients: []string{"helpdesk"},
+		Subjects: users, SubjectTypes: access, Types: access,
 		Targets: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"orders:read"}, Lifetime: 5 * time.Minute,
 	})
 	if err != nil {

@@ -53,7 +53,7 @@ func narrowing(server *tokenexchangetest.Minter,
 		panic(err)
 	}
 	access := []tx.TokenType{tx.TypeAccessToken}
-	policy, err := tx.NewPolicy(tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{"webapp"},
+	policy, err := tx.NewPolicy(tx.Rule{Name: "narrow", Narrow: &tx.Narrowing{}, Clients: []string{"webapp"},
 		Subjects: []tx.Identity{{Kind: tx.KindUser, ID: "*"}}, SubjectTypes: access, Types: access,
 		SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Hour})
 	if err != nil {

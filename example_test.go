@@ -86,7 +86,7 @@ func ExampleExchanger_Handler() {
 func ExamplePolicy_Decide() {
 	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
 		Name:            "narrow",
-		Mode:            tokenexchange.Narrow,
+		Narrow:          &tokenexchange.Narrowing{},
 		Clients:         []string{"webapp"},
 		Subjects:        []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}},
 		SubjectTypes:    []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
@@ -125,7 +125,7 @@ func ExamplePolicy_Decide() {
 	// Output:
 	// narrow [https://orders.example] orders:read until 12:10:00 <nil>
 	// to the client: invalid_target
-	// to the operator: narrow: target "https://payroll.example" is not in the audience of the subject token, "https://billing.example", "https://orders.example" (D24)
+	// to the operator: narrow: target "https://payroll.example" is not in the audience of the subject token, "https://orders.example", "https://billing.example" (D24)
 }
 
 // A policy can be a file. It is read strictly: what is misspelt, unknown or would never match is an error that names the
@@ -133,12 +133,13 @@ func ExamplePolicy_Decide() {
 func ExampleParsePolicy() {
 	const file = `{"rules": [{
 		"name":          "support",
-		"mode":          "delegate",
 		"clients":       ["helpdesk"],
+		"delegate": {
+			"actors":      [{"kind": "user", "id": "*"}],
+			"actor_types": ["urn:ietf:params:oauth:token-type:access_token"]
+		},
 		"subjects":      [{"kind": "user", "id": "*"}],
 		"subject_types": ["urn:ietf:params:oauth:token-type:access_token"],
-		"actors":        [{"kind": "user", "id": "*"}],
-		"actor_types":   ["urn:ietf:params:oauth:token-type:access_token"],
 		"types":         ["urn:ietf:params:oauth:token-type:access_token"],
 		"targets":       ["https://orders.example"],
 		"scope":         ["orders:read"],
@@ -149,12 +150,12 @@ func ExampleParsePolicy() {
 
 	_, err = tokenexchange.ParsePolicy([]byte(strings.Replace(file, `"actors"`, `"actor"`, 1)))
 	fmt.Println(err)
-	_, err = tokenexchange.ParsePolicy([]byte(strings.Replace(file, `"delegate"`, `"narrow"`, 1)))
+	_, err = tokenexchange.ParsePolicy([]byte(strings.Replace(file, `"lifetime"`, `"self": true, "lifetime"`, 1)))
 	fmt.Println(err)
 	// Output:
 	// true <nil>
-	// tokenexchange: rule "support" (number 1): unknown member "actor"
-	// tokenexchange: rule "support" (number 1): actors, actor_types, actor_audience, other_actors and outlive_actor are for mode delegate
+	// tokenexchange: rule "support" (number 1): delegate: unknown member "actor"
+	// tokenexchange: rule "support" (number 1): unknown member "self"
 }
 
 // An API verifies what an exchange has issued. To an API the server is another issuer, hence Foreign, and a TypeJWT; it
@@ -173,13 +174,13 @@ func ExampleNewVerifier() {
 		log.Fatal(err)
 	}
 	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer:   "https://as.example",
-		JWKS:     keys, // or JWKSURL, to fetch them from the server
-		Types:    map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""},
-		Foreign:  true,
-		Audience: []string{"https://orders.example"},
-		Actors:   true,
-		Scopes:   map[string]tokenexchange.Scope{"orders:read": {"orders:read"}}, // any other scope means nothing here
+		Issuer:    "https://as.example",
+		JWKS:      keys, // or JWKSURL, to fetch them from the server
+		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""},
+		Foreign:   true,
+		Audience:  []string{"https://orders.example"},
+		ActClaims: true,
+		Scopes:    map[string]tokenexchange.Scope{"orders:read": {"orders:read"}}, // any other scope means nothing here
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -215,6 +216,6 @@ func ExampleNewVerifier() {
 	fmt.Println(err)
 	// Output:
 	// alice by bob to orders:read
-	// invalid_request: D26: expired
-	// tokenexchange: issuer "https://as.example": our own tokens need a Live answer
+	// invalid_request: token_expired: the token expired at 2026-01-02T12:05:00Z (D26)
+	// tokenexchange: issuer "https://as.example": an issuer that is not Foreign needs Live
 }

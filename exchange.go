@@ -1,15 +1,21 @@
-// Package tokenexchange implements the semantics of OAuth 2.0 Token Exchange (RFC 8693), impersonation and delegation,
-// for authorization servers written in Go.
+// Package tokenexchange implements the semantics of OAuth 2.0 Token Exchange (RFC 8693),
+// impersonation and delegation, for authorization servers written in Go.
 //
-// One exchange is a relay of values: a form becomes a Request, verified tokens become Tokens, the host's directory makes
-// Subjects of them, all of it together is the Facts, a policy turns Facts into a Decision, an issuer turns the Decision
-// into an IssuedToken, and nothing is sent before the Event has been recorded. Each stage has one type, made only from the
-// stage before it. An Exchanger conducts; a Policy decides; Verifier, JWTIssuer and LogSink are there for hosts that have
-// none of their own; SubjectResolver, ActorAuthorizer, TokenIssuer and AuditSink are what a host fills in.
+// One exchange is a sequence of values, each made from the values before it: a form becomes a
+// Request, verified tokens become Tokens, the directory of the host turns Tokens into Subjects, all
+// of them together are the Facts, a policy turns Facts into a Decision, and an issuer turns the
+// Decision into an IssuedToken. The response is sent after the Event has been recorded.
 //
-// Zero values grant nothing. What is not explicitly allowed is refused with an OAuth error code outside and a cause
-// inside. Not promised: reaching a JWT at a resource server that does not introspect, client authentication (the host's),
-// consent (it is Subject.Scope), transport security.
+// An Exchanger conducts these steps. The host supplies a SubjectResolver, an ActorAuthorizer, a
+// TokenIssuer and an AuditSink. Policy, Verifier, JWTIssuer and LogSink are implementations for
+// hosts that have none of their own.
+//
+// Zero values grant nothing. A request is refused unless a rule allows it. A refusal has an OAuth
+// error code for the client, and a reason and a cause for the operator.
+//
+// The package does not authenticate clients, does not ask for consent (Subject.Scope is its
+// result), does not secure the transport, and cannot revoke a JWT at a resource server that does
+// not introspect it.
 package tokenexchange
 
 import (
@@ -27,39 +33,42 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
-// SubjectResolver returns the subject of a verified token. An error with a Code refuses the subject:
-// it is unknown, locked or disabled. Any other error is a failure. The resolver is asked at every
-// exchange, in every mode: about the subject token, about the actor token, and about the
-// current actor of the subject token's chain unless the actor token is about the same party. For an
-// actor of a chain, tok has no Type, and only Issuer, Subject and ClientID as the chain has them
-// (D07). The answer for an actor of another issuer may be the identity that tok names.
+// SubjectResolver returns the party that a verified token is about. An error with a Code refuses
+// the party as unknown, locked or disabled. Any other error is a failure.
 //
-// The identity it returns is the one that rules, act and sub use. A subject must be one of this server's own, whatever
-// issuer its token is from (D19); an actor may keep its issuer.
+// The resolver is called at every exchange, in every mode: for the subject token, for the actor
+// token, and for the current actor of the subject token's chain unless the actor token is about the
+// same party (D07). For an actor of a chain, tok has no Type, and only the Issuer, Subject and
+// ClientID of the chain. The result for an actor of a foreign issuer may be the identity in tok.
+//
+// The returned identity is used by rules, act and sub. A subject must be a party of this server,
+// even if its token is from a foreign issuer; an actor may keep its issuer (D19).
 type SubjectResolver interface {
 	ResolveSubject(ctx context.Context, tok Token) (Subject, error)
 }
 
-// ActorAuthorizer says whether the acting party may act for the subject, in addition to the policy.
-// Nil means yes, an error with a Code is a no, any other error is a failure. It is asked for every
-// exchange but a narrowing (D11): before the policy where there is an actor token, so that no other
-// refusal can tell a stranger anything about the subject; after it where the client itself is the
-// acting party. Facts.Actor is then nil, or, where an impersonation carries a chain on, the chain's
-// current actor.
+// ActorAuthorizer decides whether the acting party may act for the subject, in addition to the
+// policy. Nil permits, an error with a Code refuses, any other error is a failure (D11).
 //
-// Subject.Tenant is the organisation that the issued token will be for, and Subject.PresentedTenant
-// that of the presented token. Where there is an actor token, the first question is about the
-// organisation that the request leads to expect. If the policy selects another one, the authorizer
-// is asked a second time, about that one.
+// The authorizer is called for every exchange whose mode is not Narrow. With an actor token it is
+// called before the policy, so that no other refusal tells a stranger anything about the subject.
+// Without an actor token it is called after the policy, and Facts.Actor is nil if the client acts,
+// or the current actor of a chain that an impersonation carries on.
+//
+// Subject.Tenant is the organisation that the issued token will be for, Subject.PresentedTenant that
+// of the presented token. With an actor token, the first call is for the organisation that the
+// request leads to expect. If the policy selects another organisation, there is a second call for
+// that one.
 type ActorAuthorizer interface {
 	AuthorizeActor(ctx context.Context, f Facts) error
 }
 
-// Exchanger conducts. Fields are in the order of use; a missing one refuses every exchange. It is not changed by use and
-// may be copied: a server with an issuer per tenant, or a framework with an issuer per request, changes a field of a copy.
+// Exchanger conducts exchanges. Its fields are in the order of use. A missing field refuses every
+// exchange. An Exchanger is not changed by use and may be copied: a server with an issuer for each
+// tenant changes a field of a copy.
 type Exchanger struct {
 	Issuer   string    // our own iss
-	Verify   Verifiers // by declared token type; may be empty, not nil, where only Run is used
+	Verify   Verifiers // by declared token type; may be empty, not nil, if only Run is used
 	Subjects SubjectResolver
 	Decide   func(Facts) (Decision, error) // (*Policy).Decide fits
 	Actors   ActorAuthorizer
@@ -67,9 +76,8 @@ type Exchanger struct {
 	Audit    AuditSink
 	Now      func() time.Time // nil is time.Now
 
-	// RecordTimeout is how long Audit may take to record an event, and IssuedToken.Discard to undo
-	// what was issued; each has this time for itself. When it runs out, the call has failed and is
-	// not waited for, even if it ignores its context. Zero is 5 seconds.
+	// RecordTimeout limits a call of Audit, and a call of IssuedToken.Discard. A call that has not
+	// returned by then has failed, and the Exchanger does not wait for it. Zero is 5 seconds.
 	RecordTimeout time.Duration
 }
 
@@ -219,10 +227,10 @@ func (x *Exchanger) begin(client Client, open opener) (time.Time, error) {
 	switch {
 	case x.Issuer == "" || x.Verify == nil || x.Subjects == nil || x.Decide == nil ||
 		x.Actors == nil || x.Tokens == nil || x.Audit == nil || open == nil:
-		return time.Time{}, deny(ServerError, "exchanger_incomplete",
+		return time.Time{}, refuse(ServerError, "exchanger_incomplete",
 			"a field of the Exchanger is not set (I01)")
 	case client.ID == "":
-		return time.Time{}, deny(InvalidClient, "client_missing", "there is no client (R09)")
+		return time.Time{}, refuse(InvalidClient, "client_missing", "there is no client (R09)")
 	case x.Now == nil:
 		return time.Now().UTC(), nil
 	}
@@ -251,12 +259,12 @@ func present(ctx context.Context, open opener, now time.Time, secrets []string) 
 	}
 	in.opened = true
 	if !in.subject.isComplete() || in.actor != nil && !in.actor.isComplete() {
-		return in, deny(InvalidRequest, "token_incomplete",
+		return in, refuse(InvalidRequest, "token_incomplete",
 			"a verifier returned a token without type, issuer or subject (R08)")
 	}
 	for _, secret := range in.secrets {
 		if in.subject.leaks(secret) || in.actor != nil && in.actor.leaks(secret) {
-			return in.withoutIDs(), deny(ServerError, "token_in_id",
+			return in.withoutIDs(), refuse(ServerError, "token_in_id",
 				"a verifier returned the presented token as Token.ID (I08)")
 		}
 	}
@@ -289,7 +297,7 @@ func (x *Exchanger) resolve(ctx context.Context, s Subject, role string) (Subjec
 		return x.Subjects.ResolveSubject(ctx, s.Token)
 	})
 	if err == nil && !resolved.isComplete() {
-		err = deny(InvalidRequest, reason+"_unresolved",
+		err = refuse(InvalidRequest, reason+"_unresolved",
 			"SubjectResolver returned no complete identity for the %s (D07)", role)
 	}
 	if err != nil {
@@ -375,7 +383,7 @@ func (x *Exchanger) issue(ctx context.Context, d Decision) (IssuedToken, error) 
 // record hands the event to the AuditSink, also if the request has ended by now.
 func (x *Exchanger) record(ctx context.Context, event Event) error {
 	if x.Audit == nil {
-		return deny(ServerError, "audit_missing", "there is no AuditSink (I06)")
+		return refuse(ServerError, "audit_missing", "there is no AuditSink (I06)")
 	}
 	err := x.callInTime(ctx, func(ctx context.Context) error {
 		return x.Audit.RecordExchange(ctx, event)
@@ -422,23 +430,16 @@ func (out *outcome) seal(err error) error {
 			sealed.Code, sealed.Description = InvalidGrant, InvalidGrant.description()
 		}
 	}
-	for _, secret := range out.secrets {
-		// A user id that was presented as a token is a name, and stays.
-		if secret != out.facts.Subject.Token.Subject {
-			sealed.redact(secret)
+	// A user id can be presented as a token. It is a name then, and no secret.
+	name := out.facts.Subject.Token.Subject
+	secrets := slices.DeleteFunc(slices.Clone(out.secrets), func(s string) bool { return s == name })
+	clean := func(text string) string { return redact.Text(text, secrets...) }
+	if text := sealed.Error(); clean(text) != text {
+		sealed.Rule, sealed.Reason = clean(sealed.Rule), clean(sealed.Reason)
+		sealed.Detail = clean(sealed.Detail)
+		if sealed.Err != nil {
+			sealed.Err = errors.New(clean(sealed.Err.Error()))
 		}
 	}
 	return &sealed
-}
-
-// redact removes a token from the texts for operators, in case a host wrote it there.
-func (e *Error) redact(secret string) {
-	clean := func(text string) string { return redact.Text(text, secret) }
-	if text := e.Error(); clean(text) == text {
-		return
-	}
-	e.Rule, e.Reason, e.Detail = clean(e.Rule), clean(e.Reason), clean(e.Detail)
-	if e.Err != nil {
-		e.Err = errors.New(clean(e.Err.Error()))
-	}
 }

@@ -37,8 +37,8 @@ func (id Identity) isComplete() bool {
 	return id.Issuer != "" && id.ID != "" && id.Kind.isKnown()
 }
 
-// String names the party for operators: user "alice" in "acme" of "https://as.example".
-func (id Identity) String() string {
+// describe names the party for operators: user "alice" in "acme" of "https://as.example".
+func (id Identity) describe() string {
 	text := fmt.Sprintf("%s %q", cmp.Or(string(id.Kind), "party"), id.ID)
 	if id.Tenant != "" {
 		text += fmt.Sprintf(" in %q", id.Tenant)

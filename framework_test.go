@@ -54,7 +54,7 @@ func TestR01_I07_ExchangeRequest(t *testing.T) {
 	require.Len(t, w.events, 2)
 
 	for name, change := range map[string]func(*http.Request){
-		"the method is not POST":                func(r *http.Request) { r.Method = http.MethodPut },
+		"not POST":                              func(r *http.Request) { r.Method = http.MethodPut },
 		"the Content-Type is not":               func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") },
 		"the query contains scope":              func(r *http.Request) { r.URL.RawQuery = "scope=read" },
 		"authenticated in two ways":             func(r *http.Request) { r.URL.RawQuery = ""; addToBody(r, "client_secret=x") },

@@ -87,7 +87,7 @@ func FuzzVerifier(f *testing.F) {
 	jwks, err := signer.JWKS()
 	require.NoError(f, err)
 	v, err := tx.NewVerifier(tx.Trust{
-		Issuer: own, JWKS: jwks, Actors: true, Live: func(context.Context, tx.Token) error { return nil },
+		Issuer: own, JWKS: jwks, ActClaims: true, Live: func(context.Context, tx.Token) error { return nil },
 		Types: map[tx.TokenType]string{tx.TypeAccessToken: "", tx.TypeIDToken: ""},
 	})
 	require.NoError(f, err)

@@ -6,57 +6,52 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 )
 
-// Handler returns the token endpoint for the token exchange grant (R01). It reads the form from
-// the body, of 256 KiB at most, calls authenticate and answers with the result of Exchange.
+// Handler returns the token endpoint for the token exchange grant (R01). It reads a form of at most
+// 256 KiB from the body, calls authenticate, and answers with the result of Exchange.
 //
-// authenticate can use r.PostForm, for client_secret_post, and can read r.Body once more. If the
-// host has parsed the form before, Handler uses r.PostForm as it is; the host must then check the
-// error of ParseForm itself.
+// authenticate can use r.PostForm, for client_secret_post, and can read r.Body once more. It
+// returns an error with the code InvalidClient if it cannot authenticate the client, and with
+// UnauthorizedClient if the client may not use this grant; any other error is a failure of the
+// server. The user and the password of HTTP Basic are form-encoded (RFC 6749 §2.3.1); BasicAuth
+// does not decode them, so authenticate must call url.QueryUnescape.
 //
-// authenticate returns an error with the code InvalidClient if the client is unknown or its secret
-// wrong, and with UnauthorizedClient if the client may not use this grant; any other error is a
-// failure of the server. Clients form-encode the user and the password of HTTP Basic (RFC 6749
-// §2.3.1), and Request.BasicAuth does not decode them: use url.QueryUnescape.
-//
-// Set the timeouts of http.Server; Handler waits for a slow body as long as the server does.
+// If the host has parsed the form before, Handler uses r.PostForm as it is, and the host must check
+// the error of ParseForm. Handler waits for a slow body as long as the limits of http.Server allow.
 func (x *Exchanger) Handler(authenticate func(*http.Request) (Client, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			refuse(InvalidRequest, "").serve(w, http.StatusMethodNotAllowed)
-			return
-		}
-		if err := form.Read(w, r, parameters); err != nil {
-			refuseFor(InvalidRequest, "malformed request", err).ServeHTTP(w, r)
-			return
-		}
-		client, err := authenticated(r, authenticate)
-		if err != nil {
-			err.ServeHTTP(w, r)
-			return
-		}
-		resp, failed := x.Exchange(r.Context(), client, r.PostForm)
-		if failed != nil {
-			AsError(failed).ServeHTTP(w, r)
-			return
-		}
-		resp.ServeHTTP(w, r)
-	})
+	return endpoint.Post[Client]{
+		BodyOnly:     parameters,
+		Authenticate: authenticate,
+		ID:           func(c Client) string { return c.ID },
+		Answer: func(r *http.Request, client Client) (http.Handler, error) {
+			resp, err := x.Exchange(r.Context(), client, r.PostForm)
+			if err != nil {
+				return AsError(err), nil
+			}
+			return resp, nil
+		},
+		Refusal:        func(err error) http.Handler { return AsError(AsError(err).Code) },
+		InvalidRequest: InvalidRequest,
+		InvalidClient:  InvalidClient,
+	}
 }
 
-// ExchangeRequest is Exchange for a framework that has authenticated the client and writes the answer itself. It refuses
-// what Handler refuses before that knows the client; here there is one, so those refusals are audited too (I07). Of r it
-// needs the method, the URL, the header and PostForm, where the framework has parsed the form.
+// ExchangeRequest is Exchange for a framework that authenticates the client and writes the answer
+// itself. It refuses the same requests as Handler. Since the client is known here, every refusal is
+// audited (I07). ExchangeRequest reads the method, the URL, the header and the body of r, or
+// PostForm if the framework has parsed the form.
 //
-// complete adds to the client what the framework does not know of it: scope, audiences, the keys proved in this request.
-// Its error or panic ends the exchange. Nil adds nothing.
-func (x *Exchanger) ExchangeRequest(r *http.Request, client Client, complete func(*Client) error) (Response, error) {
+// complete adds what the framework does not know about the client, such as its scope, its audiences
+// and the keys proved in this request. If it returns an error or panics, the exchange fails. It may
+// be nil.
+func (x *Exchanger) ExchangeRequest(r *http.Request, client Client,
+	complete func(*Client) error) (Response, error) {
 	err := guard.Call(func() error {
-		if err := admit(r); err != nil || complete == nil {
+		if err := checkRequest(r); err != nil || complete == nil {
 			return err
 		}
 		completed := client
@@ -76,28 +71,13 @@ func (x *Exchanger) ExchangeRequest(r *http.Request, client Client, complete fun
 	return x.run(r.Context(), GrantType, client, refused, secrets)
 }
 
-// admit refuses what is no form of this grant for any client.
-func admit(r *http.Request) error {
+// checkRequest refuses what is not a well-formed POST of a form.
+func checkRequest(r *http.Request) error {
 	if r.Method != http.MethodPost {
-		return refuse(InvalidRequest, "the method is not POST (R01)")
+		return refuse(InvalidRequest, "method_not_allowed", "the method is %s, not POST (R01)", r.Method)
 	}
 	if err := form.Read(nil, r, parameters); err != nil {
-		return refuseFor(InvalidRequest, "malformed request", err)
+		return refuseFor(InvalidRequest, "malformed_request", "the request is not a form (R01)", err)
 	}
 	return nil
-}
-
-// authenticated asks the host who the client is. What the host says about it stays inside.
-func authenticated(r *http.Request, authenticate func(*http.Request) (Client, error)) (client Client, refused *Error) {
-	err := guard.Call(func() (err error) {
-		client, err = authenticate(r)
-		return err
-	})
-	if err == nil && client.ID == "" {
-		err = InvalidClient
-	}
-	if err != nil {
-		return Client{}, refuseFor(AsError(err).Code, "", err)
-	}
-	return client, nil
 }

@@ -244,7 +244,7 @@ func TestR09_Clients(t *testing.T) {
 		w.rule("narrow").Clients = []string{"spa", "shop"}
 		w.configure()
 		w.send(w.request("", spa)).refused(t, tx.UnauthorizedClient)
-		w.rule("narrow").PublicClients = true
+		w.rule("narrow").Narrow.PublicClients = true
 		w.configure()
 		w.send(w.request("", spa)).granted(t)
 	})

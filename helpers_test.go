@@ -157,16 +157,21 @@ func defaultRules() []tx.Rule {
 	issued := []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT, tx.TypeIDToken}
 	users := []tx.Identity{{Kind: tx.KindUser, Tenant: "*", ID: "*"}}
 	base := tx.Rule{Subjects: users, SubjectTypes: all, Types: issued, Targets: []string{orders, api}, DefaultTargets: []string{orders},
-		Scope: tx.Scope{"*"}, Lifetime: time.Hour, IDToken: true}
+		Scope: tx.Scope{"*"}, Lifetime: time.Hour}
 	delegate, asClient, impersonate := base, base, base
-	delegate.Name, delegate.Mode, delegate.Clients = "delegate", tx.Delegate, []string{"shop"}
-	delegate.Actors = []tx.Identity{{Issuer: "*", Kind: "*", Tenant: "*", ID: "*"}}
-	delegate.ActorTypes, delegate.Issuers = issued, []string{idpIss}
-	asClient.Name, asClient.Mode, asClient.Clients = "as-client", tx.ClientActs, []string{"backend"}
-	impersonate.Name, impersonate.Mode, impersonate.Clients = "impersonate", tx.Impersonate, []string{"gateway"}
-	impersonate.OtherTokens, impersonate.Carry, impersonate.Issuers = true, true, []string{idpIss}
+	delegate.Name, delegate.Clients = "delegate", []string{"shop"}
+	delegate.Delegate = &tx.Delegation{
+		Actors:     []tx.Identity{{Issuer: "*", Kind: "*", Tenant: "*", ID: "*"}},
+		ActorTypes: issued, Issuers: []string{idpIss}, IDToken: true,
+	}
+	asClient.Name, asClient.Clients = "as-client", []string{"backend"}
+	asClient.ClientActs = &tx.ClientActing{IDToken: true}
+	impersonate.Name, impersonate.Clients = "impersonate", []string{"gateway"}
+	impersonate.Impersonate = &tx.Impersonation{
+		OtherTokens: true, Carry: true, Issuers: []string{idpIss}, IDToken: true,
+	}
 	return []tx.Rule{
-		{Name: "narrow", Mode: tx.Narrow, Clients: []string{"shop"}, Subjects: users, SubjectTypes: []tx.TokenType{tx.TypeAccessToken},
+		{Name: "narrow", Narrow: &tx.Narrowing{}, Clients: []string{"shop"}, Subjects: users, SubjectTypes: []tx.TokenType{tx.TypeAccessToken},
 			Types: []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT}, SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: 10 * time.Minute},
 		delegate, asClient, impersonate,
 	}
@@ -174,7 +179,7 @@ func defaultRules() []tx.Rule {
 
 func (w *world) defaultTrusts() []tx.Trust {
 	return []tx.Trust{
-		{Issuer: ownIss, JWKS: keySet(w, w.key, "own-1"), Actors: true, Live: func(_ context.Context, tok tx.Token) error {
+		{Issuer: ownIss, JWKS: keySet(w, w.key, "own-1"), ActClaims: true, Live: func(_ context.Context, tok tx.Token) error {
 			if w.revoked[tok.ID] {
 				return fmt.Errorf("%w: revoked", tx.InvalidRequest)
 			}

@@ -16,12 +16,13 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
+	"github.com/go-tokenexchange/tokenexchange/internal/reserved"
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// TokenIssuer makes the tokens a decision asks for, and nothing else: no other type, no later expiry. It refuses the zero
-// Decision. It is called once the exchange has been decided and authorized; what it makes leaves only after the event has
-// been recorded.
+// TokenIssuer makes the tokens that a decision asks for: of no other type, and with no later
+// expiry. It refuses the zero Decision. It is called after the exchange has been decided and
+// authorized. The tokens are sent only after the event has been recorded.
 type TokenIssuer interface {
 	IssueToken(ctx context.Context, d Decision) (IssuedToken, error)
 }
@@ -29,20 +30,20 @@ type TokenIssuer interface {
 // IssuedToken is what a TokenIssuer made. It never prints or marshals its tokens.
 type IssuedToken struct {
 	Value        string `json:"-"`
-	ID           string // the handle for audit and revocation: jti or record id, never the token
+	ID           string // names the token in the audit trail and for revocation: jti or record id
 	Expires      time.Time
-	RefreshToken string `json:"-"` // if and only if Decision.RefreshToken
-	IDToken      string `json:"-"` // if and only if Decision.IDToken
+	RefreshToken string `json:"-"` // set if and only if Decision.RefreshToken is
+	IDToken      string `json:"-"` // set if and only if Decision.IDToken is
 
-	RefreshExpires time.Time // of RefreshToken, Decision.RefreshExpires at the latest
+	RefreshExpires time.Time // expiry of RefreshToken, at most Decision.RefreshExpires
 
-	// Discard undoes what IssueToken recorded, a spent ticket included; called where the token must
-	// not leave (I06), under a context that ends after Exchanger.RecordTimeout and not with the
-	// request. Nil: there is no record.
+	// Discard undoes what IssueToken recorded, a spent ticket included. It is called if the token
+	// must not be sent (I06), with a context that ends after Exchanger.RecordTimeout and not with
+	// the request. Nil: there is no record.
 	Discard func(context.Context) error `json:"-"`
 }
 
-// Format prints the id only, whatever the verb.
+// Format prints the ID only, whatever the verb.
 func (t IssuedToken) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", t.ID) }
 
 // check refuses a token that is not what was decided.
@@ -69,31 +70,31 @@ func (t *IssuedToken) check(d *Decision) *Error {
 	default:
 		return nil
 	}
-	return deny(ServerError, "issued_other", "TokenIssuer made %s", detail)
+	return refuse(ServerError, "issued_other", "TokenIssuer made %s", detail)
 }
 
 // JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and
-// tokens of the types in Types (token_type N_A), which also have nbf and azp. It keeps no records and
-// makes no refresh tokens: a decision that asks for one is an error. NewJWTIssuer makes one; the zero
-// JWTIssuer has no key and issues nothing. A copy has the same key.
+// tokens of the types in Types (token_type N_A), which also have nbf and azp. It keeps no records
+// and makes no refresh tokens: a decision that asks for one is an error. NewJWTIssuer makes one;
+// the zero JWTIssuer has no key and issues nothing. A copy has the same key.
 type JWTIssuer struct {
-	// Types has the header typ of token types that RFC 9068 and OpenID Connect do not name. To
-	// issue a type without one is an error, and so is the typ of an access or ID token: at+jwt or
-	// JWT.
+	// Types has the header typ of each further token type. Issuing a type that has no typ is an
+	// error, and so is a typ that belongs to access or ID tokens: at+jwt or JWT.
 	Types map[TokenType]string
 
-	// Claims may add claims to the map before it is signed; numbers in it are json.Number. Where an
-	// ID token goes out beside an access token it is called for each, d.Type saying for which.
-	// Claims that this package writes, those that belong to a login (auth_time, acr, amr, nonce)
-	// and the hashes of OpenID Connect stay as they are whatever it does (D18, D27). So does a
-	// may_act that the token carries (Decision.MayAct), unless d.ReplaceMayAct is set: it can then
-	// be replaced, but not removed. An error means that nothing is issued. Nil changes nothing.
+	// Claims may add claims to the map before the token is signed. Numbers in the map are
+	// json.Number. If an ID token is issued beside an access token, Claims is called for each, and
+	// d.Type says for which. Claims cannot change what this package writes, the claims of a login
+	// (auth_time, acr, amr, nonce) and the hashes of OpenID Connect (D18, D27). It cannot change a
+	// may_act that the token carries (Decision.MayAct) either, unless d.ReplaceMayAct is set, and
+	// cannot remove it even then. If it returns an error, nothing is issued. Nil adds no claims.
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
-	// ActAs writes sub = actor and act_as = subject instead of act (D18). A Verifier reads both.
+	// ActAs makes tokens in which sub is the actor and act_as the subject, instead of act (D18). A
+	// Verifier reads both.
 	ActAs bool
 
-	signer *jose.Signer // nil: made without NewJWTIssuer
+	signer *jose.Signer // nil: not from NewJWTIssuer
 }
 
 // NewJWTIssuer returns an issuer that signs with key: a private key, or a handle to one in a KMS or
@@ -108,8 +109,7 @@ func NewJWTIssuer(key crypto.Signer, keyID, algorithm string) (*JWTIssuer, error
 	return &JWTIssuer{signer: signer}, nil
 }
 
-// Format prints the kid and the algorithm only, whatever the verb: some private keys are bytes that
-// would print.
+// Format prints the kid and the algorithm only, whatever the verb, and never the key.
 func (j JWTIssuer) Format(w fmt.State, _ rune) {
 	if j.signer == nil {
 		fmt.Fprint(w, "{no key}")
@@ -120,16 +120,18 @@ func (j JWTIssuer) Format(w fmt.State, _ rune) {
 
 var errNoKey = errors.New("a JWTIssuer without a key; NewJWTIssuer gives it one")
 
-// IssueToken signs what d says. A zero decision is an error.
+// IssueToken signs a token, and the ID token if the decision asks for one. The zero Decision is an
+// error.
 func (j *JWTIssuer) IssueToken(ctx context.Context, d Decision) (IssuedToken, error) {
 	return j.issue(ctx, d, rand.Text(), d.LineageWithOrigins())
 }
 
-// IssueTokenWithID is IssueToken for a host that has a record of the token already, and so has
-// chosen its jti. The record must link the token to the tokens it was made from, since the token
-// itself does not list them (Lineage.From). An empty id is an error. An ID token beside it is one
-// without a record: its jti is chosen here, and it lists its origins.
-func (j *JWTIssuer) IssueTokenWithID(ctx context.Context, d Decision, id string) (IssuedToken, error) {
+// IssueTokenWithID is IssueToken for a host that has recorded the token already, under the jti id.
+// The record must link the token to the tokens from which it was made, since the token does not
+// list them in Lineage.From. An empty id is an error. An ID token beside the token has a jti chosen
+// here and lists its origins.
+func (j *JWTIssuer) IssueTokenWithID(ctx context.Context, d Decision, id string) (
+	IssuedToken, error) {
 	return j.issue(ctx, d, id, d.Lineage())
 }
 
@@ -140,7 +142,7 @@ func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *L
 	}
 	switch {
 	case id == "":
-		return IssuedToken{}, errors.New("a token without jti")
+		return IssuedToken{}, errors.New("the id of the token is empty")
 	case d.RefreshToken:
 		return IssuedToken{}, errors.New("a JWTIssuer makes no refresh tokens")
 	case j.signer == nil:
@@ -159,15 +161,16 @@ func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *L
 	return t, nil
 }
 
-// IssueIDToken signs the ID token that goes out beside an access token (Decision.IDToken). IssueToken does so by itself;
-// an issuer of other access tokens, opaque ones, calls it with the value that at_hash is to be about. A decision that does
-// not ask for an ID token is an error.
-func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (string, error) {
+// IssueIDToken signs the ID token that is issued beside an access token (Decision.IDToken). It is
+// for a host that makes the access token by other means, for example an opaque one; at_hash is the
+// hash of accessToken. A decision that asks for no ID token is an error.
+func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (
+	string, error) {
 	return j.issueIDToken(ctx, d, accessToken, rand.Text(), Decision.LineageWithOrigins)
 }
 
-// IssueIDTokenWithID is IssueIDToken for a host that keeps a record of the ID token, and so has
-// chosen its jti. The record must link the ID token to the tokens it was made from, as with
+// IssueIDTokenWithID is IssueIDToken for a host that has recorded the ID token already, under the
+// jti id. The record must link the ID token to the tokens from which it was made, as with
 // IssueTokenWithID. An empty id is an error.
 func (j *JWTIssuer) IssueIDTokenWithID(ctx context.Context, d Decision, accessToken, id string) (
 	string, error) {
@@ -181,9 +184,9 @@ func (j *JWTIssuer) issueIDToken(ctx context.Context, d Decision, accessToken, i
 	}
 	switch {
 	case id == "":
-		return "", errors.New("an ID token without jti")
+		return "", errors.New("the id of the ID token is empty")
 	case !d.IDToken:
-		return "", errors.New("no ID token was decided")
+		return "", errors.New("the decision asks for no ID token")
 	case j.signer == nil:
 		return "", errNoKey
 	}
@@ -191,7 +194,7 @@ func (j *JWTIssuer) issueIDToken(ctx context.Context, d Decision, accessToken, i
 	return j.sign(ctx, &d, id, j.signer.HalfHash(accessToken), lineage(d))
 }
 
-// JWKS is the public key set to publish (RFC 7517), at a jwks_uri that resource servers and clients fetch.
+// JWKS returns the set of public keys to publish at the jwks_uri of the server (RFC 7517).
 func (j *JWTIssuer) JWKS() ([]byte, error) {
 	if j.signer == nil {
 		return nil, errNoKey
@@ -224,24 +227,24 @@ func (j *JWTIssuer) typ(t TokenType) (string, error) {
 	}
 	typ := j.Types[t]
 	if typ == "" {
-		return "", fmt.Errorf("no typ for tokens of type %q", t)
+		return "", fmt.Errorf("JWTIssuer.Types has no typ for type %q", t)
 	}
-	// Readers compare it as a media type (RFC 7515 §4.1.9).
+	// Verifiers compare typ as a media type (RFC 7515 §4.1.9).
 	full := typ
 	if !strings.Contains(typ, "/") {
 		full = "application/" + typ
 	}
 	switch media, _, err := mime.ParseMediaType(full); {
 	case err != nil:
-		return "", fmt.Errorf("typ %q for tokens of type %q is no media type: %w", typ, t, err)
+		return "", fmt.Errorf("typ %q of type %q is not a media type: %w", typ, t, err)
 	case media == "application/at+jwt", media == "application/jwt":
-		return "", fmt.Errorf("typ %q for tokens of type %q is that of access or ID tokens", typ, t)
+		return "", fmt.Errorf("typ %q of type %q belongs to access or ID tokens", typ, t)
 	}
 	return typ, nil
 }
 
-// issuedClaims are the claims of an issued token but for act and act_as: the chain in them is copied
-// byte for byte (D12).
+// issuedClaims are the claims of an issued token but for act and act_as: the chain in them is
+// copied byte for byte (D12).
 type issuedClaims struct {
 	Issuer          string       `json:"iss"`
 	Subject         string       `json:"sub"`
@@ -305,7 +308,8 @@ func newIssuedClaims(d *Decision, id, atHash string, lineage *Lineage) issuedCla
 		// An empty scope is written too: without it, Subject.Scope would be the limit.
 		c.NotBefore, c.AuthorizedParty, c.Scope = c.Issued, d.Client, &scope
 	}
-	// The login claims are the subject's, never the actor's, and never renewed (D27, RFC 9068 §2.2.1).
+	// The login claims are the subject's, never the actor's, and never renewed (D27, RFC 9068
+	// §2.2.1).
 	var loggedIn time.Time
 	if loggedIn, c.ACR, c.AMR = d.login(); !loggedIn.IsZero() {
 		c.AuthTime = loggedIn.Unix()
@@ -313,15 +317,8 @@ func newIssuedClaims(d *Decision, id, atHash string, lineage *Lineage) issuedCla
 	return c
 }
 
-// reserved are the claims that a hook cannot set: what a decision says, what only a login can say, and what belongs to
-// another token.
-var reserved = []string{
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "cnf", "azp",
-	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage",
-}
-
-// addClaims calls the hook with all claims, and returns the payload with those that the hook added
-// and with the may_act that is carried.
+// addClaims calls the hook with all claims. It returns the payload with the claims that the hook
+// added and with the may_act that the token carries.
 func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) ([]byte, error) {
 	carried := d.MayAct()
 	if j.Claims == nil && carried == nil {
@@ -345,7 +342,7 @@ func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) 
 		claims["may_act"] = carried
 	}
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
-		if slices.Contains(reserved, name) {
+		if reserved.Claim(name) {
 			continue
 		}
 		value, err := json.Marshal(claims[name])

@@ -82,8 +82,8 @@ func (l *Lineage) And(other *Lineage) (*Lineage, error) {
 // Nil is accepted.
 func (l *Lineage) Check() error {
 	if l != nil && len(l.From) > maxOrigins {
-		return refuse(InvalidRequest, fmt.Sprintf(
-			"the token would be made from %d others; %d are allowed", len(l.From), maxOrigins))
+		return refuse(InvalidRequest, "too_many_origins",
+			"the token would be made from %d tokens; %d are allowed (I13)", len(l.From), maxOrigins)
 	}
 	return nil
 }

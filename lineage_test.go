@@ -37,7 +37,7 @@ func (w *world) issuesTickets() {
 			return nil
 		}})
 	for i := range w.rules {
-		if w.rules[i].Mode != tx.Narrow {
+		if w.rules[i].Narrow == nil {
 			w.rules[i].Types = append(w.rules[i].Types, typeTicket)
 		}
 	}
@@ -59,7 +59,7 @@ func (w *world) byAdmin(f url.Values) url.Values {
 func TestLineage_MayAct(t *testing.T) {
 	w := newWorld(t)
 	w.issuesTickets()
-	w.rule("impersonate").MayActClient = true
+	w.rule("impersonate").Impersonate.MayActClient = true
 	w.configure()
 	carol := claims{"may_act": claims{"sub": "carol"}}
 	access := form(w.access(carol), tx.TypeAccessToken)
@@ -187,7 +187,7 @@ func TestLineage_End(t *testing.T) {
 	alice := person("alice")
 	alice.Until = at.Add(25 * time.Second)
 	w.people[ownIss+" alice"] = alice
-	w.rule("impersonate").OutliveSubject = true
+	w.rule("impersonate").Impersonate.OutliveSubject = true
 	w.configure()
 	ticket = w.post("gateway", asTicket(form(w.access(claims{"exp": at.Unix() + 30}),
 		tx.TypeAccessToken, "audience", "shop"))).issued(t)
@@ -202,9 +202,8 @@ func TestLineage_Organisation(t *testing.T) {
 	alice := person("alice")
 	alice.Tenant, alice.Tenants = "acme", []string{"acme", "globex"}
 	w.people[ownIss+" alice"] = alice
-	for _, name := range []string{"delegate", "impersonate"} {
-		w.rule(name).TenantTargets = true
-	}
+	w.rule("delegate").Delegate.TenantTargets = true
+	w.rule("impersonate").Impersonate.TenantTargets = true
 	w.configure()
 	tenant := func(a answer) string {
 		a.granted(t)
@@ -285,13 +284,13 @@ func TestLineage_Organisation(t *testing.T) {
 		lineage := func(tenant string) string {
 			return w.access(claims{"sub": "admin", "lineage": claims{"tenant": tenant}})
 		}
-		w.rule("delegate").Actors = []tx.Identity{{Kind: tx.KindUser, Tenant: "globex", ID: "*"}}
+		w.rule("delegate").Delegate.Actors = []tx.Identity{{Kind: tx.KindUser, Tenant: "globex", ID: "*"}}
 		w.configure()
 		f := form(w.access(), tx.TypeAccessToken)
 		w.post("shop", withActor(f, w.access(claims{"sub": "admin"}),
 			tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
 		w.post("shop", withActor(f, lineage("globex"), tx.TypeAccessToken)).granted(t)
-		w.rule("delegate").Actors[0].Tenant = "*"
+		w.rule("delegate").Delegate.Actors[0].Tenant = "*"
 		w.configure()
 		w.post("shop", withActor(f, lineage("initech"), tx.TypeAccessToken)).refused(t,
 			tx.InvalidRequest)
@@ -303,7 +302,7 @@ func TestLineage_Organisation(t *testing.T) {
 // ends the exchange in every mode.
 func TestLineage_CurrentActor(t *testing.T) {
 	w := newWorld(t)
-	w.rule("as-client").OtherTokens = true
+	w.rule("as-client").ClientActs.OtherTokens = true
 	w.configure()
 	chain := w.access(claims{"act": claims{"iss": ownIss, "sub": "bob", "client_id": "x"}})
 	as := func(client string) func() answer {
@@ -342,10 +341,10 @@ func TestLineage_CurrentActor(t *testing.T) {
 // many hops later.
 func TestLineage_Lent(t *testing.T) {
 	w := newWorld(t)
-	w.rules = append(w.rules, tx.Rule{Name: "api", Mode: tx.Impersonate, Clients: []string{"shop"},
+	w.rules = append(w.rules, tx.Rule{Name: "api", Impersonate: &tx.Impersonation{IDToken: true}, Clients: []string{"shop"},
 		Subjects: w.rule("impersonate").Subjects, SubjectTypes: []tx.TokenType{tx.TypeAccessToken},
 		Types: w.rule("impersonate").Types, Targets: []string{api, "shop"}, Scope: tx.Scope{"*"},
-		Lifetime: time.Hour, IDToken: true})
+		Lifetime: time.Hour})
 	w.configure()
 	caller := w.access(claims{"sub": "admin", "client_id": "other", "aud": "shop",
 		"scope": "read openid"})
@@ -384,7 +383,7 @@ func TestLineage_Lent(t *testing.T) {
 		require.NoError(t, err)
 		acting(made.AccessToken, tx.TypeAccessToken).refused(t, tx.InvalidRequest)
 	})
-	w.rule("delegate").OtherActors = true
+	w.rule("delegate").Delegate.OtherActors = true
 	w.configure()
 	acting(two, tx.TypeAccessToken).granted(t)
 }

@@ -1,6 +1,7 @@
 package tokenexchange
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,7 +22,8 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 	p := &Policy{named: map[string][]int{}}
 	taken := set{}
 	for i, r := range rules {
-		err := r.check()
+		r = r.clone()
+		compiled, err := compile(r)
 		if err == nil && taken.has(r.Name) {
 			err = errors.New("another rule has the same name")
 		}
@@ -29,9 +31,8 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 			return nil, fmt.Errorf("tokenexchange: rule %q (number %d): %w", r.Name, i+1, err)
 		}
 		taken[r.Name] = struct{}{}
-		r = r.clone()
 		p.source = append(p.source, r)
-		p.rules = append(p.rules, compile(r))
+		p.rules = append(p.rules, compiled)
 		for _, client := range r.Clients {
 			if client == "*" {
 				p.any = append(p.any, i)
@@ -41,6 +42,25 @@ func NewPolicy(rules ...Rule) (*Policy, error) {
 		}
 	}
 	return p, nil
+}
+
+// ParsePolicy reads a policy as JSON, strictly: a member that is unknown, null, misspelled or
+// repeated is an error, and so is a rule that NewPolicy refuses. The error names the rule.
+func ParsePolicy(data []byte) (*Policy, error) {
+	rules, err := parseRules(data)
+	if err != nil {
+		return nil, fmt.Errorf("tokenexchange: %w", err)
+	}
+	return NewPolicy(rules...)
+}
+
+// MarshalJSON writes what ParsePolicy reads: {"rules": [...]}.
+func (p *Policy) MarshalJSON() ([]byte, error) {
+	rules := []Rule{}
+	if p != nil {
+		rules = append(rules, p.source...)
+	}
+	return json.Marshal(map[string]any{"rules": rules})
 }
 
 // Decide decides one request. It is pure: equal facts give equal decisions.
@@ -57,7 +77,7 @@ func (p *Policy) Decide(f Facts) (Decision, error) {
 	if refused != nil {
 		return Decision{}, refused
 	}
-	refused = deny(InvalidRequest, "rule_other_client",
+	refused = refuse(InvalidRequest, "rule_other_client",
 		"no rule is for client %q (D02)", f.Client.ID)
 	furthest := -1
 	for _, i := range p.rulesFor(f.Client.ID) {
@@ -122,7 +142,7 @@ func (p *Policy) checkPublicClient(client Client) *Error {
 			return nil
 		}
 	}
-	return deny(UnauthorizedClient, "public_client_not_named",
+	return refuse(UnauthorizedClient, "public_client_not_named",
 		"client %q is public, and no rule with public_clients names it (R09)", client.ID)
 }
 

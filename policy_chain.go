@@ -1,11 +1,5 @@
 package tokenexchange
 
-// The limits of a chain (D15).
-const (
-	defaultChain = 4  // max_chain if a rule sets none
-	deepestChain = 32 // the greatest max_chain
-)
-
 // addsActor reports whether the result gets a new outermost actor.
 func (r *rule) addsActor() bool { return r.mode == Delegate || r.mode == ClientActs }
 
@@ -29,18 +23,18 @@ func (r *rule) checkChain(f *Facts, chain *Actor) *Error {
 		switch {
 		case chain.isOutermost(actor): // the actor is not repeated
 		case chain.has(actor.Issuer, actor.Subject):
-			return deny(InvalidRequest, "chain_repeats_actor",
+			return refuse(InvalidRequest, "chain_repeats_actor",
 				"actor %q is in the chain already: %s (D15)", actor.Subject, chain.path())
 		default:
 			depth++
 		}
 	} else if chain != nil && !r.mayCarry(f, chain) {
-		return deny(InvalidRequest, "chain_carry_not_allowed",
+		return refuse(InvalidRequest, "chain_carry_not_allowed",
 			"client %q may not carry on the chain %s without an actor token (D13)",
 			f.Client.ID, chain.path())
 	}
 	if depth > r.maxChain {
-		return deny(InvalidRequest, "chain_too_deep",
+		return refuse(InvalidRequest, "chain_too_deep",
 			"the chain would have %d actors; the rule allows %d (D15)", depth, r.maxChain)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package tokenexchange
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,102 +11,173 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// ruleJSON is a rule as data: durations are text, "90s" or "1h30m".
-type ruleJSON struct {
-	Rule
-	Lifetime        string `json:"lifetime"`
-	RefreshLifetime string `json:"refresh_lifetime,omitempty"`
-}
-
-// MarshalJSON writes what ParsePolicy reads: {"rules": [...]}, members named as in Rule, durations as text.
-func (p *Policy) MarshalJSON() ([]byte, error) {
-	rules := []ruleJSON{}
-	if p != nil {
-		for i := range p.source {
-			r := &p.source[i]
-			j := ruleJSON{Rule: *r, Lifetime: r.Lifetime.String()}
-			if r.RefreshLifetime != 0 {
-				j.RefreshLifetime = r.RefreshLifetime.String()
-			}
-			rules = append(rules, j)
-		}
-	}
-	return json.Marshal(map[string]any{"rules": rules})
-}
-
-// ParsePolicy reads the JSON that Policy.MarshalJSON writes, strictly: a member that is unknown or occurs twice, a
-// misspelt mode or a rule that NewPolicy refuses is an error that names the rule.
-func ParsePolicy(data []byte) (*Policy, error) {
-	if err := strictjson.Check(data); err != nil {
-		return nil, fmt.Errorf("tokenexchange: policy: %w", err)
-	}
-	if !strictjson.IsObject(data) {
-		return nil, errors.New("tokenexchange: policy: not an object")
-	}
+// parseRules reads the JSON of a policy strictly.
+func parseRules(data []byte) ([]Rule, error) {
 	var list []json.RawMessage
-	for name, value := range strictjson.Members(data) {
-		if name != "rules" {
-			return nil, fmt.Errorf("tokenexchange: policy: unknown member %q", name)
-		}
-		if err := json.Unmarshal(value, &list); err != nil {
-			return nil, fmt.Errorf("tokenexchange: policy: rules: %w", err)
-		}
+	policy := struct {
+		Rules *[]json.RawMessage `json:"rules"`
+	}{&list}
+	if err := strictUnmarshal(data, &policy); err != nil {
+		return nil, err
 	}
 	rules := make([]Rule, len(list))
 	for i, raw := range list {
-		r, err := parseRule(raw)
-		if err != nil {
-			return nil, fmt.Errorf("tokenexchange: rule %q (number %d): %w", r.Name, i+1, err)
-		}
-		rules[i] = r
-	}
-	return NewPolicy(rules...)
-}
-
-func parseRule(raw []byte) (Rule, error) {
-	var j ruleJSON
-	for name, value := range strictjson.Members(raw) {
-		if name == "name" {
-			j.Name, _ = strictjson.String(value) // for the error; decoded again below
+		if err := json.Unmarshal(raw, &rules[i]); err != nil {
+			return nil, fmt.Errorf("rule %q (number %d): %w", nameOf(raw), i+1, err)
 		}
 	}
-	if err := checkMembers(raw, ruleMembers); err != nil {
-		return j.Rule, err
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&j); err != nil {
-		return j.Rule, err
-	}
-	var err error
-	if j.Rule.Lifetime, err = parseDuration("lifetime", j.Lifetime); err == nil {
-		j.Rule.RefreshLifetime, err = parseDuration("refresh_lifetime", j.RefreshLifetime)
-	}
-	return j.Rule, err
+	return rules, nil
 }
 
-func parseDuration(name, text string) (time.Duration, error) {
-	if text == "" {
-		return 0, nil
+// nameOf returns the name of a rule that cannot be read.
+func nameOf(raw []byte) string {
+	var rule struct {
+		Name string `json:"name"`
 	}
-	d, err := time.ParseDuration(text)
-	return d, need(err == nil, "%s %q is no duration such as 90s or 1h30m", name, text)
+	_ = json.Unmarshal(raw, &rule) // an unreadable rule has no name
+	return rule.Name
 }
 
-// checkMembers refuses what encoding/json would let pass: a member whose name differs in case only, and null.
-func checkMembers(raw []byte, known map[string]bool) error {
-	if !strictjson.IsObject(raw) {
+// duration is a time.Duration that JSON writes as text, such as "90s" or "1h30m".
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 90s or 1h30m", text)
+	}
+	*d = duration(parsed)
+	return nil
+}
+
+// The types below add the durations to the JSON of the types that they embed, which is why those
+// types have methods for JSON.
+
+type plainRule Rule
+
+type ruleJSON struct {
+	plainRule
+	Lifetime duration `json:"lifetime"`
+}
+
+// MarshalJSON writes the rule as ParsePolicy reads it. Durations are text, such as "90s".
+func (r Rule) MarshalJSON() ([]byte, error) {
+	return json.Marshal(ruleJSON{plainRule(r), duration(r.Lifetime)})
+}
+
+// UnmarshalJSON reads a rule strictly. A member that is unknown, null or not spelled exactly as in
+// Rule is an error.
+func (r *Rule) UnmarshalJSON(data []byte) error {
+	var text ruleJSON
+	if err := strictUnmarshal(data, &text); err != nil {
+		return err
+	}
+	*r = Rule(text.plainRule)
+	r.Lifetime = time.Duration(text.Lifetime)
+	return nil
+}
+
+type plainImpersonation Impersonation
+
+type impersonationJSON struct {
+	plainImpersonation
+	RefreshLifetime duration `json:"refresh_lifetime,omitzero"`
+}
+
+// MarshalJSON writes the settings as a rule has them.
+func (m Impersonation) MarshalJSON() ([]byte, error) {
+	return json.Marshal(impersonationJSON{plainImpersonation(m), duration(m.RefreshLifetime)})
+}
+
+// UnmarshalJSON reads the settings strictly, see Rule.UnmarshalJSON.
+func (m *Impersonation) UnmarshalJSON(data []byte) error {
+	var text impersonationJSON
+	if err := strictUnmarshal(data, &text); err != nil {
+		return fmt.Errorf("impersonate: %w", err)
+	}
+	*m = Impersonation(text.plainImpersonation)
+	m.RefreshLifetime = time.Duration(text.RefreshLifetime)
+	return nil
+}
+
+type plainDelegation Delegation
+
+type delegationJSON struct {
+	plainDelegation
+	RefreshLifetime duration `json:"refresh_lifetime,omitzero"`
+}
+
+// MarshalJSON writes the settings as a rule has them.
+func (m Delegation) MarshalJSON() ([]byte, error) {
+	return json.Marshal(delegationJSON{plainDelegation(m), duration(m.RefreshLifetime)})
+}
+
+// UnmarshalJSON reads the settings strictly, see Rule.UnmarshalJSON.
+func (m *Delegation) UnmarshalJSON(data []byte) error {
+	var text delegationJSON
+	if err := strictUnmarshal(data, &text); err != nil {
+		return fmt.Errorf("delegate: %w", err)
+	}
+	*m = Delegation(text.plainDelegation)
+	m.RefreshLifetime = time.Duration(text.RefreshLifetime)
+	return nil
+}
+
+type plainClientActing ClientActing
+
+type clientActingJSON struct {
+	plainClientActing
+	RefreshLifetime duration `json:"refresh_lifetime,omitzero"`
+}
+
+// MarshalJSON writes the settings as a rule has them.
+func (m ClientActing) MarshalJSON() ([]byte, error) {
+	return json.Marshal(clientActingJSON{plainClientActing(m), duration(m.RefreshLifetime)})
+}
+
+// UnmarshalJSON reads the settings strictly, see Rule.UnmarshalJSON.
+func (m *ClientActing) UnmarshalJSON(data []byte) error {
+	var text clientActingJSON
+	if err := strictUnmarshal(data, &text); err != nil {
+		return fmt.Errorf("client_as_actor: %w", err)
+	}
+	*m = ClientActing(text.plainClientActing)
+	m.RefreshLifetime = time.Duration(text.RefreshLifetime)
+	return nil
+}
+
+// strictUnmarshal is json.Unmarshal for an object that must not have what encoding/json ignores: a
+// repeated member, a member that the struct does not have or whose name differs in case, and null.
+func strictUnmarshal(data []byte, into any) error {
+	if _, err := strictjson.Object(data); err != nil {
+		return err
+	}
+	if err := checkMembers(data, reflect.TypeOf(into).Elem()); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
+
+func checkMembers(data []byte, t reflect.Type) error {
+	if !strictjson.IsObject(data) {
 		return errors.New("not an object")
 	}
-	for name, value := range strictjson.Members(raw) {
-		if !known[name] {
+	known := memberTypes(t)
+	for name, value := range strictjson.Members(data) {
+		member, ok := known[name]
+		switch {
+		case !ok:
 			return fmt.Errorf("unknown member %q", name)
-		}
-		if string(value) == "null" {
+		case string(value) == "null":
 			return fmt.Errorf("member %q is null", name)
-		}
-		if name == "subjects" || name == "actors" {
-			if err := checkPatterns(value); err != nil {
+		case member == reflect.TypeFor[*Narrowing]():
+			if err := checkMembers(value, member.Elem()); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		case member == reflect.TypeFor[[]Identity]():
+			if err := checkEach(value, member.Elem()); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
@@ -115,31 +185,27 @@ func checkMembers(raw []byte, known map[string]bool) error {
 	return nil
 }
 
-func checkPatterns(raw []byte) error {
+// checkEach checks the objects of an array.
+func checkEach(data []byte, t reflect.Type) error {
 	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
+	if err := json.Unmarshal(data, &list); err != nil {
 		return err
 	}
-	for _, pattern := range list {
-		if err := checkMembers(pattern, patternMembers); err != nil {
+	for _, object := range list {
+		if err := checkMembers(object, t); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-var (
-	ruleMembers    = memberNames(reflect.TypeFor[ruleJSON]())
-	patternMembers = memberNames(reflect.TypeFor[Identity]())
-)
-
-// memberNames lists the JSON members of a struct, embedded ones included.
-func memberNames(t reflect.Type) map[string]bool {
-	names := map[string]bool{}
+// memberTypes returns the JSON members of a struct, those of embedded structs included.
+func memberTypes(t reflect.Type) map[string]reflect.Type {
+	members := map[string]reflect.Type{}
 	for _, f := range reflect.VisibleFields(t) {
 		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
-			names[name] = true
+			members[name] = f.Type
 		}
 	}
-	return names
+	return members
 }

@@ -52,7 +52,7 @@ func (r *rule) grantEnd(f *Facts) time.Time {
 func (r *rule) grantLifetime(f *Facts) (time.Time, *Error) {
 	expires := r.expiry(f, r.lifetime)
 	if expires.Sub(f.Now) < time.Second {
-		return time.Time{}, deny(InvalidRequest, "lifetime_too_short",
+		return time.Time{}, refuse(InvalidRequest, "lifetime_too_short",
 			"less than a second is left until %s, when the presented tokens end (D25)",
 			timestamp(expires))
 	}
@@ -67,7 +67,7 @@ func (r *rule) grantRefreshLifetime(f *Facts) (time.Time, *Error) {
 		expires = earliest(expires, wholeSeconds(f.Subject.Until))
 	}
 	if expires.Sub(f.Now) < time.Second {
-		return time.Time{}, deny(InvalidRequest, "grant_ended",
+		return time.Time{}, refuse(InvalidRequest, "grant_ended",
 			"the grant ended at Subject.Until, %s (D25)", timestamp(f.Subject.Until))
 	}
 	return expires, nil

@@ -6,13 +6,13 @@ import "slices"
 func (r *rule) checkMode(f *Facts, _ *Actor) *Error {
 	switch {
 	case f.Actor != nil && r.mode != Delegate:
-		return deny(InvalidRequest, "rule_other_mode",
+		return refuse(InvalidRequest, "rule_other_mode",
 			"there is an actor token, and the rule is for %q (D01)", r.mode)
 	case f.Actor == nil && r.mode == Delegate:
-		return deny(InvalidRequest, "rule_other_mode",
+		return refuse(InvalidRequest, "rule_other_mode",
 			"there is no actor token, and the rule is for %q (D01)", r.mode)
 	case r.mode == ClientActs && f.Client.Public:
-		return deny(InvalidRequest, "public_client_as_actor",
+		return refuse(InvalidRequest, "public_client_as_actor",
 			"client %q is public and cannot become the actor (D01)", f.Client.ID)
 	}
 	return nil
@@ -31,18 +31,18 @@ func (r *rule) checkTypes(f *Facts, _ *Actor) *Error {
 	subject, issued := f.Subject.Token.Type, r.issuedType(f)
 	switch {
 	case !slices.Contains(r.subjectTypes, subject):
-		return deny(InvalidRequest, "subject_type_not_allowed",
+		return refuse(InvalidRequest, "subject_type_not_allowed",
 			"the subject token has the type %q; the rule accepts %s (R07)",
 			subject, listed(r.subjectTypes))
 	case f.Actor != nil && !slices.Contains(r.actorTypes, f.Actor.Token.Type):
-		return deny(InvalidRequest, "actor_type_not_allowed",
+		return refuse(InvalidRequest, "actor_type_not_allowed",
 			"the actor token has the type %q; the rule accepts %s (R07)",
 			f.Actor.Token.Type, listed(r.actorTypes))
 	case !slices.Contains(r.types, issued):
-		return deny(InvalidRequest, "requested_type_not_allowed",
+		return refuse(InvalidRequest, "requested_type_not_allowed",
 			"the type %q was requested; the rule issues %s (R07)", issued, listed(r.types))
 	case issued == TypeIDToken && f.Subject.Kind != KindUser:
-		return deny(InvalidRequest, "id_token_not_about_user",
+		return refuse(InvalidRequest, "id_token_not_about_user",
 			"an ID token is about a user, and the subject is a %s (D27)", f.Subject.Kind)
 	}
 	return nil
@@ -56,8 +56,8 @@ func (r *rule) checkSubject(f *Facts, _ *Actor) *Error {
 	if matchesAny(r.subjects, subject, f.Issuer) {
 		return nil
 	}
-	return deny(InvalidRequest, "subject_not_allowed",
-		"the subject is %s; the rule is for %s (D19)", subject, listedAs(r.subjects, Identity.String))
+	return refuse(InvalidRequest, "subject_not_allowed",
+		"the subject is %s; the rule is for %s (D19)", subject.describe(), listedAs(r.subjects, Identity.describe))
 }
 
 // checkActor compares the actor, in the organisation that its token is for, with the patterns of
@@ -71,8 +71,8 @@ func (r *rule) checkActor(f *Facts, _ *Actor) *Error {
 	if matchesAny(r.actors, actor, f.Issuer) {
 		return nil
 	}
-	return deny(InvalidRequest, "actor_not_allowed",
-		"the actor is %s; the rule is for %s (D19)", actor, listedAs(r.actors, Identity.String))
+	return refuse(InvalidRequest, "actor_not_allowed",
+		"the actor is %s; the rule is for %s (D19)", actor.describe(), listedAs(r.actors, Identity.describe))
 }
 
 // matchesAny reports whether one of the patterns matches the identity. The own issuer is the meaning
@@ -99,17 +99,17 @@ func (r *rule) checkPresentingSubject(f *Facts) *Error {
 	own := f.isOwn(t)
 	switch {
 	case r.mode == Narrow && !(f.isIssuedToClient() && t.Type.isAccess()):
-		return deny(InvalidRequest, "narrow_other_token",
+		return refuse(InvalidRequest, "narrow_other_token",
 			"the rule narrows access tokens of client %q only (D01)", f.Client.ID)
 	case t.ByClient || own && (f.isRefresh() || r.otherTokens):
 		return nil
 	case f.isName():
-		return deny(InvalidRequest, "name_not_allowed",
+		return refuse(InvalidRequest, "name_not_allowed",
 			"the rule does not have other_tokens, which a name as subject token needs (D04)")
 	case !own && slices.Contains(r.issuers, t.Issuer), f.isIssuedToClient():
 		return nil
 	case !own:
-		return deny(InvalidRequest, "subject_issuer_not_allowed",
+		return refuse(InvalidRequest, "subject_issuer_not_allowed",
 			"the issuer of the subject token is %q; the rule accepts the foreign issuers %s (D04)",
 			t.Issuer, listed(r.issuers))
 	case slices.ContainsFunc(t.Audience, f.Client.hasName):
@@ -117,7 +117,7 @@ func (r *rule) checkPresentingSubject(f *Facts) *Error {
 	case t.MayAct != nil && t.MayAct.ClientID == f.Client.ID:
 		return nil
 	}
-	return deny(InvalidRequest, "subject_token_other_client",
+	return refuse(InvalidRequest, "subject_token_other_client",
 		"the subject token was issued to client %q for %s, not to or for %q (D04)",
 		t.ClientID, listed(t.Audience), f.Client.ID)
 }
@@ -134,20 +134,20 @@ func (r *rule) checkPresentingActor(f *Facts) *Error {
 	t := &f.Actor.Token
 	switch {
 	case !f.isOwn(t) && !slices.Contains(r.issuers, t.Issuer):
-		return deny(InvalidRequest, "actor_issuer_not_allowed",
+		return refuse(InvalidRequest, "actor_issuer_not_allowed",
 			"the issuer of the actor token is %q; the rule accepts the foreign issuers %s (D05)",
 			t.Issuer, listed(r.issuers))
 	case !f.isOwn(t), f.isRefresh(), r.otherActors:
 		return nil
 	case t.Lineage != nil && t.Lineage.Lent:
-		return deny(InvalidRequest, "actor_token_lent",
+		return refuse(InvalidRequest, "actor_token_lent",
 			"the actor token was made from a token of another client (D05)")
 	case t.ClientID == f.Client.ID, f.isClient(f.Actor.Identity):
 		return nil
 	case t.Type == TypeIDToken && slices.Contains(t.Audience, f.Client.ID):
 		return nil
 	}
-	return deny(InvalidRequest, "actor_token_other_client",
+	return refuse(InvalidRequest, "actor_token_other_client",
 		"the actor token was issued to client %q, and is neither for nor about client %q (D05)",
 		t.ClientID, f.Client.ID)
 }
@@ -159,8 +159,8 @@ func (r *rule) checkSelf(f *Facts, _ *Actor) *Error {
 	if !same || r.self {
 		return nil
 	}
-	return deny(InvalidRequest, "self_delegation_not_allowed",
-		"subject and actor are both %s (D16)", f.Subject.Identity)
+	return refuse(InvalidRequest, "self_delegation_not_allowed",
+		"subject and actor are both %s (D16)", f.Subject.describe())
 }
 
 // checkKeys demands the key of a bound subject token, unless the rule binds the result to another
@@ -170,7 +170,7 @@ func (r *rule) checkKeys(f *Facts, _ *Actor) *Error {
 	if isProved(f.Subject.Token.Confirmation, proved) || r.rebind && proved != (Confirmation{}) {
 		return nil
 	}
-	return deny(InvalidRequest, "subject_key_not_proved",
+	return refuse(InvalidRequest, "subject_key_not_proved",
 		"the client did not prove the key that the subject token is bound to (D30)")
 }
 

@@ -1,238 +1,158 @@
 package tokenexchange
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
 
-// Rule lets some clients do one thing. Empty lists match nobody and grant nothing; each bool lifts one default refusal.
+// Rule allows some clients one kind of exchange. An empty list matches no party and grants nothing.
+// A field of type bool permits what is refused by default.
+//
+// Exactly one of Narrow, Impersonate, Delegate and ClientActs must be set. It is the mode of the
+// rule, and holds the settings that only this mode has.
 type Rule struct {
 	Name string `json:"name"` // for the audit trail; unique in a policy
-	Mode Mode   `json:"mode"`
 
-	// Clients are ids. "*" alone is any confidential client, but names nobody: an error together with OtherTokens,
-	// OtherActors, Issuers, Carry and PublicClients.
+	// Clients are client ids. "*" alone stands for every confidential client. It names no client,
+	// so it is an error together with settings that need named clients: PublicClients, OtherTokens,
+	// OtherActors, Issuers and Carry.
 	Clients []string `json:"clients"`
 
-	Subjects     []Identity  `json:"subjects"`         // patterns
-	SubjectTypes []TokenType `json:"subject_types"`    // Token.Type must be one of these; a front door has types of its own
-	Actors       []Identity  `json:"actors,omitempty"` // patterns for the actor token; only for Delegate
-	ActorTypes   []TokenType `json:"actor_types,omitempty"`
-	Types        []TokenType `json:"types"` // what may be issued; the first where no type is asked for
+	Narrow      *Narrowing     `json:"narrow,omitempty"`
+	Impersonate *Impersonation `json:"impersonate,omitempty"`
+	Delegate    *Delegation    `json:"delegate,omitempty"`
+	ClientActs  *ClientActing  `json:"client_as_actor,omitempty"`
 
-	Targets         []string `json:"targets,omitempty"`          // exact names or URIs
-	DefaultTargets  []string `json:"default_targets,omitempty"`  // where the request names none, each one of Targets; empty: what the subject's or actor's access token is for, as far as the rule allows it (D24)
-	TenantTargets   bool     `json:"tenant_targets,omitempty"`   // a target that equals one of Subject.Tenants sets Decision.Subject.Tenant, not aud
-	SubjectAudience bool     `json:"subject_audience,omitempty"` // also what the subject's own access token is for (D24)
-	ActorAudience   bool     `json:"actor_audience,omitempty"`   // also what the actor's own access token is for
+	Subjects     []Identity  `json:"subjects"`      // patterns
+	SubjectTypes []TokenType `json:"subject_types"` // accepted types of the subject token
+	Types        []TokenType `json:"types"`         // types that may be issued; the first is the default
 
-	Scope           Scope         `json:"scope,omitempty"`     // "*" alone is whatever subject and client may
-	Expand          Scope         `json:"expand,omitempty"`    // granted beyond the subject where asked for, to clients registered for it (D21)
-	Lifetime        time.Duration `json:"-"`                   // at least a second
-	RefreshLifetime time.Duration `json:"-"`                   // of the refresh token; at least a second, with RefreshToken only
-	MaxChain        int           `json:"max_chain,omitempty"` // act objects in the result, the new actor included; zero is 4 (D15)
+	// Targets are exact names or URIs. Where the request names no target, the result is for
+	// DefaultTargets, each of which must be one of Targets. Without DefaultTargets, it is for the
+	// audience of the subject's or the actor's access token, as far as the rule allows it (D24).
+	Targets         []string `json:"targets,omitempty"`
+	DefaultTargets  []string `json:"default_targets,omitempty"`
+	SubjectAudience bool     `json:"subject_audience,omitempty"` // also aud of the subject's access token
 
-	PublicClients  bool     `json:"public_clients,omitempty"`  // R09
-	OtherTokens    bool     `json:"other_tokens,omitempty"`    // D04: own tokens that were issued to other clients, and names (user ids)
-	OtherActors    bool     `json:"other_actors,omitempty"`    // D05: actor tokens neither issued to nor about the client
-	Issuers        []string `json:"issuers,omitempty"`         // D04, D05: foreign issuers whose tokens these clients may present; empty: none
-	MayActClient   bool     `json:"may_act_client,omitempty"`  // D09: may_act names the client itself, no actor token
-	Carry          bool     `json:"carry,omitempty"`           // D13: the client may carry an act chain on without the actor's token
-	Self           bool     `json:"self,omitempty"`            // D16: subject and actor may be the same
-	OutliveSubject bool     `json:"outlive_subject,omitempty"` // D25: at most until that Subject's Until
-	OutliveActor   bool     `json:"outlive_actor,omitempty"`   // D25
-	Rebind         bool     `json:"rebind,omitempty"`          // D30: a bound subject token without its key, to the key that the client proved
-	IDToken        bool     `json:"id_token,omitempty"`        // an ID token with scope openid (D23)
-	RefreshToken   bool     `json:"refresh_token,omitempty"`   // a refresh token with scope offline_access (D23)
-	ReplaceMayAct  bool     `json:"replace_may_act,omitempty"` // D17: the issuer's hook may replace a may_act that the result carries
+	Scope    Scope         `json:"scope,omitempty"`     // "*" alone: all that subject and client have
+	Lifetime time.Duration `json:"-"`                   // of the result; at least a second
+	MaxChain int           `json:"max_chain,omitempty"` // act objects in the result; zero is 4 (D15)
+
+	// ReplaceMayAct lets the claims hook of an issuer replace a may_act that the result carries
+	// (D17).
+	ReplaceMayAct bool `json:"replace_may_act,omitempty"`
 }
 
-// longest is what expires_in may be at most: clients read it into 32 bits.
-const longest = (1<<31 - 1) * time.Second
-
-// check reports why a rule could never match, or could mean more than it says.
-func (r Rule) check() error {
-	for _, check := range []func(Rule) error{Rule.checkWho, Rule.checkTypes, Rule.checkTargets, Rule.checkScope,
-		Rule.checkLimits, Rule.checkNarrow, Rule.checkLifts} {
-		if err := check(r); err != nil {
-			return err
-		}
-	}
-	return nil
+// Narrowing is the mode for a client that makes its own access token smaller: less scope, fewer
+// targets, less time. No actor is added. The subject type must be TypeAccessToken.
+type Narrowing struct {
+	PublicClients bool `json:"public_clients,omitempty"` // the named clients may be public (R09)
 }
 
-// need turns a condition into an error where it does not hold.
-func need(holds bool, format string, args ...any) error {
-	if holds {
-		return nil
-	}
-	return fmt.Errorf(format, args...)
+// Impersonation is the mode for an exchange without an actor token in which no new actor is named.
+type Impersonation struct {
+	PublicClients bool `json:"public_clients,omitempty"` // the named clients may be public (R09)
+	MayActClient  bool `json:"may_act_client,omitempty"` // a may_act may name the client itself (D09)
+	Carry         bool `json:"carry,omitempty"`          // the client may carry on an act chain (D13)
+
+	OtherTokens     bool          `json:"other_tokens,omitempty"`
+	Issuers         []string      `json:"issuers,omitempty"`
+	TenantTargets   bool          `json:"tenant_targets,omitempty"`
+	Expand          Scope         `json:"expand,omitempty"`
+	OutliveSubject  bool          `json:"outlive_subject,omitempty"`
+	Rebind          bool          `json:"rebind,omitempty"`
+	IDToken         bool          `json:"id_token,omitempty"`
+	RefreshLifetime time.Duration `json:"-"`
 }
 
-func (r Rule) checkWho() error {
-	everybody := slices.Contains(r.Clients, "*")
-	nobody := func(p Identity) bool {
-		return p.ID == "" || p.Kind != "*" && !p.Kind.isKnown()
-	}
-	return errors.Join(
-		need(r.Name != "", "it has no name"),
-		need(r.Mode == Narrow || r.Mode == Delegate || r.Mode == ClientActs || r.Mode == Impersonate, "mode %q is unknown", r.Mode),
-		need(len(r.Clients) > 0 && !slices.Contains(r.Clients, ""), "it names no client"),
-		need(!everybody || len(r.Clients) == 1, `"*" stands beside other clients`),
-		need(!everybody || !r.PublicClients && !r.OtherTokens && !r.OtherActors && !r.Carry && len(r.Issuers) == 0,
-			`"*" names no client, so public_clients, other_tokens, other_actors, issuers and carry need clients by name`),
-		need(len(r.Subjects) > 0, "it matches no subject"),
-		need(!slices.ContainsFunc(r.Subjects, nobody), "a subject pattern without a kind that exists or without id matches nobody"),
-		need(!slices.ContainsFunc(r.Actors, nobody), "an actor pattern without a kind that exists or without id matches nobody"),
-	)
+// Delegation is the mode for an exchange with an actor token. The subject of the actor token becomes
+// the current actor.
+//
+// The fields from OtherTokens on mean the same in Impersonation and ClientActing.
+type Delegation struct {
+	Actors        []Identity  `json:"actors"`                   // patterns for the actor
+	ActorTypes    []TokenType `json:"actor_types"`              // accepted types of the actor token
+	ActorAudience bool        `json:"actor_audience,omitempty"` // targets: also aud of the actor's access token
+	OtherActors   bool        `json:"other_actors,omitempty"`   // actor tokens neither issued to nor about the client (D05)
+	OutliveActor  bool        `json:"outlive_actor,omitempty"`  // like OutliveSubject, for the actor token
+	Self          bool        `json:"self,omitempty"`           // subject and actor may be the same (D16)
+	PublicClients bool        `json:"public_clients,omitempty"` // the named clients may be public (R09)
+
+	// OtherTokens accepts own subject tokens that were issued to other clients, and names such as
+	// user ids (D04).
+	OtherTokens bool `json:"other_tokens,omitempty"`
+
+	// Issuers are the foreign issuers whose tokens the clients may present (D04, D05).
+	Issuers []string `json:"issuers,omitempty"`
+
+	// TenantTargets makes a target that equals one of Subject.Tenants select the organisation of
+	// the result. It is then not part of aud (D24).
+	TenantTargets bool `json:"tenant_targets,omitempty"`
+
+	// Expand is the scope that may be granted although the subject does not have it, if it is
+	// requested and the client is registered for it (D21).
+	Expand Scope `json:"expand,omitempty"`
+
+	// OutliveSubject lets the result expire after the subject token, at Subject.Until at the latest
+	// (D25).
+	OutliveSubject bool `json:"outlive_subject,omitempty"`
+
+	// Rebind accepts a bound subject token without proof of its key, and binds the result to
+	// another key that the client proved (D30).
+	Rebind bool `json:"rebind,omitempty"`
+
+	// IDToken adds an ID token if the granted scope has openid (D23).
+	IDToken bool `json:"id_token,omitempty"`
+
+	// RefreshLifetime adds a refresh token of this lifetime if the granted scope has
+	// offline_access (D23). Zero adds none; otherwise it is at least a second.
+	RefreshLifetime time.Duration `json:"-"`
 }
 
-func (r Rule) checkTypes() error {
-	delegates := r.Mode == Delegate
-	return errors.Join(
-		need(len(r.SubjectTypes) > 0 && !slices.Contains(r.SubjectTypes, ""), "it accepts no subject token type"),
-		need(len(r.Types) > 0 && !slices.Contains(r.Types, ""), "it issues no token type"),
-		need(!slices.Contains(r.Types, TypeRefreshToken), "a refresh token is not a type to be asked for (D28)"),
-		need(!delegates || len(r.Actors) > 0, "it matches no actor"),
-		need(!delegates || len(r.ActorTypes) > 0 && !slices.Contains(r.ActorTypes, ""), "it accepts no actor token type"),
-		need(!slices.Contains(r.ActorTypes, TypeRefreshToken), "a refresh token is no actor token (D28)"),
-		need(delegates || len(r.Actors) == 0 && len(r.ActorTypes) == 0 && !r.ActorAudience && !r.OtherActors && !r.OutliveActor,
-			"actors, actor_types, actor_audience, other_actors and outlive_actor are for mode delegate"),
-	)
+// ClientActing is the mode for an exchange without an actor token in which the client, which must be
+// confidential, becomes the current actor.
+type ClientActing struct {
+	MayActClient bool `json:"may_act_client,omitempty"` // a may_act may name the client itself (D09)
+	Self         bool `json:"self,omitempty"`           // subject and client may be the same (D16)
+
+	OtherTokens     bool          `json:"other_tokens,omitempty"`
+	Issuers         []string      `json:"issuers,omitempty"`
+	TenantTargets   bool          `json:"tenant_targets,omitempty"`
+	Expand          Scope         `json:"expand,omitempty"`
+	OutliveSubject  bool          `json:"outlive_subject,omitempty"`
+	Rebind          bool          `json:"rebind,omitempty"`
+	IDToken         bool          `json:"id_token,omitempty"`
+	RefreshLifetime time.Duration `json:"-"`
 }
 
-// issuesOnly reports whether t is all that the rule issues.
-func (r Rule) issuesOnly(t TokenType) bool {
-	return !slices.ContainsFunc(r.Types, func(have TokenType) bool { return have != t })
-}
-
-func (r Rule) checkTargets() error {
-	outside := func(target string) bool { return !slices.Contains(r.Targets, target) }
-	empty := func(target string) bool { return target == "" || target == "*" }
-	own := func(types []TokenType) bool { return slices.ContainsFunc(types, TokenType.isAccess) }
-	return errors.Join(
-		need(!slices.ContainsFunc(r.Targets, empty), "a target is an exact name; neither empty nor a wildcard"),
-		need(!slices.ContainsFunc(r.DefaultTargets, outside), "a default target is not one of its targets"),
-		need(len(r.Targets) > 0 || r.SubjectAudience || r.ActorAudience || r.issuesOnly(TypeIDToken),
-			"it allows no target"),
-		need(!r.SubjectAudience || own(r.SubjectTypes), "subject_audience needs an access token as subject"),
-		need(!r.ActorAudience || own(r.ActorTypes), "actor_audience needs an access token as actor"),
-	)
-}
-
-func (r Rule) checkScope() error {
-	malformed := func(token string) bool { return !isScopeToken(token) }
-	all := slices.Concat(r.Scope, r.Expand)
-	return errors.Join(
-		need(!slices.ContainsFunc(all, malformed), "a scope is malformed"),
-		need(!slices.Contains(r.Scope, "*") || len(r.Scope) == 1, `"*" stands beside other scopes`),
-		need(!slices.Contains(r.Expand, "*"), "an expansion must be named"),
-		need(!slices.ContainsFunc(all, asksForImpersonation), "a scope that asks for impersonation is never granted (D23)"),
-		need(!slices.ContainsFunc(r.Expand, makesToken), "openid and offline_access are no expansions (D23)"),
-		need(!slices.Contains(r.Scope, scopeOpenID) || r.IDToken, "openid is granted by id_token (D23)"),
-		need(!slices.Contains(r.Scope, scopeOffline) || r.RefreshToken, "offline_access is granted by refresh_token (D23)"),
-	)
-}
-
-func (r Rule) checkLimits() error {
-	within := func(d time.Duration) bool { return d >= time.Second && d <= longest }
-	return errors.Join(
-		need(within(r.Lifetime), "its lifetime is not between a second and %s (D25)", longest),
-		need(!r.RefreshToken || within(r.RefreshLifetime), "its refresh_lifetime is not between a second and %s (D25)", longest),
-		need(r.RefreshToken || r.RefreshLifetime == 0, "refresh_lifetime is for refresh_token"),
-		need(r.MaxChain >= 0 && r.MaxChain <= deepestChain, "max_chain is not between 0 and %d (D15)", deepestChain),
-	)
-}
-
-// checkNarrow: what does not apply to a narrowing must not look as if it did.
-func (r Rule) checkNarrow() error {
-	if r.Mode != Narrow {
-		return nil
-	}
-	other := func(t TokenType) bool { return t != TypeAccessToken }
-	return errors.Join(
-		need(!slices.ContainsFunc(r.SubjectTypes, other),
-			"only an access token of this server can be narrowed"),
-		need(!slices.Contains(r.Types, TypeIDToken) && !r.IDToken && !r.RefreshToken,
-			"an ID token or a refresh token is more than a narrower token"),
-		need(len(r.Expand) == 0 && !r.OutliveSubject && !r.Rebind && !r.TenantTargets && !r.OtherTokens && len(r.Issuers) == 0 && !r.Carry,
-			"expand, outlive_subject, rebind, tenant_targets, other_tokens, issuers and carry do not apply to mode narrow"),
-	)
-}
-
-func (r Rule) checkLifts() error {
-	withoutActor := r.Mode == Impersonate || r.Mode == ClientActs
-	return errors.Join(
-		need(!r.PublicClients || r.Mode != ClientActs, "a public client is no actor (client-as-actor)"),
-		need(!r.MayActClient || withoutActor, "may_act_client is for the modes impersonate and client-as-actor (D09)"),
-		need(!r.Carry || r.Mode == Impersonate, "carry is for mode impersonate (D13)"),
-		need(!r.Self || r.Mode == Delegate || r.Mode == ClientActs, "self is for the modes delegate and client-as-actor (D16)"),
-		need(!slices.Contains(r.Issuers, ""), "an empty issuer"),
-		need(!r.RefreshToken || !r.issuesOnly(TypeIDToken), "there is no refresh token with an ID token (D23)"),
-	)
-}
-
-// clone copies what a caller could still change.
+// clone returns a copy of the rule that shares no memory with it.
 func (r Rule) clone() Rule {
-	r.Clients, r.Issuers = slices.Clone(r.Clients), slices.Clone(r.Issuers)
-	r.Subjects, r.Actors = slices.Clone(r.Subjects), slices.Clone(r.Actors)
-	r.SubjectTypes, r.ActorTypes, r.Types = slices.Clone(r.SubjectTypes), slices.Clone(r.ActorTypes), slices.Clone(r.Types)
-	r.Targets, r.DefaultTargets = slices.Clone(r.Targets), slices.Clone(r.DefaultTargets)
-	r.Scope, r.Expand = slices.Clone(r.Scope), slices.Clone(r.Expand)
-	return r
-}
-
-// rule is a checked Rule, ready for Decide.
-type rule struct {
-	name            string
-	mode            Mode
-	publicClients   bool
-	subjects        []Identity
-	subjectTypes    []TokenType
-	actors          []Identity
-	actorTypes      []TokenType
-	types           []TokenType
-	targets         set
-	defaultTargets  []string
-	tenantTargets   bool
-	subjectAudience bool
-	actorAudience   bool
-	scope           set
-	anyScope        bool
-	expand          set
-	lifetime        time.Duration
-	refreshLifetime time.Duration // zero: no refresh token
-	maxChain        int
-	otherTokens     bool
-	otherActors     bool
-	issuers         []string
-	mayActClient    bool
-	carry           bool
-	self            bool
-	outliveSubject  bool
-	outliveActor    bool
-	rebind          bool
-	idToken         bool
-	replaceMayAct   bool
-}
-
-func compile(r Rule) rule {
-	return rule{
-		name: r.Name, mode: r.Mode, publicClients: r.PublicClients,
-		subjects: r.Subjects, subjectTypes: r.SubjectTypes,
-		actors: r.Actors, actorTypes: r.ActorTypes, types: r.Types,
-		targets: setOf(r.Targets), defaultTargets: r.DefaultTargets,
-		tenantTargets: r.TenantTargets, subjectAudience: r.SubjectAudience,
-		actorAudience: r.ActorAudience,
-		scope:         setOf(r.Scope), anyScope: slices.Contains(r.Scope, "*"),
-		expand: setOf(r.Expand), lifetime: r.Lifetime, refreshLifetime: r.RefreshLifetime,
-		maxChain: cmp.Or(r.MaxChain, defaultChain), otherTokens: r.OtherTokens,
-		otherActors: r.OtherActors, issuers: r.Issuers, mayActClient: r.MayActClient,
-		carry: r.Carry, self: r.Self, outliveSubject: r.OutliveSubject,
-		outliveActor: r.OutliveActor, rebind: r.Rebind, idToken: r.IDToken,
-		replaceMayAct: r.ReplaceMayAct,
+	r.Clients = slices.Clone(r.Clients)
+	r.Subjects = slices.Clone(r.Subjects)
+	r.SubjectTypes = slices.Clone(r.SubjectTypes)
+	r.Types = slices.Clone(r.Types)
+	r.Targets = slices.Clone(r.Targets)
+	r.DefaultTargets = slices.Clone(r.DefaultTargets)
+	r.Scope = slices.Clone(r.Scope)
+	if r.Narrow != nil {
+		mode := *r.Narrow
+		r.Narrow = &mode
 	}
+	if r.Impersonate != nil {
+		mode := *r.Impersonate
+		mode.Issuers, mode.Expand = slices.Clone(mode.Issuers), slices.Clone(mode.Expand)
+		r.Impersonate = &mode
+	}
+	if r.Delegate != nil {
+		mode := *r.Delegate
+		mode.Actors, mode.ActorTypes = slices.Clone(mode.Actors), slices.Clone(mode.ActorTypes)
+		mode.Issuers, mode.Expand = slices.Clone(mode.Issuers), slices.Clone(mode.Expand)
+		r.Delegate = &mode
+	}
+	if r.ClientActs != nil {
+		mode := *r.ClientActs
+		mode.Issuers, mode.Expand = slices.Clone(mode.Issuers), slices.Clone(mode.Expand)
+		r.ClientActs = &mode
+	}
+	return r
 }

@@ -114,7 +114,7 @@ func (l scopeLimits) inherit(wished Scope) (Scope, *Error) {
 	}
 	if len(granted) == 0 && len(cut) > 0 && l.issuedType(l.facts) != TypeIDToken {
 		refused := l.refusal(cut[0])
-		return nil, deny(InvalidScope, "no_scope_left",
+		return nil, refuse(InvalidScope, "no_scope_left",
 			"no scope was requested, and nothing is left of %s: %s (D20)",
 			listed(cut), refused.Detail)
 	}
@@ -127,13 +127,13 @@ func (l scopeLimits) refusal(token string) *Error {
 	missing := ""
 	switch {
 	case asksForImpersonation(token):
-		return deny(InvalidScope, "scope_impersonation",
+		return refuse(InvalidScope, "scope_impersonation",
 			"scope %q asks for impersonation and is never granted (D23)", token)
 	case makesToken(token) && !l.isSwitchedOn(token):
-		return deny(InvalidScope, "scope_makes_no_token",
+		return refuse(InvalidScope, "scope_makes_no_token",
 			"scope %q asks for a further token that the rule does not add here (D23)", token)
 	case statesScope(t) && t.Scope == nil:
-		return deny(InvalidScope, "scope_unknown",
+		return refuse(InvalidScope, "scope_unknown",
 			"the subject token does not state its scope, so scope %q cannot be granted (D22)", token)
 	case l.token != nil && !l.token.has(token):
 		missing = "subject token or its lineage, which allow " + l.token.String()
@@ -144,5 +144,5 @@ func (l scopeLimits) refusal(token string) *Error {
 	default:
 		missing = "scope of the rule, " + l.scope.String()
 	}
-	return deny(InvalidScope, "scope_not_allowed", "scope %q is not in the %s (D21)", token, missing)
+	return refuse(InvalidScope, "scope_not_allowed", "scope %q is not in the %s (D21)", token, missing)
 }

@@ -1,19 +1,15 @@
 package tokenexchange
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // grantTargets returns the audience of the result and the organisation that it is for (D24). Every
 // requested target must be allowed (R14).
 func (r *rule) grantTargets(f *Facts) (audience []string, tenant string, refused *Error) {
-	ceiling := r.targetCeiling(f)
 	selected, asked := "", []string{}
 	for _, target := range slices.Concat(f.Request.Audience, f.Request.Resource) {
 		if r.tenantTargets && slices.Contains(f.Subject.Tenants, target) {
 			if selected != "" && selected != target {
-				return nil, "", deny(InvalidTarget, "two_tenants",
+				return nil, "", refuse(InvalidTarget, "two_tenants",
 					"the targets %q and %q are both organisations of the subject (D24)",
 					selected, target)
 			}
@@ -31,21 +27,20 @@ func (r *rule) grantTargets(f *Facts) (audience []string, tenant string, refused
 		return audience, tenant, refused
 	}
 	for _, target := range asked {
-		if !ceiling.allows(target) {
-			return nil, "", deny(InvalidTarget, "target_not_allowed",
-				"target %q is not in %s (D24)", target, ceiling.missing(target))
+		if !r.allowsTarget(f, target) {
+			return nil, "", r.refuseTarget(f, target)
 		}
 	}
 	if len(asked) > 0 {
 		return distinct(asked), tenant, nil
 	}
 	for _, target := range r.defaultAudience(f) {
-		if ceiling.allows(target) {
+		if r.allowsTarget(f, target) {
 			audience = append(audience, target)
 		}
 	}
 	if len(audience) == 0 {
-		return nil, "", deny(InvalidTarget, "no_target_left",
+		return nil, "", refuse(InvalidTarget, "no_target_left",
 			"no target was requested, and the rule allows none of the defaults %s (D24)",
 			listed(r.defaultAudience(f)))
 	}
@@ -57,7 +52,7 @@ func (r *rule) grantTargets(f *Facts) (audience []string, tenant string, refused
 func idTokenAudience(f *Facts, asked []string) ([]string, *Error) {
 	for _, target := range asked {
 		if target != f.Client.ID {
-			return nil, deny(InvalidTarget, "id_token_target",
+			return nil, refuse(InvalidTarget, "id_token_target",
 				"target %q was requested; an ID token is for client %q (D27)", target, f.Client.ID)
 		}
 	}
@@ -78,42 +73,36 @@ func (r *rule) defaultAudience(f *Facts) []string {
 	return nil
 }
 
-// targetCeiling is the upper bound for the targets of one request.
-type targetCeiling struct {
-	rule   *rule
-	within set   // the audience of the token that is narrowed; nil: no such bound
-	lists  []set // a target must be in one of these
+// allowsTarget reports whether the rule allows the target for the presented tokens (D24).
+func (r *rule) allowsTarget(f *Facts, target string) bool {
+	subject := &f.Subject.Token
+	switch {
+	case r.mode == Narrow && !slices.Contains(subject.Audience, target):
+		return false
+	case r.targets.has(target):
+		return true
+	case r.subjectAudience && f.isOwnAccess(subject) && slices.Contains(subject.Audience, target):
+		return true
+	}
+	return r.actorAudience && f.Actor != nil && f.isOwnAccess(&f.Actor.Token) &&
+		slices.Contains(f.Actor.Token.Audience, target)
 }
 
-func (r *rule) targetCeiling(f *Facts) targetCeiling {
-	c := targetCeiling{rule: r, lists: []set{r.targets}}
-	if r.mode == Narrow {
-		c.within = setOf(f.Subject.Token.Audience)
+// refuseTarget returns the refusal of a target that the rule does not allow.
+func (r *rule) refuseTarget(f *Facts, target string) *Error {
+	subject := &f.Subject.Token
+	if r.mode == Narrow && !slices.Contains(subject.Audience, target) {
+		return refuse(InvalidTarget, "target_not_allowed",
+			"target %q is not in the audience of the subject token, %s (D24)",
+			target, listed(subject.Audience))
 	}
-	if r.subjectAudience && f.isOwnAccess(&f.Subject.Token) {
-		c.lists = append(c.lists, setOf(f.Subject.Token.Audience))
+	allowed := "the targets of the rule, " + r.targets.String()
+	if r.subjectAudience && f.isOwnAccess(subject) {
+		allowed += ", or the audience of the subject token, " + listed(subject.Audience)
 	}
 	if r.actorAudience && f.Actor != nil && f.isOwnAccess(&f.Actor.Token) {
-		c.lists = append(c.lists, setOf(f.Actor.Token.Audience))
+		allowed += ", or the audience of the actor token, " + listed(f.Actor.Token.Audience)
 	}
-	return c
-}
-
-func (c targetCeiling) allows(target string) bool {
-	if c.within != nil && !c.within.has(target) {
-		return false
-	}
-	return slices.ContainsFunc(c.lists, func(s set) bool { return s.has(target) })
-}
-
-// missing names the list that does not have the target.
-func (c targetCeiling) missing(target string) string {
-	if c.within != nil && !c.within.has(target) {
-		return "the audience of the subject token, " + c.within.String()
-	}
-	allowed := set{}
-	for _, list := range c.lists {
-		maps.Copy(allowed, list)
-	}
-	return "the targets of the rule, " + allowed.String()
+	return refuse(InvalidTarget, "target_not_allowed",
+		"target %q is not in %s (D24)", target, allowed)
 }

@@ -187,13 +187,13 @@ func drawFacts(d *dice) tx.Facts {
 	return f
 }
 
-func drawRule(d *dice, name string) tx.Rule {
+func drawRule(d *dice, name string) flatRule {
 	flag := func() bool { return d.oneIn(3) }
 	any := []tx.Identity{{Issuer: "*", Kind: "*", Tenant: "*", ID: "*"}}
 	types := []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken, tx.TypeJWT, ticket, tx.TypeRefreshToken}
-	r := tx.Rule{
-		Name: name, Mode: oneOf(d, tx.Narrow, tx.Delegate, tx.Delegate, tx.ClientActs, tx.Impersonate),
-		Clients: []string{"c1", "c2"}, Subjects: any, SubjectTypes: types,
+	r := flatRule{Mode: oneOf(d, tx.Narrow, tx.Delegate, tx.Delegate, tx.ClientActs, tx.Impersonate)}
+	r.Rule = tx.Rule{
+		Name: name, Clients: []string{"c1", "c2"}, Subjects: any, SubjectTypes: types,
 		Types:   []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT},
 		Targets: some(d, "t1", "t2", "t3"), SubjectAudience: d.flag(),
 		Scope: some(d, "read", "write", "admin"), Lifetime: time.Duration(d.between(1, 4000)) * time.Second, MaxChain: d.throw(7),
@@ -208,8 +208,8 @@ func drawRule(d *dice, name string) tx.Rule {
 	r.PublicClients = flag() && r.Mode != tx.ClientActs
 	r.OtherTokens, r.Rebind, r.OutliveSubject, r.TenantTargets = flag(), flag(), flag(), flag()
 	r.Expand = few(d, "admin")
-	r.IDToken, r.RefreshToken = flag(), flag()
-	if r.RefreshToken {
+	r.IDToken = flag()
+	if flag() {
 		r.RefreshLifetime = time.Hour
 	}
 	if flag() {
@@ -230,13 +230,13 @@ func drawRule(d *dice, name string) tx.Rule {
 	return r
 }
 
-func drawRules(d *dice) []tx.Rule {
+func drawRules(d *dice) []flatRule {
 	for {
-		var rules []tx.Rule
+		var rules []flatRule
 		for _, name := range []string{"r1", "r2", "r3"}[:1+d.throw(3)] {
 			rules = append(rules, drawRule(d, name))
 		}
-		if _, err := tx.NewPolicy(rules...); err == nil {
+		if _, err := newPolicy(rules...); err == nil {
 			return rules
 		}
 		if len(d.left) == 0 {
@@ -248,7 +248,7 @@ func drawRules(d *dice) []tx.Rule {
 // grantedCase is one question and its answer, if that was a grant.
 type grantedCase struct {
 	facts    tx.Facts
-	rule     tx.Rule
+	rule     flatRule
 	decision tx.Decision
 }
 
@@ -256,7 +256,7 @@ type grantedCase struct {
 func decide(t require.TestingT, d *dice) (c grantedCase, ok bool) {
 	f := drawFacts(d)
 	rules := drawRules(d)
-	p, err := tx.NewPolicy(rules...)
+	p, err := newPolicy(rules...)
 	require.NoError(t, err)
 	before, err := json.Marshal(f)
 	require.NoError(t, err)
@@ -268,7 +268,7 @@ func decide(t require.TestingT, d *dice) (c grantedCase, ok bool) {
 		require.NotEmpty(t, tx.AsError(err).Reason)
 		return c, false
 	}
-	i := slices.IndexFunc(rules, func(r tx.Rule) bool { return r.Name == decision.Rule })
+	i := slices.IndexFunc(rules, func(r flatRule) bool { return r.Name == decision.Rule })
 	return grantedCase{f, rules[i], decision}, true
 }
 
@@ -309,7 +309,7 @@ func checkI02_Scope(t require.TestingT, c grantedCase) {
 		require.Equal(t, !mine, hasScope(d.Expanded, s), "D21: %s is an expansion if and only if it is beyond the subject", s)
 		require.True(t, hasScope(f.Client.Scope, s), "I02: %s is beyond the client", s)
 		byRule := hasScope(r.Scope, s) || hasScope(r.Scope, "*") || hasScope(r.Expand, s) || s == "openid" && r.IDToken ||
-			s == "offline_access" && r.RefreshToken
+			s == "offline_access" && r.RefreshLifetime > 0
 		require.True(t, byRule, "I02: %s is beyond the rule", s)
 		require.False(t, s == "act_as:bob", "D23")
 		require.True(t, f.Request.Scope == nil || hasScope(f.Request.Scope, s), "granted %s was not asked for", s)
@@ -506,7 +506,7 @@ func TestI10_AppendingARuleNeverChangesAGrant(t *testing.T) {
 		if err != nil {
 			return
 		}
-		longer, err := tx.NewPolicy(append(slices.Clone(rules), drawRule(d, "appended"))...)
+		longer, err := newPolicy(append(slices.Clone(rules), drawRule(d, "appended"))...)
 		if err != nil {
 			return
 		}
@@ -518,9 +518,9 @@ func TestI10_AppendingARuleNeverChangesAGrant(t *testing.T) {
 	require.Greater(t, compared, 500)
 }
 
-func mustPolicy(t *testing.T, rules []tx.Rule) *tx.Policy {
+func mustPolicy(t *testing.T, rules []flatRule) *tx.Policy {
 	t.Helper()
-	p, err := tx.NewPolicy(rules...)
+	p, err := newPolicy(rules...)
 	require.NoError(t, err)
 	return p
 }

@@ -41,7 +41,7 @@ func quotesExamples(t *testing.T, document string) string {
 	var sources strings.Builder
 	files, err := filepath.Glob("example*_test.go")
 	require.NoError(t, err)
-	for _, dir := range []string{"actors", "client", "resourceserver", "tokenstore", "tokenexchangetest", "examples/authserver", "adapters/fosite", "adapters/zitadeloidc"} {
+	for _, dir := range []string{"actors", "client", "resourceserver", "tokenstore", "tokenexchangetest", "lab/scenarios", "adapters/fosite", "adapters/zitadeloidc"} {
 		more, err := filepath.Glob(dir + "/*_test.go")
 		require.NoError(t, err)
 		files = append(files, more...)

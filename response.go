@@ -1,11 +1,11 @@
 package tokenexchange
 
 import (
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
+
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 )
 
 // The token_type values of a response (RFC 8693 §2.2.1, RFC 9449 §5).
@@ -15,18 +15,18 @@ const (
 	notApplicable = "N_A"
 )
 
-// Response is a successful answer (RFC 8693 §2.2.1). It holds tokens: it marshals, and never prints.
+// Response is a successful answer (RFC 8693 §2.2.1). Its tokens are marshalled, but never printed.
 type Response struct {
-	AccessToken     string    `json:"access_token"` // the issued token, whatever its type
+	AccessToken     string    `json:"access_token"` // the issued token, of any type
 	IssuedTokenType TokenType `json:"issued_token_type"`
-	TokenType       string    `json:"token_type"` // Bearer, DPoP, or N_A for what is no access token
-	ExpiresIn       int64     `json:"expires_in"` // seconds, above zero
+	TokenType       string    `json:"token_type"` // Bearer or DPoP; N_A if not an access token
+	ExpiresIn       int64     `json:"expires_in"` // seconds, at least 1
 	Scope           string    `json:"scope,omitempty"`
 	RefreshToken    string    `json:"refresh_token,omitempty"`
 	IDToken         string    `json:"id_token,omitempty"`
 }
 
-// newResponse says what was issued. The conductor has checked it against the decision.
+// newResponse describes issued tokens. The caller has checked them against the decision.
 func newResponse(d *Decision, t *IssuedToken) Response {
 	return Response{
 		AccessToken:     t.Value,
@@ -50,29 +50,16 @@ func tokenType(d *Decision) string {
 	return bearer
 }
 
-// Format prints everything but the tokens, whatever the verb.
+// Format prints the response without its tokens, for every verb.
 func (p Response) Format(w fmt.State, _ rune) {
 	fmt.Fprintf(w, "{issued_token_type:%s token_type:%s expires_in:%d scope:%q}",
 		p.IssuedTokenType, p.TokenType, p.ExpiresIn, p.Scope)
 }
 
-// LogValue is what Format prints: a log that marshals its values must not have the tokens either.
+// LogValue returns the text of Format, because some log handlers marshal their values.
 func (p Response) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// ServeHTTP sends the response: 200, JSON, no-store.
+// ServeHTTP sends the response with status 200, as JSON that must not be stored.
 func (p Response) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	body, _ := json.Marshal(p) // strings and a number always encode
-	writeJSON(w, http.StatusOK, body)
-}
-
-// writeJSON sends an answer of the token endpoint (RFC 6749 §5.1). A write that fails has nobody left to tell.
-func writeJSON(w http.ResponseWriter, status int, body []byte) {
-	// The values of all five share one allocation; none can grow into the next.
-	values := []string{"application/json", strconv.Itoa(len(body)), "no-store", "no-cache", "nosniff"}
-	h := w.Header()
-	for i, name := range []string{"Content-Type", "Content-Length", "Cache-Control", "Pragma", "X-Content-Type-Options"} {
-		h[name] = values[i : i+1 : i+1]
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	endpoint.WriteJSON(w, http.StatusOK, p)
 }

@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// Scope is a list of scope tokens (RFC 6749 §3.3). Nil is unknown; empty and not nil is known to be none.
+// Scope is a list of scope tokens (RFC 6749 §3.3). Nil means unknown. An empty, non-nil Scope means
+// that there is no scope.
 type Scope []string
 
 var errScope = errors.New("malformed scope")
 
-// ParseScope reads a list of scope tokens with one space between them; duplicates collapse. The empty string is the
-// empty list. The error does not quote the input.
+// ParseScope parses scope tokens that are separated by single spaces, and removes repeats. The
+// empty string is the empty Scope. The error does not quote the input.
 func ParseScope(s string) (Scope, error) {
 	if s == "" {
 		return Scope{}, nil

@@ -33,7 +33,7 @@ func TestSECURITY_Advisories(t *testing.T) {
 			}
 		},
 		"CVE-2026-9704 no default principal": func(t *testing.T, w *world) {
-			w.rules = append(w.rules, tx.Rule{Name: "clients", Mode: tx.Impersonate, Clients: []string{"backend"}, Subjects: []tx.Identity{{Kind: "*", ID: "*"}}, SubjectTypes: []tx.TokenType{tx.TypeAccessToken}, Types: []tx.TokenType{tx.TypeAccessToken},
+			w.rules = append(w.rules, tx.Rule{Name: "clients", Impersonate: &tx.Impersonation{}, Clients: []string{"backend"}, Subjects: []tx.Identity{{Kind: "*", ID: "*"}}, SubjectTypes: []tx.TokenType{tx.TypeAccessToken}, Types: []tx.TokenType{tx.TypeAccessToken},
 				Targets: []string{orders}, DefaultTargets: []string{orders}, Scope: tx.Scope{"*"}, Lifetime: 60e9})
 			w.configure()
 			for _, token := range []string{"", strings.Repeat("x", 64<<10+1), strings.Repeat("x", 500<<10), w.long(64<<10 + 1), " ", "\x00"} {
@@ -124,14 +124,14 @@ func TestSECURITY_Advisories(t *testing.T) {
 			for _, actor := range []string{b64(`{"alg":"none"}`) + "." + body + ".", b64(`{"alg":"none","typ":"at+jwt"}`) + "." + body + ".AAAA", sign(t, w.idpKey, goodHeader, w.accessClaims(claims{"sub": "admin"})), w.foreignToken(claims{"iss": ownIss})} {
 				w.places(actor, tx.TypeAccessToken)["as actor"]().refused(t, tx.InvalidRequest)
 			}
-			w.rule("delegate").Issuers = nil
+			w.rule("delegate").Delegate.Issuers = nil
 			w.configure()
 			w.places(w.foreignToken(claims{"sub": "robot"}), tx.TypeJWT)["as actor"]().refused(t, tx.InvalidRequest)
 		},
 		"a peer: earlier actors are not erased D13": func(t *testing.T, w *world) {
 			chain := claims{"act": claims{"sub": "bob"}}
 			require.Equal(t, "bob", granted(t, w.post("shop", form(w.access(chain), tx.TypeAccessToken)))["act"].(map[string]any)["sub"])
-			w.rule("impersonate").Carry = false
+			w.rule("impersonate").Impersonate.Carry = false
 			w.configure()
 			w.post("gateway", form(w.access(chain), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
 			granted(t, w.post("gateway", form(w.access(nil), tx.TypeAccessToken)))

@@ -178,7 +178,7 @@ func TestR08_HostileJSON(t *testing.T) {
 			w.refusedEverywhere(t, token, tx.TypeAccessToken)
 			_, err := alone.Verify(t.Context(), tx.Credential{Token: token, Type: tx.TypeAccessToken, Issuer: ownIss, Now: time.Now()})
 			require.ErrorIs(t, err, tx.InvalidRequest)
-			require.Contains(t, tx.AsError(err).Reason, "R08: claims", "of the only issuer there is")
+			require.Contains(t, tx.AsError(err).Reason, "claims_malformed", "of the only issuer there is")
 		})
 	}
 	t.Run("a member whose name differs in case is another member", func(t *testing.T) {

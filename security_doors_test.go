@@ -91,7 +91,7 @@ func TestD28_ARefreshAsksAgain(t *testing.T) {
 		"rule is gone":         func(w *world) { w.rules = w.rules[:1]; w.configure() },
 		"client is off a rule": func(w *world) { w.rule("delegate").Clients = []string{"other"}; w.configure() },
 		"actor off the rule": func(w *world) {
-			w.rule("delegate").Actors = []tx.Identity{{Kind: tx.KindUser, ID: "bob"}}
+			w.rule("delegate").Delegate.Actors = []tx.Identity{{Kind: tx.KindUser, ID: "bob"}}
 			w.configure()
 		},
 		"clock past the input": func(w *world) { w.Now = func() time.Time { return at } },

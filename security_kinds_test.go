@@ -136,7 +136,7 @@ func TestR07_IDTokenAndAccessTokenAreNotMistaken(t *testing.T) {
 		places["as actor"]().refused(t, tx.InvalidRequest)
 
 		believed := w.trusts[2]
-		believed.Actors = true
+		believed.ActClaims = true
 		_, err := tx.NewVerifier(believed)
 		require.Error(t, err, "D06: a client is never believed for act or may_act")
 		for _, claim := range []string{"act", "may_act"} {

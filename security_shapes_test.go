@@ -40,7 +40,7 @@ func TestD18_BothShapesReadAlike(t *testing.T) {
 		prior := claims{"iss": idpIss, "sub": "robot", "x": 1}
 		for name, patch := range map[string]claims{"no chain": {}, "a chain": {"act": claims{"iss": ownIss, "sub": "bob", "client_id": "b", "act": prior}}} {
 			for _, client := range []string{"shop", "other"} { // whose actor token
-				w.rule("delegate").OtherActors = true
+				w.rule("delegate").Delegate.OtherActors = true
 				w.configure()
 				f := withActor(form(w.access(patch), tx.TypeAccessToken), w.access(claims{"sub": "admin", "client_id": client}), tx.TypeAccessToken)
 				a := w.post("shop", f)
@@ -154,7 +154,7 @@ func TestD18_HostileActAs(t *testing.T) {
 	})
 	t.Run("D06 of an issuer that is not believed", func(t *testing.T) {
 		w.post("gateway", form(w.foreignToken(claims{"sub": "robot", "act_as": claims{"sub": "ext-alice"}}), tx.TypeJWT)).refused(t, tx.InvalidRequest)
-		w.trusts[1].Actors = true
+		w.trusts[1].ActClaims = true
 		w.configure()
 		says := w.post("gateway", form(w.foreignToken(claims{"sub": "robot", "act_as": claims{"sub": "ext-alice"}}), tx.TypeJWT)).granted(t)
 		require.Equal(t, "alice", says["sub"])
@@ -177,7 +177,7 @@ func TestD18_HostileActAs(t *testing.T) {
 		a := carried(claims{"sub": "bob", "team": "night"})
 		require.Equal(t, 500, a.status)
 		require.NotContains(t, a.raw, "eyJ")
-		require.ErrorContains(t, w.lastEvent().Err, "the current actor's further members")
+		require.ErrorContains(t, w.lastEvent().Err, "further members of the current actor")
 	})
 }
 

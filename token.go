@@ -15,32 +15,53 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// Token is what one token says, built from that token alone, once something has verified it.
+// Token is what one token says. It is built from that token alone, after its verification.
 type Token struct {
-	Type         TokenType       `json:"type,omitempty"`      // what it was found to be; at least as narrow as what it was declared as
-	Kind         Kind            `json:"kind,omitempty"`      // what kind of party it is about, where a host's own record knows; empty: it does not say
-	Name         bool            `json:"name,omitempty"`      // a bare name, such as a user id, that no issuer made; set by the verifier that accepts names
-	ByClient     bool            `json:"by_client,omitempty"` // signed by the client named in Issuer with its own key (see Trust.Client)
-	ID           string          `json:"jti,omitempty"`       // the handle by which it is revoked, the parent of a family; of a JWT without jti a hash
-	Issuer       string          `json:"iss,omitempty"`       // whose token it is
-	Subject      string          `json:"sub,omitempty"`       // whom it is about, in either claim shape (D18)
-	ClientID     string          `json:"client_id,omitempty"` // client_id, else azp; empty for a token of another issuer
-	Audience     []string        `json:"aud,omitempty"`       // whom it is for
-	Scope        Scope           `json:"scope"`               // nil: it does not say
-	Actor        *Actor          `json:"act,omitempty"`       // current actor, prior ones nested
-	MayAct       *Actor          `json:"may_act,omitempty"`   // the zero Actor names nobody: malformed ones become it
-	Issued       time.Time       `json:"iat,omitzero"`        // zero: it does not say
-	Expires      time.Time       `json:"exp,omitzero"`        // zero is expired
-	Confirmation Confirmation    `json:"cnf,omitzero"`        // the keys it is bound to; zero: none
-	AuthTime     time.Time       `json:"auth_time,omitzero"`  // when its subject logged in; zero: it does not say
-	ACR          string          `json:"acr,omitempty"`       // how, as an authentication context class
-	AMR          []string        `json:"amr,omitempty"`       // how, by which methods
-	Lineage      *Lineage        `json:"lineage,omitempty"`   // limits of the tokens it was made from; nil: a login's, or another issuer's
-	Claims       json.RawMessage `json:"claims,omitempty"`    // the whole payload, for resolvers and hooks
+	// Type is what the token was found to be. It is as narrow as the declared type, or narrower.
+	Type TokenType `json:"type,omitempty"`
+
+	// Kind is the kind of party that the token is about. A host that keeps records sets it; empty
+	// if the token does not say.
+	Kind Kind `json:"kind,omitempty"`
+
+	// Name says that the token is a bare name, such as a user id, which no issuer made. The
+	// verifier that accepts names sets it.
+	Name bool `json:"name,omitempty"`
+
+	// ByClient says that the client named in Issuer signed the token with its own key (see
+	// Trust.Client).
+	ByClient bool `json:"by_client,omitempty"`
+
+	// ID is the name under which the token is revoked, and the parent of a family. It is a hash for
+	// a JWT without jti.
+	ID string `json:"jti,omitempty"`
+
+	Issuer   string   `json:"iss,omitempty"`
+	Subject  string   `json:"sub,omitempty"`       // in either claim shape, act or act_as (D18)
+	ClientID string   `json:"client_id,omitempty"` // client_id, else azp; empty for another issuer
+	Audience []string `json:"aud,omitempty"`
+	Scope    Scope    `json:"scope"`             // nil: the token has none
+	Actor    *Actor   `json:"act,omitempty"`     // the current actor, prior actors nested
+	MayAct   *Actor   `json:"may_act,omitempty"` // a malformed may_act is the zero Actor
+
+	Issued       time.Time    `json:"iat,omitzero"` // zero: the token does not say
+	Expires      time.Time    `json:"exp,omitzero"` // zero: the token has expired
+	Confirmation Confirmation `json:"cnf,omitzero"` // the keys to which the token is bound
+
+	AuthTime time.Time `json:"auth_time,omitzero"` // when the subject logged in; zero: not known
+	ACR      string    `json:"acr,omitempty"`      // authentication context class of that login
+	AMR      []string  `json:"amr,omitempty"`      // authentication methods of that login
+
+	// Lineage has the limits of the tokens from which this one was made. It is nil for the token of
+	// a login and for a token of another issuer.
+	Lineage *Lineage `json:"lineage,omitempty"`
+
+	Claims json.RawMessage `json:"claims,omitempty"` // the whole payload, for resolvers and hooks
 }
 
-// Confirmation names keys (RFC 7800): those a token is bound to, or those a client proved in this request. The zero
-// Confirmation names none. A token whose cnf has any other member is refused, since nobody here could check it.
+// Confirmation names keys (RFC 7800): the keys to which a token is bound, or the keys that a client
+// proved in this request. The zero Confirmation names none. A token whose cnf has any other member
+// is refused, since this package cannot check the member.
 type Confirmation struct {
 	JKT string `json:"jkt,omitempty"`      // DPoP, RFC 9449
 	X5T string `json:"x5t#S256,omitempty"` // mutual TLS, RFC 8705
@@ -49,10 +70,11 @@ type Confirmation struct {
 // names reports whether it names a key.
 func (c *Confirmation) names() bool { return c.JKT != "" || c.X5T != "" }
 
-// ParseToken reads the claims of a verified JWT, an introspection response or a host's own record, strictly. It verifies
-// nothing: not the signature, not the dates, not the issuer. Type and Kind are left empty; what the claims do not say is
-// zero. Both claim shapes of delegation, act and act_as, are read into the same Subject and Actor. A malformed may_act
-// becomes the zero Actor, which names nobody; everything else that is malformed is an error, which quotes no value.
+// ParseToken reads the claims of a verified JWT, of an introspection response or of a host's own
+// record. It verifies neither signature, dates nor issuer. Type and Kind stay empty, and a field is
+// zero if its claim is absent. Both claim shapes of delegation, act and act_as, are read into
+// Subject and Actor. A malformed may_act becomes the zero Actor, which matches no party; any other
+// malformed claim is an error, which does not quote the value.
 func ParseToken(claims []byte) (Token, error) {
 	payload, err := checkClaims(claims)
 	if err != nil {
@@ -62,16 +84,16 @@ func ParseToken(claims []byte) (Token, error) {
 	return c.Token, err
 }
 
-// ClaimsSet is the inverse of ParseToken: what the token says, by the names of its claims (RFC 7519
-// §4, RFC 8693 §4), as values that encode as JSON. It is for a host that writes claims or answers
-// introspection by itself. What is zero is left out. An empty scope is left out where its absence
-// means the same, in access tokens and ID tokens; elsewhere it is the empty string. Type, Kind,
-// Name and ByClient are not claims, and what is only in Claims is not in it. The map is the
-// caller's.
+// ClaimsSet is the inverse of ParseToken. It returns the fields under the names of their claims
+// (RFC 7519 §4, RFC 8693 §4), as values that encode as JSON, for a host that writes claims or
+// answers introspection by itself. A field that is zero is left out. An empty scope is left out
+// where that means the same, in access tokens and ID tokens; in other tokens it is the empty
+// string. The map has no member for Type, Kind, Name and ByClient, which are not claims, nor for a
+// claim that is only in Claims. The caller may change the map.
 func (t Token) ClaimsSet() map[string]any {
 	set := map[string]any{}
-	for name, value := range map[string]string{"iss": t.Issuer, "sub": t.Subject, "client_id": t.ClientID, "jti": t.ID,
-		"acr": t.ACR} {
+	for name, value := range map[string]string{"iss": t.Issuer, "sub": t.Subject,
+		"client_id": t.ClientID, "jti": t.ID, "acr": t.ACR} {
 		if value != "" {
 			set[name] = value
 		}
@@ -82,7 +104,8 @@ func (t Token) ClaimsSet() map[string]any {
 	if t.Lineage != nil {
 		set["lineage"] = t.Lineage
 	}
-	for name, date := range map[string]time.Time{"iat": t.Issued, "exp": t.Expires, "auth_time": t.AuthTime} {
+	for name, date := range map[string]time.Time{"iat": t.Issued, "exp": t.Expires,
+		"auth_time": t.AuthTime} {
 		if !date.IsZero() {
 			set[name] = date.Unix()
 		}
@@ -173,7 +196,7 @@ func (t *Token) ceiling() Scope {
 	return own.Within(t.Lineage.Scope)
 }
 
-// checkClaims returns the payload if it is a JSON object that every reader reads alike.
+// checkClaims returns the payload if it is a JSON object that every reader understands alike.
 func checkClaims(claims []byte) ([]byte, error) {
 	payload, err := strictjson.Object(claims)
 	if err != nil {
@@ -182,19 +205,19 @@ func checkClaims(claims []byte) ([]byte, error) {
 	return payload, nil
 }
 
-// claims are a token and what only its verification needs.
+// claims are a token, and further claims that only its verification needs.
 type claims struct {
 	Token
-	named     string    // the sub claim as it stands, in whatever claim shape
-	notBefore time.Time // zero: no nbf
-	isEvent   bool      // it is a security event (RFC 8417), no token
-	hasScope  bool      // it has scope, or scp as some servers call it, readable or not
+	sub       string    // sub as written: the actor where there is an act_as
+	notBefore time.Time // nbf; zero: absent
+	isEvent   bool      // it is a security event (RFC 8417) and not a token
+	hasScope  bool      // it has scope or scp, even if malformed
 	hasAZP    bool      // it has azp
 	kind      kindMarks // claims that show which kind of token it is
 }
 
-// kindMarks are claims that tell ID tokens from other tokens where the header typ does not: those
-// that only an ID token has, and the names that some servers give their kinds.
+// kindMarks are claims that tell ID tokens from other tokens where the header typ does not: claims
+// that only an ID token has, and claims in which some servers name the kind.
 type kindMarks struct {
 	idOnly bool   // nonce, at_hash, c_hash or s_hash (OpenID Connect Core §2, §3.3.2.11, FAPI)
 	named  string // typ (Keycloak) or token_use (Cognito) in the payload; empty: absent
@@ -202,13 +225,13 @@ type kindMarks struct {
 
 func (k kindMarks) isID() bool { return (k.idOnly && k.named == "") || k.namesID() }
 
-// isOther reports whether the token calls itself something else than an ID token.
+// isOther reports whether the token names a kind, and not that of ID tokens.
 func (k kindMarks) isOther() bool { return k.named != "" && !k.namesID() }
 
 func (k kindMarks) namesID() bool { return k.named == "ID" || k.named == "id" }
 
-// readClaims reads a payload that checkClaims has returned. Of a token that is not own, client_id,
-// azp and lineage mean nothing, and a scope that cannot be read is empty (D06).
+// readClaims reads a payload that checkClaims has returned. In a token of another issuer client_id,
+// azp and lineage mean nothing, and a malformed scope is empty (D06).
 func readClaims(payload []byte, own bool) (claims, error) {
 	r := claimsReader{own: own}
 	r.c.Claims = payload
@@ -220,26 +243,27 @@ func readClaims(payload []byte, own bool) (claims, error) {
 	return r.finish()
 }
 
+// claimsReader collects the claims of one payload.
 type claimsReader struct {
-	own       bool
-	c         claims
-	azp       string
-	saysScope bool
-	scp       Scope // nil: absent, or not readable
-	clientID  string
-	actAs     *actAs
+	own           bool // the token is of this server
+	c             claims
+	azp           string
+	hasScopeClaim bool
+	scp           Scope // nil: absent or malformed
+	clientID      string
+	actAs         *actAs
 }
 
 var (
-	errNotString  = errors.New("not a string with something in it")
-	errNotStrings = errors.New("not an array of strings with something in each")
+	errNotString  = errors.New("not a string, or an empty one")
+	errNotStrings = errors.New("not an array of strings, or one of them is empty")
 	errNotDate    = errors.New("not a date between 1970 and 9999")
-	errNotParty   = errors.New("not an object that names somebody by sub")
-	errNotKey     = errors.New("not an object with jkt or x5t#S256 and nothing else")
+	errNotParty   = errors.New("not an object with a sub")
+	errNotKey     = errors.New("not an object with jkt or x5t#S256 and no other member")
 )
 
-// read takes one member of the payload. Names that it passes over are in Claims. Only names of this list are ever put
-// into an error.
+// read reads one member of the payload. It ignores a name that it does not know. So an error names
+// a known claim only, and nothing from the token.
 func (r *claimsReader) read(name string, value []byte) (err error) {
 	t := &r.c.Token
 	switch name {
@@ -261,7 +285,7 @@ func (r *claimsReader) read(name string, value []byte) (err error) {
 			r.azp, err = parseString(value)
 		}
 	case "scope":
-		r.c.hasScope, r.saysScope = true, true
+		r.c.hasScope, r.hasScopeClaim = true, true
 		if t.Scope, err = parseScopeClaim(value); !r.own {
 			err = nil
 		}
@@ -298,15 +322,15 @@ func (r *claimsReader) read(name string, value []byte) (err error) {
 		r.c.kind.idOnly = true
 	case "typ", "token_use":
 		named, _ := strictjson.String(value)
-		isSaid := named != "" && !strings.EqualFold(named, "JWT")
-		if isSaid && (r.c.kind.named == "" || r.c.kind.namesID()) {
-			r.c.kind.named = named // of two, the one that is not an ID token's counts
+		namesKind := named != "" && !strings.EqualFold(named, "JWT")
+		if namesKind && (r.c.kind.named == "" || r.c.kind.namesID()) {
+			r.c.kind.named = named // of two names, the one of another kind than ID token counts
 		}
 	}
 	return err
 }
 
-// finish compares what one member alone could not decide.
+// finish compares claims with each other.
 func (r *claimsReader) finish() (claims, error) {
 	t := &r.c.Token
 	if t.ClientID = r.clientID; t.ClientID == "" {
@@ -314,18 +338,18 @@ func (r *claimsReader) finish() (claims, error) {
 	} else if r.azp != "" && r.azp != r.clientID {
 		return claims{}, errors.New("claims: client_id and azp are different (D04)")
 	}
-	r.c.named = t.Subject
-	if !r.own && !r.saysScope {
+	r.c.sub = t.Subject
+	if !r.own && !r.hasScopeClaim {
 		t.Scope = r.scp
 	}
 	if t.Scope == nil && r.c.hasScope {
-		t.Scope = Scope{} // what cannot be read grants nothing
+		t.Scope = Scope{} // a malformed scope grants nothing
 	}
 	if r.actAs == nil {
 		return r.c, nil
 	}
 	if t.Actor != nil {
-		return claims{}, errors.New("claims: act and act_as side by side (D18)")
+		return claims{}, errors.New("claims: both act and act_as are present (D18)")
 	}
 	if err := r.actAs.apply(t); err != nil {
 		return claims{}, fmt.Errorf("claim act_as: %w", err)
@@ -358,7 +382,7 @@ func parseAudience(raw []byte) ([]string, error) {
 	return parseStrings(raw)
 }
 
-// parseSCP reads scp, which some servers write in place of scope: as one string, or as an array.
+// parseSCP reads scp, which some servers write instead of scope: as one string, or as an array.
 func parseSCP(raw []byte) (Scope, error) {
 	list, ok := strictjson.Strings(raw)
 	if !ok {
@@ -380,13 +404,13 @@ func parseScopeClaim(raw []byte) (Scope, error) {
 	return ParseScope(s)
 }
 
-// latestDate is the last second of the year 9999: beyond it a date is a mistake, and time.Time no longer marshals.
+// latestDate is the last second of the year 9999, the latest time that time.Time marshals.
 const latestDate = 253402300799
 
-// dateDigits is how many digits latestDate has.
+// dateDigits is the number of digits of latestDate.
 const dateDigits = 12
 
-// rounding is the way that a fraction of a second goes.
+// rounding says in which direction a fraction of a second is rounded.
 type rounding bool
 
 const (
@@ -394,8 +418,9 @@ const (
 	up   rounding = true
 )
 
-// parseDate reads a NumericDate (RFC 7519 §2), which may have a fraction and an exponent. It rounds
-// the decimal text: the nearest float64 of a date just below a second is that second.
+// parseDate reads a NumericDate (RFC 7519 §2), which may have a fraction and an exponent. It does
+// not convert the number to a float64, which would round a time just before a second to that
+// second.
 func parseDate(raw []byte, round rounding) (time.Time, error) {
 	if len(raw) == 0 || raw[0] < '0' || raw[0] > '9' {
 		return time.Time{}, errNotDate
@@ -410,7 +435,7 @@ func parseDate(raw []byte, round rounding) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// roundDate rounds a JSON number with a fraction or an exponent, which is not below zero.
+// roundDate rounds a JSON number that is not negative and has a fraction or an exponent.
 func roundDate(text string, round rounding) (int64, error) {
 	number, scale, scaled := strings.Cut(strings.ToLower(text), "e")
 	exponent := int64(0)
@@ -422,11 +447,11 @@ func roundDate(text string, round rounding) (int64, error) {
 	}
 	whole, fraction, _ := strings.Cut(number, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")
-	point := int64(len(digits)-len(fraction)) + exponent // how many digits are before it
+	point := int64(len(digits)-len(fraction)) + exponent // the number of digits before the point
 	if digits == "" || point > dateDigits {
 		return 0, errNotDate
 	}
-	size := int(max(point, 0)) // of the whole part
+	size := int(max(point, 0)) // the number of digits of the whole part
 	n := min(size, len(digits))
 	zeros := strings.Repeat("0", size-n)
 	seconds, err := strconv.ParseInt("0"+digits[:n]+zeros, 10, 64)

@@ -3,19 +3,20 @@ package tokenexchange
 // GrantType is the grant_type of a token exchange (RFC 8693 §2.1).
 const GrantType = "urn:ietf:params:oauth:grant-type:token-exchange"
 
-// The other doors whose refusals have names of their own (RFC 6749 §5.2, RFC 7523 §3.1), see Exchanger.Run.
+// The grants that refuse with invalid_grant (RFC 6749 §5.2, RFC 7523 §3.1), see Exchanger.Run.
 const (
 	grantRefresh   = "refresh_token"
 	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	grantSAML2     = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 )
 
-// TokenType is a token type identifier (RFC 8693 §3). Other URIs are the host's to add: to Exchanger.Verify what it
-// accepts, to Rule.Types what it issues. The empty type is no type.
+// TokenType is a token type identifier (RFC 8693 §3). A host may add further URIs: to
+// Exchanger.Verify for types that it accepts, to Rule.Types for types that it issues. The empty
+// TokenType is not a type.
 type TokenType string
 
-// The types of RFC 8693 §3. An access token or a refresh token is always this server's own; an access token of another
-// issuer comes as a JWT.
+// The types of RFC 8693 §3. TypeAccessToken and TypeRefreshToken are tokens of this server. An
+// access token of a foreign issuer has the type TypeJWT.
 const (
 	TypeAccessToken  TokenType = "urn:ietf:params:oauth:token-type:access_token"
 	TypeRefreshToken TokenType = "urn:ietf:params:oauth:token-type:refresh_token"

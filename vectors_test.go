@@ -3,9 +3,12 @@ package tokenexchange_test
 import (
 	"bufio"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,27 +51,24 @@ func readVectors(t testing.TB, kind string, atLeast int, headers ...string) map[
 	return vectors
 }
 
-// requestVectors runs the raw forms of one row; the name of a file begins with the row it proves. Headers: expect is granted
-// or an error code, names is the parameter that the description must name.
-func requestVectors(t *testing.T, row string) {
-	t.Helper()
-	for name, v := range ofRow(t, row, readRequests(t)) {
-		t.Run(name, func(t *testing.T) {
-			form, err := url.ParseQuery(v.body)
-			require.NoError(t, err)
-			r, err := tokenexchange.ParseRequest(form)
-			if v.header["expect"] != "granted" {
-				require.ErrorIs(t, err, tokenexchange.Code(v.header["expect"]))
-				require.Contains(t, tokenexchange.AsError(err).Description, v.header["names"])
-				require.Equal(t, tokenexchange.Request{}, r)
-				return
-			}
-			require.NoError(t, err)
-			again, err := tokenexchange.ParseRequest(r.Values())
-			require.NoError(t, err)
-			require.Equal(t, r, again, "I11")
-		})
-	}
+// TestRequestVectors runs the raw forms in testdata/vectors/request. Headers: expect is granted or
+// an error code, names is the parameter that the description must name.
+func TestRequestVectors(t *testing.T) {
+	runByRow(t, readRequests(t), func(t *testing.T, v vector) {
+		form, err := url.ParseQuery(v.body)
+		require.NoError(t, err)
+		r, err := tokenexchange.ParseRequest(form)
+		if v.header["expect"] != "granted" {
+			require.ErrorIs(t, err, tokenexchange.Code(v.header["expect"]))
+			require.Contains(t, tokenexchange.AsError(err).Description, v.header["names"])
+			require.Equal(t, tokenexchange.Request{}, r)
+			return
+		}
+		require.NoError(t, err)
+		again, err := tokenexchange.ParseRequest(r.Values())
+		require.NoError(t, err)
+		require.Equal(t, r, again, "I11")
+	})
 }
 
 func readRequests(t testing.TB) map[string]vector {
@@ -80,51 +80,56 @@ func readDecisions(t testing.TB) map[string]vector {
 		"expanded", "type", "expires", "refresh_expires", "cnf", "id_token", "refresh_token")
 }
 
-// ofRow keeps the vectors of a row. There is at least one.
-func ofRow(t *testing.T, row string, all map[string]vector) map[string]vector {
+// runByRow runs each vector as a subtest below that of its row, with which its name begins:
+// "go test -run Vectors/D13 ." runs the vectors of D13.
+func runByRow(t *testing.T, all map[string]vector, run func(*testing.T, vector)) {
 	t.Helper()
-	some := map[string]vector{}
-	for name, v := range all {
-		if strings.HasPrefix(name, row+"-") {
-			some[strings.TrimPrefix(name, row+"-")] = v
-		}
+	rows := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		row := vectorRow.FindString(name)
+		require.NotEmpty(t, row, "%s: the name does not begin with a row of docs/rules.md", name)
+		rows[row] = append(rows[row], name)
 	}
-	require.NotEmpty(t, some, "no vector proves %s", row)
-	return some
-}
-
-// decisionVectors runs the decisions of one row. A vector is a patch (RFC 7396) of a base case: {"rule": …, "facts": …}, and
-// in "more" further rules, each a patch of the first; "rules" replaces them all. The name of a file begins with the row it
-// proves. Headers: base is the case in testdata/vectors/base; expect is granted or an error code; reason is how the reason
-// of a refusal begins; the rest is what a granted decision says, lists separated by spaces, "-" for none, expires as the
-// time from now.
-func decisionVectors(t *testing.T, row string) {
-	t.Helper()
-	for name, v := range ofRow(t, row, readDecisions(t)) {
-		t.Run(name, func(t *testing.T) {
-			policy, facts := readCase(t, v)
-			d, err := policy.Decide(facts)
-			if want := v.header["expect"]; want != "granted" {
-				e := tokenexchange.AsError(err)
-				require.NotNil(t, e, "it was granted")
-				require.Equal(t, tokenexchange.Code(want), e.Code)
-				require.NotEmpty(t, v.header["reason"])
-				require.True(t, strings.Contains(e.Detail, v.header["reason"]), "refused for %q", e.Detail)
-				require.Equal(t, tokenexchange.Decision{}, d)
-			} else {
-				require.NoError(t, err)
+	for _, row := range slices.Sorted(maps.Keys(rows)) {
+		t.Run(strings.TrimSuffix(row, "-"), func(t *testing.T) {
+			for _, name := range rows[row] {
+				t.Run(strings.TrimPrefix(name, row), func(t *testing.T) { run(t, all[name]) })
 			}
-			for name, got := range described(t, facts, d, err) {
-				if want, said := v.header[name]; said {
-					require.Equal(t, want, got, name)
-				}
-			}
-			again, errAgain := policy.Decide(roundTrip(t, facts))
-			require.Equal(t, err, errAgain, "a decision does not survive a store")
-			again.Facts, d.Facts = tokenexchange.Facts{}, tokenexchange.Facts{}
-			require.Equal(t, d, again, "I09")
 		})
 	}
+}
+
+var vectorRow = regexp.MustCompile(`^[RDI]\d\d-`)
+
+// TestDecisionVectors runs the decisions in testdata/vectors/decision. A vector is a patch (RFC
+// 7396) of a base case: {"rule": …, "facts": …}, and in "more" further rules, each a patch of the
+// first; "rules" replaces them all. Headers: base is the case in testdata/vectors/base; expect is
+// granted or an error code; reason is how the reason of a refusal begins; the rest is what a
+// granted decision says, lists separated by spaces, "-" for none, expires as the time from now.
+func TestDecisionVectors(t *testing.T) {
+	runByRow(t, readDecisions(t), func(t *testing.T, v vector) {
+		policy, facts := readCase(t, v)
+		d, err := policy.Decide(facts)
+		if want := v.header["expect"]; want != "granted" {
+			e := tokenexchange.AsError(err)
+			require.NotNil(t, e, "it was granted")
+			require.Equal(t, tokenexchange.Code(want), e.Code)
+			require.NotEmpty(t, v.header["reason"])
+			require.Contains(t, e.Detail, v.header["reason"])
+			require.Equal(t, tokenexchange.Decision{}, d)
+		} else {
+			require.NoError(t, err)
+		}
+		for name, got := range described(t, facts, d, err) {
+			if want, stated := v.header[name]; stated {
+				require.Equal(t, want, got, name)
+			}
+		}
+		again, errAgain := policy.Decide(roundTrip(t, facts))
+		require.Equal(t, err, errAgain, "a decision does not survive a store")
+		again.Facts, d.Facts = tokenexchange.Facts{}, tokenexchange.Facts{}
+		require.Equal(t, d, again, "I09")
+	})
 }
 
 // described is a decision in the words of a vector's header.

@@ -12,103 +12,112 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// Credential is one token as presented, and what its verification may depend on. It never prints or marshals the token.
+// Credential is one token as presented, with everything that its verification may depend on. It
+// never prints or marshals the token.
 type Credential struct {
 	Token  string `json:"-"`
 	Type   TokenType
-	Actor  bool      // presented as actor_token
-	Issuer string    // who we are: Exchanger.Issuer
-	Client Client    // who presents it
+	Actor  bool      // it is the actor_token
+	Issuer string    // the name of this server: Exchanger.Issuer
+	Client Client    // the client that presents it
 	Now    time.Time // the time of the exchange
 }
 
 // Format prints the declared type only, whatever the verb.
 func (c Credential) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", c.Type) }
 
-// Verifiers says for each declared token type what verifies it. A type without an entry is invalid_request. What a
-// verifier returns must be of the declared type, or of any type where that was TypeJWT. A host that keeps tokens in a
-// store, or that accepts user ids, adds a function of its own; an error that carries a Code is a no, any other is a
-// failure. One that takes what was presented for a name must know the name: what it returns goes on record.
+// Verifiers has a function for each declared token type, which verifies a token of that type. A
+// type without a function is invalid_request. The function must return a Token of the declared
+// type, or of any type where the declared type is TypeJWT. An error that carries a Code refuses the
+// token; any other error is a failure. A host that keeps tokens in a store, or that accepts user
+// ids, adds its own functions. A function that accepts user ids must refuse an unknown one, since
+// the Token that it returns is recorded.
 type Verifiers map[TokenType]func(context.Context, Credential) (Token, error)
 
-// verify is the only way from a presented token to a Token.
+// verify turns a presented token into a Token. Nothing else does.
 func (v Verifiers) verify(ctx context.Context, c Credential) (Token, error) {
 	t, err := v[c.Type](ctx, c)
 	if err != nil {
 		return Token{}, err
 	}
 	if t.Type == "" || t.Type != c.Type && c.Type != TypeJWT {
-		return Token{}, refuse(InvalidRequest, "R08: the token was not found to be of the declared type")
+		return Token{}, refuse(InvalidRequest, "token_type_mismatch",
+			"the verifier of %q returned a token of type %q (R08)", c.Type, t.Type)
 	}
 	return t, nil
 }
 
-// Trust is what we believe of one issuer, ourselves included.
+// Trust says what is believed of one issuer, this server included.
 type Trust struct {
 	Issuer     string   // its iss, byte for byte
 	JWKS       []byte   // pinned public keys (RFC 7517), or
-	JWKSURL    string   // where they are; https or loopback only. One of the two
+	JWKSURL    string   // where they are; https or loopback only. Exactly one of the two
 	Algorithms []string // nil: ES256, EdDSA, PS256, RS256. Symmetric ones and none are an error
 
-	// Types it may issue, each with the header typ that proves it, compared without regard to case and to a leading
-	// "application/". "JWT" stands for none as well (RFC 7519 §5.1). "" is the usual typ: at+jwt for access tokens
-	// (TypeAccessToken of our own, TypeJWT of another issuer), JWT for ID tokens. What is declared as TypeJWT may be any of
-	// them: Token.Type is what typ says.
+	// Types are the token types that it may issue, each with the header typ that proves it,
+	// compared without regard to case and to a leading "application/". "JWT" also stands for no typ
+	// at all (RFC 7519 §5.1). "" is the usual typ: at+jwt for access tokens (TypeAccessToken of
+	// this server, TypeJWT of another issuer), JWT for ID tokens. A token that is declared as
+	// TypeJWT may be of any of these types: Token.Type is what typ says.
 	Types map[TokenType]string
 
-	// Live says whether one of our own tokens is still good: not revoked, its session not ended. Required, and Audience
-	// unused, unless Foreign: whom our own tokens are for is the policy's question (D04).
+	// Live returns an error for a token of this server that has been revoked or whose session has
+	// ended. It is required unless Foreign is set. Audience is then unused: the policy decides
+	// which of our own tokens a client may present (D04).
 	Live func(context.Context, Token) error
 
-	Foreign  bool             // not us; nobody can say whether its tokens were revoked
-	Audience []string         // one must be in aud; required if Foreign
-	Actors   bool             // its act, act_as and may_act are believed; else a token that has one of them is refused
-	Scopes   map[string]Scope // what a foreign scope means here; one that is not in it counts for nothing (D06, D22)
+	Foreign  bool     // another issuer: we cannot tell whether its tokens have been revoked
+	Audience []string // one of these must be in aud; required if Foreign
+
+	// ActClaims says that act, act_as and may_act of this issuer are believed. Without it, a token
+	// that has one of them is refused.
+	ActClaims bool
+
+	// Scopes says what a scope of a foreign issuer means here. One without an entry grants nothing
+	// (D06, D22).
+	Scopes map[string]Scope
 
 	// Client says that the issuer is a client of this server, under its client id, with the keys
 	// registered for it. Token.ByClient is then set, and the policy accepts the token from that
-	// client only (D04). The token names its subject and no more: scope, auth_time, acr and amr in
-	// it are dropped. Client needs Foreign, and excludes Actors, Scopes and Login.
+	// client only (D04). The token names its subject and nothing else: scope, auth_time, acr and
+	// amr in it are dropped. Client needs Foreign, and excludes ActClaims, Scopes, AuthTime, ACR
+	// and AMR.
 	Client bool
 
-	// Login maps what a foreign issuer says about the login of the subject. Nil drops it: the
-	// claims auth_time, acr and amr of another issuer mean nothing here by themselves.
-	Login *LoginTrust
-}
-
-// LoginTrust says which of a foreign issuer's claims about a login are believed, and what they
-// mean here. The zero LoginTrust believes none.
-type LoginTrust struct {
+	// What a foreign issuer says about the login of the subject. Zero: the claim means nothing
+	// here.
 	AuthTime bool              // auth_time is believed
 	ACR      map[string]string // acr here, by the issuer's acr; a value without an entry is dropped
 	AMR      map[string]string // amr here, by the issuer's amr; values without an entry are dropped
 }
 
-// Verifier verifies JWTs (RFC 7519, RFC 9068, OpenID Connect ID tokens). The zero Verifier, and nil, refuse all. It keeps
-// no clock and no state but the keys it has fetched.
+// Verifier verifies JWTs (RFC 7519, RFC 9068, OpenID Connect ID tokens). It has no clock, and no
+// state but the keys that it has fetched. The zero Verifier and a nil one refuse every token.
 type Verifier struct {
 	issuers map[string]*trusted
-	only    *trusted // nil: there are several
+	only    *trusted // the only issuer; nil if there are several
 }
 
-// trusted is a Trust that has been checked, made ready for use.
+// trusted is a Trust that newTrusted has checked.
 type trusted struct {
 	Trust
 	keys  jose.Source
-	types map[string]TokenType // by typ in lower case, without "application/"; "" is none
+	types map[string]TokenType // by typKey of the header typ; "" stands for no typ
 }
 
-// The usual typ headers, in the form that typKey gives them.
+// The usual header typ of access tokens and ID tokens, as typKey returns it.
 const (
 	typAccessToken = "at+jwt"
-	typJWT         = "jwt" // also of ID tokens
+	typJWT         = "jwt"
 )
 
-// maxSkew is how far the clock of an issuer may run ahead of ours (D26). There is none for exp.
+// maxSkew is how far the clock of an issuer may run ahead of ours. It applies to nbf and iat, and
+// not to exp (D26).
 const maxSkew = time.Minute
 
-// NewVerifier fails on a Trust that could be looser than it looks: without issuer, keys or types, an own one without
-// liveness, a foreign one without audience, two types with the same typ.
+// NewVerifier returns a Verifier for these issuers. It fails for a Trust that would accept more
+// than its author may expect: one without Issuer, keys or Types, one of this server without Live, a
+// foreign one without Audience, or one in which two types have the same typ.
 func NewVerifier(trust ...Trust) (*Verifier, error) {
 	v := &Verifier{issuers: make(map[string]*trusted, len(trust))}
 	for _, t := range trust {
@@ -132,19 +141,21 @@ func NewVerifier(trust ...Trust) (*Verifier, error) {
 }
 
 func newTrusted(t Trust) (*trusted, error) {
+	mapsLogin := t.AuthTime || t.ACR != nil || t.AMR != nil
 	switch {
 	case t.Foreign && (len(t.Audience) == 0 || slices.Contains(t.Audience, "")):
 		return nil, errors.New("a foreign issuer needs an expected Audience")
 	case t.Foreign && t.Live != nil:
-		return nil, errors.New("nobody can say whether a foreign token is Live")
+		return nil, errors.New("a foreign issuer cannot have Live")
 	case !t.Foreign && t.Live == nil:
-		return nil, errors.New("our own tokens need a Live answer")
-	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || t.Login != nil):
-		return nil, errors.New("only a foreign issuer has Audience, Scopes, Client and Login")
-	case t.Client && (t.Actors || t.Scopes != nil || t.Login != nil):
-		return nil, errors.New("Client excludes Actors, Scopes and Login")
+		return nil, errors.New("an issuer that is not Foreign needs Live")
+	case !t.Foreign && (t.Audience != nil || t.Scopes != nil || t.Client || mapsLogin):
+		return nil, errors.New(
+			"only a foreign issuer has Audience, Scopes, Client, AuthTime, ACR and AMR")
+	case t.Client && (t.ActClaims || t.Scopes != nil || mapsLogin):
+		return nil, errors.New("Client excludes ActClaims, Scopes, AuthTime, ACR and AMR")
 	case len(t.JWKS) > 0 == (t.JWKSURL != ""):
-		return nil, errors.New("one of JWKS and JWKSURL is needed")
+		return nil, errors.New("exactly one of JWKS and JWKSURL is needed")
 	}
 	types, err := typTable(t)
 	if err != nil {
@@ -171,18 +182,19 @@ func keySource(t Trust) (jose.Source, error) {
 	return jose.Pinned(keys), nil
 }
 
-// typTable turns Types round. One typ proves one type, or it proves nothing.
+// typTable returns the token type that each typ proves. It fails if a typ would prove two types.
 func typTable(t Trust) (map[string]TokenType, error) {
 	table := map[string]TokenType{}
 	for kind, typ := range t.Types {
 		var typs []string
 		switch {
 		case kind == "":
-			return nil, errors.New("an empty token type")
+			return nil, errors.New("a token type in Types is empty")
 		case t.Foreign && (kind == TypeAccessToken || kind == TypeRefreshToken):
-			return nil, errors.New("an access or refresh token is our own; of a foreign issuer it is TypeJWT")
+			return nil, errors.New(
+				"an access token of a foreign issuer is TypeJWT; its refresh tokens are not accepted")
 		case !t.Foreign && kind == TypeJWT:
-			return nil, errors.New("our own access tokens are TypeAccessToken, however they are declared")
+			return nil, errors.New("an access token of this server is TypeAccessToken, not TypeJWT")
 		case typKey(typ) == typJWT:
 			typs = []string{typJWT, ""}
 		case typ != "":
@@ -192,39 +204,40 @@ func typTable(t Trust) (map[string]TokenType, error) {
 		case kind == TypeIDToken:
 			typs = []string{typJWT, ""}
 		default:
-			return nil, fmt.Errorf("type %q has no usual typ", kind)
+			return nil, fmt.Errorf("type %q has no usual typ, so Types must name one", kind)
 		}
 		if !kind.isAccess() && typs[0] == typAccessToken {
 			return nil, fmt.Errorf(
-				"typ at+jwt is that of access tokens; for type %q it proves nothing", kind)
+				"typ at+jwt belongs to access tokens, so it cannot prove type %q", kind)
 		}
 		if !t.Foreign && kind.isAccess() && (typs[0] == typJWT || typs[0] == "") {
-			return nil, errors.New("a typ that says no more than JWT proves no access token")
+			return nil, errors.New("typ JWT cannot prove an access token")
 		}
 		for _, typ := range typs {
 			if _, taken := table[typ]; taken {
-				return nil, fmt.Errorf("typ %q is to prove two types", typ)
+				return nil, fmt.Errorf("typ %q would prove two types", typ)
 			}
 			table[typ] = kind
 		}
 	}
 	if len(table) == 0 {
-		return nil, errors.New("no Types that it may issue")
+		return nil, errors.New("Types is empty")
 	}
 	return table, nil
 }
 
-// typKey is how typ values are compared (RFC 7515 §4.1.9).
+// typKey returns the form in which typ values are compared (RFC 7515 §4.1.9).
 func typKey(typ string) string {
 	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }
 
-// Verify fits in Verifiers. A token that is not good is an *Error with invalid_request; keys that cannot be had and a
-// Live that fails are errors without a code, so that nobody takes them for a bad token.
+// Verify fits in Verifiers. It returns an *Error with invalid_request for a token that is not
+// valid. If the keys are unavailable or Live fails, the error has no code, so that it does not look
+// like an invalid token.
 func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	m, err := jose.Parse(c.Token)
 	if err != nil {
-		return Token{}, refuseFor(InvalidRequest, "R08: not a JWT", err)
+		return Token{}, refuseFor(InvalidRequest, "not_a_jwt", "the token is not a JWT (R08)", err)
 	}
 	issuer, payload, err := v.issuer(m)
 	if err != nil {
@@ -232,13 +245,15 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if err := issuer.keys.Verify(ctx, m); err != nil {
 		if jose.IsUnavailable(err) {
-			return Token{}, wrapStep("keys_unavailable", "the keys of the issuer could not be fetched", err)
+			return Token{}, wrapStep("keys_unavailable", "the keys of the issuer are unavailable (R08)", err)
 		}
-		return Token{}, refuseFor(InvalidRequest, "R08: signature", err)
+		return Token{}, refuseFor(InvalidRequest, "signature_not_valid",
+			"no trusted key verifies the signature (R08)", err)
 	}
 	if payload == nil {
 		if payload, err = checkClaims(m.Payload); err != nil {
-			return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
+			return Token{}, refuseFor(InvalidRequest, "claims_malformed",
+				"the claims cannot be read (R08)", err)
 		}
 	}
 	t, err := issuer.read(m, payload, c)
@@ -247,150 +262,203 @@ func (v *Verifier) Verify(ctx context.Context, c Credential) (Token, error) {
 	}
 	if !issuer.Foreign {
 		if err := issuer.Live(ctx, t); err != nil {
-			return Token{}, wrapStep("subject_token_revoked", "Trust.Live refused the token (D07)", err)
+			return Token{}, wrapStep("token_not_live", "Trust.Live did not accept the token (D07)", err)
 		}
 	}
 	return t, nil
 }
 
-// issuer picks whose keys to try. The iss claim is all that is ever looked at before the signature has been checked; where
-// there is only one issuer, nothing is, and payload is zero: who forges 64 KiB of claims does not get them read.
+// issuer returns the issuer whose keys must verify the message. Of the claims it reads iss alone,
+// since the signature has not been checked. With only one issuer it reads no claims and returns a
+// nil payload, so that a forged token costs less.
 func (v *Verifier) issuer(m *jose.Message) (s *trusted, payload []byte, err error) {
 	switch {
-	case v == nil:
-		return nil, payload, refuse(InvalidRequest, "R08: no trusted issuer")
+	case v == nil || len(v.issuers) == 0:
+		return nil, nil, refuse(InvalidRequest, "issuer_not_trusted",
+			"the Verifier trusts no issuer (R08)")
 	case v.only != nil:
-		return v.only, payload, nil
+		return v.only, nil, nil
 	}
 	if payload, err = checkClaims(m.Payload); err != nil {
-		return nil, payload, refuseFor(InvalidRequest, "R08: claims", err)
+		return nil, nil, refuseFor(InvalidRequest, "claims_malformed",
+			"the claims cannot be read (R08)", err)
 	}
+	iss := ""
 	for name, value := range strictjson.Members(payload) {
 		if name == "iss" {
-			iss, _ := strictjson.String(value)
-			s = v.issuers[iss]
+			iss, _ = strictjson.String(value)
 		}
 	}
-	if s == nil {
-		return nil, payload, refuse(InvalidRequest, "R08: no trusted issuer")
+	if s = v.issuers[iss]; s == nil {
+		return nil, nil, refuse(InvalidRequest, "issuer_not_trusted",
+			"the issuer %q is not trusted (R08)", iss)
 	}
 	return s, payload, nil
 }
 
-// read believes what the issuer is believed for. The signature has been checked.
+// read returns what a message says whose signature has been checked, as far as the issuer is
+// believed.
 func (s *trusted) read(m *jose.Message, payload []byte, c Credential) (Token, error) {
 	found, known := s.types[typKey(m.Type)]
 	if !known || found != c.Type && c.Type != TypeJWT {
-		return Token{}, refuse(InvalidRequest, "R07: the header typ does not prove the declared type")
+		return Token{}, refuse(InvalidRequest, "typ_not_accepted",
+			"the header typ %q does not prove the type %q (R07)", m.Type, c.Type)
 	}
 	p, err := readClaims(payload, !s.Foreign)
 	if err != nil {
-		return Token{}, refuseFor(InvalidRequest, "R08: claims", err)
+		return Token{}, refuseFor(InvalidRequest, "claims_malformed",
+			"the claims cannot be read (R08)", err)
 	}
 	p.Type = found
-	if reason := s.check(m, &p, c); reason != "" {
-		return Token{}, refuse(InvalidRequest, reason)
+	if refused := s.check(m, &p, c); refused != nil {
+		return Token{}, refused
 	}
 	if s.Foreign {
 		s.translate(&p)
 	}
 	if p.ID == "" {
-		p.ID = "sha256:" + m.Digest() // a name for its family all the same
+		p.ID = "sha256:" + m.Digest() // so that its descendants can be named
 	}
 	return p.Token, nil
 }
 
-// check returns why a token is not good, or nothing.
-func (s *trusted) check(m *jose.Message, p *claims, c Credential) (reason string) {
-	t := &p.Token
-	ticket := !s.Foreign && t.Type.isEvidence() && !c.Actor
-	switch {
-	case t.Issuer != s.Issuer:
-		return "R08: the issuer is not the one whose key signed"
-	case !s.Foreign && s.Issuer != c.Issuer:
-		return "R08: a token of ours under another issuer name"
-	case t.Subject == "":
-		return "R08: no sub"
-	case len(t.Audience) == 0:
-		return "R08: no aud"
-	case p.isEvent:
-		return "R08: a security event or logout token"
-	case t.Type == TypeIDToken && (p.hasScope || p.kind.isOther()):
-		return "R07: an ID token with scope or scp, or whose typ or token_use names another kind"
-	case t.Type == TypeIDToken && isGeneric(m.Type) && !p.kind.isID() && (s.Foreign || !p.hasAZP):
-		return "R07: no nonce, at_hash, c_hash or s_hash, one of which an ID token needs"
-	case t.Type != TypeIDToken && isGeneric(m.Type) && p.kind.isID():
-		return "R07: an ID token that is declared as a token of another type"
-	case !s.Foreign && t.Type == TypeIDToken && t.ClientID != "" && !slices.Contains(t.Audience, t.ClientID):
-		return "R07: an ID token that is not for its client is a token of another kind"
-	case t.Issuer == p.named && t.Issuer == c.Client.ID:
-		return "R07: a client assertion"
-	case t.Expires.IsZero():
-		return "R08: no exp"
-	case !c.Now.Before(t.Expires):
-		return "D26: expired"
-	case p.notBefore.After(c.Now.Add(maxSkew)):
-		return "D26: not yet valid"
-	case t.Issued.After(c.Now.Add(maxSkew)):
-		return "D26: issued in the future"
-	case t.Issued.IsZero() && !t.Type.isEvidence():
-		return "R08: no iat"
-	case !s.Foreign && t.Type.isAccess() && t.ID == "":
-		return "D29: an own access token without jti"
-	case !s.Actors && (t.Actor != nil || t.MayAct != nil):
-		return "D06: act, act_as or may_act of an issuer that is not believed for it"
-	case ticket && (t.MayAct == nil || t.MayAct.Subject == ""):
-		return "D09: a ticket without may_act.sub"
-	case s.Foreign && !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(s.Audience, a) }):
-		return "D06: not for the expected audience"
-	case s.Foreign && t.Type.isEvidence() && len(t.Audience) != 1:
-		return "D06: an assertion for others too"
+// check refuses claims that do not make a valid token of the type that was found.
+func (s *trusted) check(m *jose.Message, p *claims, c Credential) *Error {
+	for _, check := range []func(*jose.Message, *claims, Credential) *Error{
+		s.checkParties, s.checkKind, s.checkDates, s.checkTrust,
+	} {
+		if refused := check(m, p, c); refused != nil {
+			return refused
+		}
 	}
-	return ""
+	return nil
 }
 
-// isGeneric reports whether a header typ does not tell which kind of token it is: many issuers
-// write "JWT" into every token.
+// checkParties checks iss, sub and aud.
+func (s *trusted) checkParties(_ *jose.Message, p *claims, c Credential) *Error {
+	switch {
+	case p.Issuer != s.Issuer:
+		return refuse(InvalidRequest, "issuer_mismatch",
+			"iss is %q, and the key is one of issuer %q (R08)", p.Issuer, s.Issuer)
+	case !s.Foreign && s.Issuer != c.Issuer:
+		return refuse(InvalidRequest, "issuer_mismatch",
+			"iss is %q, and this server is %q (R08)", p.Issuer, c.Issuer)
+	case p.Subject == "":
+		return refuse(InvalidRequest, "sub_missing", "there is no sub (R08)")
+	case len(p.Audience) == 0:
+		return refuse(InvalidRequest, "aud_missing", "there is no aud (R08)")
+	}
+	return nil
+}
+
+// checkKind refuses a token of another kind than was found by typ (R07).
+func (s *trusted) checkKind(m *jose.Message, p *claims, c Credential) *Error {
+	isID := p.Type == TypeIDToken
+	switch {
+	case p.isEvent:
+		return refuse(InvalidRequest, "security_event",
+			"the token is a security event or a logout token (R08)")
+	case isID && (p.hasScope || p.kind.isOther()):
+		return refuse(InvalidRequest, "not_an_id_token",
+			"the token has scope or scp, or its claim typ or token_use is %q (R07)", p.kind.named)
+	case isID && isGeneric(m.Type) && !p.kind.isID() && (s.Foreign || !p.hasAZP):
+		return refuse(InvalidRequest, "not_an_id_token",
+			"the token has none of nonce, at_hash, c_hash and s_hash (R07)")
+	case !isID && isGeneric(m.Type) && p.kind.isID():
+		return refuse(InvalidRequest, "id_token_as_other_type",
+			"an ID token is declared as %q (R07)", c.Type)
+	case !s.Foreign && isID && p.ClientID != "" && !slices.Contains(p.Audience, p.ClientID):
+		return refuse(InvalidRequest, "not_an_id_token",
+			"the client %q of the ID token is not in its aud, %s (R07)",
+			p.ClientID, listed(p.Audience))
+	case p.Issuer == p.sub && p.Issuer == c.Client.ID:
+		return refuse(InvalidRequest, "client_assertion",
+			"the token is a client assertion of %q (R07)", p.Issuer)
+	case !s.Foreign && p.Type.isAccess() && p.ID == "":
+		return refuse(InvalidRequest, "jti_missing",
+			"an access token of this server has no jti (D29)")
+	}
+	return nil
+}
+
+// checkDates checks exp, nbf and iat (D26).
+func (s *trusted) checkDates(_ *jose.Message, p *claims, c Credential) *Error {
+	switch {
+	case p.Expires.IsZero():
+		return refuse(InvalidRequest, "exp_missing", "there is no exp (R08)")
+	case !c.Now.Before(p.Expires):
+		return refuse(InvalidRequest, "token_expired",
+			"the token expired at %s (D26)", timestamp(p.Expires))
+	case p.notBefore.After(c.Now.Add(maxSkew)):
+		return refuse(InvalidRequest, "token_not_yet_valid",
+			"the token is not valid before %s (D26)", timestamp(p.notBefore))
+	case p.Issued.After(c.Now.Add(maxSkew)):
+		return refuse(InvalidRequest, "token_issued_in_future",
+			"iat is %s (D26)", timestamp(p.Issued))
+	case p.Issued.IsZero() && !p.Type.isEvidence():
+		return refuse(InvalidRequest, "iat_missing", "there is no iat (R08)")
+	}
+	return nil
+}
+
+// checkTrust refuses what the issuer is not believed for, and tokens for other servers (D06, D09).
+func (s *trusted) checkTrust(_ *jose.Message, p *claims, c Credential) *Error {
+	isTicket := !s.Foreign && p.Type.isEvidence() && !c.Actor
+	isExpected := func(audience string) bool { return slices.Contains(s.Audience, audience) }
+	switch {
+	case !s.ActClaims && (p.Actor != nil || p.MayAct != nil):
+		return refuse(InvalidRequest, "act_not_believed",
+			"the token has act, act_as or may_act, and the Trust of %q lacks ActClaims (D06)",
+			s.Issuer)
+	case isTicket && (p.MayAct == nil || p.MayAct.Subject == ""):
+		return refuse(InvalidRequest, "ticket_without_may_act", "a ticket has no may_act.sub (D09)")
+	case s.Foreign && !slices.ContainsFunc(p.Audience, isExpected):
+		return refuse(InvalidRequest, "audience_not_expected",
+			"aud is %s; the Trust of %q expects %s (D06)",
+			listed(p.Audience), s.Issuer, listed(s.Audience))
+	case s.Foreign && p.Type.isEvidence() && len(p.Audience) != 1:
+		return refuse(InvalidRequest, "assertion_for_others",
+			"aud is %s; an assertion is for one audience (D06)", listed(p.Audience))
+	}
+	return nil
+}
+
+// isGeneric reports whether a header typ leaves the kind of token open. Many issuers write "JWT"
+// into every token.
 func isGeneric(typ string) bool { return typ == "" || typKey(typ) == typJWT }
 
-// translate replaces scope and login claims of a foreign token by their meaning here. A scope that
-// cannot be read grants nothing, nor does one without a mapping. Scope and login claims in a token
-// that a client signed are dropped.
+// translate replaces the scope and the login claims of a foreign token by their meaning here. A
+// scope that cannot be read, or that has no mapping, grants nothing. A token that a client signed
+// loses its scope and login claims.
 func (s *trusted) translate(p *claims) {
 	t := &p.Token
-	said := *t
+	foreign := *t
 	t.Scope, t.AuthTime, t.ACR, t.AMR = nil, time.Time{}, "", nil
 	if t.ByClient = s.Client; t.ByClient {
 		return
 	}
-	t.Scope = s.mapScope(said.Scope)
-	if s.Login != nil {
-		s.Login.translate(t, said)
+	t.Scope = s.mapScope(foreign.Scope)
+	if s.AuthTime {
+		t.AuthTime = foreign.AuthTime
 	}
-	switch {
-	case !t.AuthTime.IsZero():
-	case t.Type.isEvidence(): // an assertion is no login
-		t.Lineage = &Lineage{}
-	case !said.AuthTime.IsZero() && said.AuthTime.Before(t.Issued):
-		// An auth_time that is not believed still tells a renewed token from a login.
-		t.Lineage = &Lineage{Begun: said.AuthTime}
-	}
-}
-
-// translate sets the login claims that are believed.
-func (l *LoginTrust) translate(t *Token, said Token) {
-	if l.AuthTime {
-		t.AuthTime = said.AuthTime
-	}
-	t.ACR = l.ACR[said.ACR]
-	for _, method := range said.AMR {
-		if mapped := l.AMR[method]; mapped != "" {
+	t.ACR = s.ACR[foreign.ACR]
+	for _, method := range foreign.AMR {
+		if mapped := s.AMR[method]; mapped != "" {
 			t.AMR = append(t.AMR, mapped)
 		}
 	}
+	switch {
+	case !t.AuthTime.IsZero():
+	case t.Type.isEvidence(): // an assertion is not a login
+		t.Lineage = &Lineage{}
+	case !foreign.AuthTime.IsZero() && foreign.AuthTime.Before(t.Issued):
+		// Even an auth_time that is not believed shows that the token was renewed after the login.
+		t.Lineage = &Lineage{Begun: foreign.AuthTime}
+	}
 }
 
-// mapScope says what a foreign scope means here: nil stays nil, unknown counts for nothing (D22).
+// mapScope returns the scope here for a foreign scope. Nil stays nil; a value without a mapping
+// grants nothing (D22).
 func (s *trusted) mapScope(foreign Scope) Scope {
 	if foreign == nil {
 		return nil

@@ -107,7 +107,7 @@ func TestR07_R08_D06_D09_D26_D29_VerifierAlone(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, tx.InvalidRequest)
-			require.Contains(t, tx.AsError(err).Reason, c.reason)
+			require.Contains(t, err.Error(), c.reason)
 			require.Equal(t, tx.Token{}, tok)
 		})
 	}
@@ -115,7 +115,7 @@ func TestR07_R08_D06_D09_D26_D29_VerifierAlone(t *testing.T) {
 	t.Run("R08 another name of ours", func(t *testing.T) {
 		_, err := v.Verify(context.Background(), tx.Credential{Token: ours.Sign("at+jwt", base(own, nil)), Type: tx.TypeAccessToken,
 			Issuer: "https://tenant2.example", Now: propertyNow})
-		require.ErrorContains(t, err, "under another issuer name")
+		require.ErrorContains(t, err, "issuer_mismatch")
 	})
 	t.Run("D07 not live any more", func(t *testing.T) {
 		for _, answer := range []error{tx.InvalidRequest, errors.New("the store is down")} {

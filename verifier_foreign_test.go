@@ -3,6 +3,7 @@ package tokenexchange_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,19 +147,19 @@ func TestVerifier_ForeignLogin(t *testing.T) {
 		require.NoError(t, err)
 		return !tok.AuthTime.IsZero(), tok.ACR, tok.AMR
 	}
-	check := func(trust *tx.LoginTrust, at bool, acr string, amr []string) {
+	check := func(set func(*tx.Trust), at bool, acr string, amr []string) {
 		t.Helper()
-		gotAt, gotACR, gotAMR := login(verifyForeign(t, func(s *tx.Trust) { s.Login = trust },
-			"at+jwt", tx.TypeJWT, claims))
+		gotAt, gotACR, gotAMR := login(verifyForeign(t, set, "at+jwt", tx.TypeJWT, claims))
 		require.Equal(t, at, gotAt)
 		require.Equal(t, acr, gotACR)
 		require.Equal(t, amr, gotAMR)
 	}
 	check(nil, false, "", nil)
-	check(&tx.LoginTrust{}, false, "", nil)
-	check(&tx.LoginTrust{AuthTime: true}, true, "", nil)
-	check(&tx.LoginTrust{ACR: map[string]string{"gold": "2"},
-		AMR: map[string]string{"otp": "mfa", "x": "y"}}, false, "2", []string{"mfa"})
+	check(func(trust *tx.Trust) { trust.AuthTime = true }, true, "", nil)
+	check(func(trust *tx.Trust) {
+		trust.ACR = map[string]string{"gold": "2"}
+		trust.AMR = map[string]string{"otp": "mfa", "x": "y"}
+	}, false, "2", []string{"mfa"})
 }
 
 // TestVerifier_ForeignBeginning: the lineage of a foreign token begins with a login as far as the token shows one.
@@ -177,7 +178,7 @@ func TestVerifier_ForeignBeginning(t *testing.T) {
 		"an assertion that is believed": {"assertion+jwt", assertion, true, login},
 	} {
 		tok, err := verifyForeign(t, func(trust *tx.Trust) {
-			trust.Types[assertion], trust.Login = "assertion+jwt", &tx.LoginTrust{AuthTime: row.believed}
+			trust.Types[assertion], trust.AuthTime = "assertion+jwt", row.believed
 		}, row.typ, row.kind, map[string]any{"auth_time": login.Unix()})
 		require.NoError(t, err, name)
 		require.True(t, row.want.Equal(tok.Begun()), "%s: %s", name, tok.Begun())
@@ -208,18 +209,22 @@ func TestVerifier_ClientsWord(t *testing.T) {
 
 	m := tokenexchangetest.NewMinter(own)
 	for name, change := range map[string]func(*tx.Trust){
-		"own":         func(trust *tx.Trust) { *trust = m.Trust(); trust.Client = true },
-		"with login":  func(trust *tx.Trust) { trust.Login = &tx.LoginTrust{} },
-		"with actors": func(trust *tx.Trust) { trust.Actors = true },
-		"with scopes": func(trust *tx.Trust) { trust.Scopes = map[string]tx.Scope{} },
+		"own":            func(trust *tx.Trust) { *trust = m.Trust(); trust.Client = true },
+		"with auth_time": func(trust *tx.Trust) { trust.AuthTime = true },
+		"with acr":       func(trust *tx.Trust) { trust.ACR = map[string]string{} },
+		"with amr":       func(trust *tx.Trust) { trust.AMR = map[string]string{} },
+		"with act":       func(trust *tx.Trust) { trust.ActClaims = true },
+		"with scopes":    func(trust *tx.Trust) { trust.Scopes = map[string]tx.Scope{} },
 		"an own ticket with the typ of access tokens": func(trust *tx.Trust) {
 			*trust = m.Trust()
 			trust.Types = map[tx.TokenType]string{assertion: "application/AT+JWT"}
 		},
-		"own login": func(trust *tx.Trust) { *trust = m.Trust(); trust.Login = &tx.LoginTrust{} },
+		"own auth_time": func(trust *tx.Trust) { *trust = m.Trust(); trust.AuthTime = true },
+		"own acr":       func(trust *tx.Trust) { *trust = m.Trust(); trust.ACR = map[string]string{} },
+		"own amr":       func(trust *tx.Trust) { *trust = m.Trust(); trust.AMR = map[string]string{} },
 	} {
 		trust := m.ForeignTrust(own)
-		trust.Client = name == "with login" || name == "with actors" || name == "with scopes"
+		trust.Client = strings.HasPrefix(name, "with ")
 		change(&trust)
 		_, err := tx.NewVerifier(trust)
 		require.Error(t, err, name)

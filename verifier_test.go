@@ -195,14 +195,14 @@ func TestD06_ForeignIssuers(t *testing.T) {
 	}
 	t.Run("own, not believed", func(t *testing.T) {
 		trust := w.trusts[0]
-		trust.Actors = false
+		trust.ActClaims = false
 		v, err := tx.NewVerifier(trust)
 		require.NoError(t, err)
 		_, err = verify(t, v, w.access(claims{"act": claims{"sub": "x"}}), tx.TypeAccessToken)
 		require.ErrorIs(t, err, tx.InvalidRequest)
 	})
 	t.Run("believed: an entry without iss gets theirs", func(t *testing.T) {
-		w.trusts[1].Actors = true
+		w.trusts[1].ActClaims = true
 		w.configure()
 		w.people[idpIss+" robot"] = tx.Subject{Identity: tx.Identity{Issuer: idpIss, Kind: tx.KindWorkload, ID: "robot"}}
 		says := w.post("gateway", form(w.foreignToken(claims{"act": claims{"sub": "robot", "x": 1}}), tx.TypeJWT)).granted(t)

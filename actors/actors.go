@@ -1,12 +1,15 @@
-// Package actors has ready-made answers to the question that an exchange asks a tokenexchange.ActorAuthorizer: two tokens
-// that are each valid need not belong together, so who says that this party may act for that one (D11)?
+// Package actors has authorizers for an exchange (tokenexchange.ActorAuthorizer). Two tokens that
+// are each valid need not belong together: an authorizer decides whether this party may act for
+// that one.
 //
-// MayAct and InAudience take the answer from the subject token, Roles from the privileges of both people, Relationship
-// and Func from the host; All and Any combine them. The acting party is Facts.Actor, or, where that is nil, the client.
-// A zero value refuses, and so does everything here where the facts do not say who would act for whom.
+// MayAct and InAudience decide by the subject token, Roles by the privileges of both parties,
+// Relationship and Func by a function of the host. All and Any combine authorizers. The acting
+// party is Facts.Actor, or the client where Facts.Actor is nil. A zero value refuses. Every
+// authorizer refuses facts that do not name both parties.
 //
-// A refusal is a *tokenexchange.Error with the code InvalidRequest and a Reason for the audit trail. A host's own function
-// says no with fmt.Errorf("%w: why", tokenexchange.InvalidRequest); any other error is a failure, and no answer.
+// A refusal is a *tokenexchange.Error with the code InvalidRequest and a Reason for the audit
+// trail. A function of the host refuses with fmt.Errorf("%w: why", tokenexchange.InvalidRequest).
+// Any other error is a failure, which is neither a yes nor a no.
 package actors
 
 import (
@@ -15,32 +18,33 @@ import (
 	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/mayact"
 )
 
-// refuse is a no. The reason is a constant of this package, never input.
+// refuse returns a refusal (D11). The reason is a constant of this package, never input.
 func refuse(reason string) error {
-	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: "D11: " + reason}
+	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: reason + " (D11)"}
 }
 
-// parties says who would act for whom.
+// parties returns the acting party and the subject, or a refusal if the facts do not name both.
 func parties(f tokenexchange.Facts) (actor, subject tokenexchange.Identity, err error) {
 	actor, subject = f.ActingParty(), f.Subject.Identity
 	for _, id := range []tokenexchange.Identity{actor, subject} {
 		if id.Issuer == "" || id.Kind == "" || id.ID == "" {
-			return actor, subject, refuse("the facts do not say who acts for whom")
+			return actor, subject, refuse("the facts do not name the acting party and the subject")
 		}
 	}
 	return actor, subject, nil
 }
 
-// Func is an authorizer that is one function. A nil Func refuses, and facts that do not say who would act for whom are
-// refused without asking it.
+// Func is an authorizer that is one function. A nil Func refuses. The function is not called with
+// facts that do not name both parties.
 type Func func(context.Context, tokenexchange.Facts) error
 
 // AuthorizeActor calls the function.
 func (ask Func) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	if ask == nil {
-		return refuse("nobody to ask")
+		return refuse("there is no authorizer")
 	}
 	if _, _, err := parties(f); err != nil {
 		return err
@@ -48,16 +52,16 @@ func (ask Func) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error
 	return ask(ctx, f)
 }
 
-// Relationship says yes where the host knows of one between two people or programs: an account and its owner, a company
-// and its sub-account. The first identity is the acting party, the second the subject; the first is the client where there
-// is no actor token, and both may be the same. The client may be a public one, if a rule names it. A nil Relationship
-// refuses.
+// Relationship allows an actor if the host knows of a relationship between actor and subject: a
+// person who owns an account, a company with a sub-account. The actor is the client where there is
+// no actor token; the client may be public if a rule names it. Actor and subject may be the same. A
+// nil Relationship refuses.
 type Relationship func(ctx context.Context, actor, subject tokenexchange.Identity) error
 
 // AuthorizeActor calls the function with the two identities.
 func (ask Relationship) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	if ask == nil {
-		return refuse("nobody to ask")
+		return refuse("there is no authorizer")
 	}
 	actor, subject, err := parties(f)
 	if err != nil {
@@ -66,8 +70,8 @@ func (ask Relationship) AuthorizeActor(ctx context.Context, f tokenexchange.Fact
 	return ask(ctx, actor, subject)
 }
 
-// All says yes where every one of the list does. They are asked in order, and the first no or failure is the answer. An
-// empty list refuses, and so does a nil in it.
+// All allows an actor if every authorizer of the list does. They are asked in order, and the first
+// refusal or failure is returned. An empty list refuses, and so does a nil authorizer.
 func All(list ...tokenexchange.ActorAuthorizer) tokenexchange.ActorAuthorizer {
 	return all(slices.Clone(list))
 }
@@ -76,19 +80,20 @@ type all []tokenexchange.ActorAuthorizer
 
 func (list all) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	if len(list) == 0 {
-		return refuse("nobody to ask")
+		return refuse("there is no authorizer")
 	}
 	for _, a := range list {
-		if err := answer(ctx, a, f); err != nil {
+		if err := authorize(ctx, a, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Any says yes where one of the list does. They are asked in order until one says yes or fails: only a refusal is passed
-// over. A failure is the answer, whoever might have said yes after it, since a directory that is down must not look like
-// a no. Where all refuse, their reasons are in the Err of the refusal. An empty list refuses, and a nil in it is a refusal.
+// Any allows an actor if one authorizer of the list does. They are asked in order until one allows
+// the actor or fails. A failure is returned even where a later authorizer would allow the actor,
+// since a directory that is down must not look like a refusal. If all of them refuse, the Err of
+// the refusal has their reasons. An empty list refuses; a nil authorizer counts as a refusal.
 func Any(list ...tokenexchange.ActorAuthorizer) tokenexchange.ActorAuthorizer {
 	return anyOf(slices.Clone(list))
 }
@@ -98,7 +103,7 @@ type anyOf []tokenexchange.ActorAuthorizer
 func (list anyOf) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	var reasons []error
 	for _, a := range list {
-		err := answer(ctx, a, f)
+		err := authorize(ctx, a, f)
 		if err == nil {
 			return nil
 		}
@@ -107,23 +112,26 @@ func (list anyOf) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) err
 		}
 		reasons = append(reasons, err)
 	}
-	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: "D11: nobody says yes", Err: errors.Join(reasons...)}
+	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest,
+		Reason: "no authorizer allows the acting party (D11)", Err: errors.Join(reasons...)}
 }
 
-func answer(ctx context.Context, a tokenexchange.ActorAuthorizer, f tokenexchange.Facts) error {
+func authorize(ctx context.Context, a tokenexchange.ActorAuthorizer, f tokenexchange.Facts) error {
 	if a == nil {
-		return refuse("nobody to ask")
+		return refuse("there is no authorizer")
 	}
 	return a.AuthorizeActor(ctx, f)
 }
 
-// MayAct says yes where the subject token's may_act (RFC 8693 §4.4) names the acting party; without one it refuses. The
-// client must be the one that may_act names, if it names one. An actor is named by sub and iss; one that is the client,
-// also by client_id alone. Where there is no actor token, client_id must name the client. Where a chain is carried on, it is
-// its current actor who must be named.
+// MayAct allows the acting party that the may_act of the subject token names (RFC 8693 §4.4). It
+// refuses a subject token without may_act. A client_id in may_act must be that of the client. sub
+// and iss name an actor; client_id alone names an actor that is the client itself. Without an actor
+// token, client_id must name the client. Where a chain is carried on, may_act must name its current
+// actor.
 //
-// It compares iss, sub and client_id. Policy compares further members with the actor token's claims, and refuses a may_act
-// that does not fit whatever is said here (D08, D09).
+// MayAct compares iss, sub and client_id. Policy also compares further members with the claims of
+// the actor token, and refuses a may_act that does not fit whatever the authorizer returns (D08,
+// D09).
 func MayAct() tokenexchange.ActorAuthorizer {
 	return Func(func(_ context.Context, f tokenexchange.Facts) error {
 		switch m := f.Subject.Token.MayAct; {
@@ -137,52 +145,49 @@ func MayAct() tokenexchange.ActorAuthorizer {
 }
 
 func names(m *tokenexchange.Actor, f tokenexchange.Facts) bool {
-	client := m.ClientID != "" && m.ClientID == f.Client.ID
-	switch {
-	case m.ClientID != "" && !client:
-		return false
-	case f.Actor == nil:
-		return client
-	case m.Subject == "":
-		return client && m.Issuer == "" && isClient(f)
-	case f.Actor.Kind == tokenexchange.KindClient && m.ClientID != m.Subject:
-		return false // sub alone is a user or workload, never a client
+	if f.Actor == nil {
+		return m.ClientID != "" && m.ClientID == f.Client.ID
 	}
-	iss := m.Issuer
-	if iss == "" {
-		iss = f.Subject.Token.Issuer
-	}
-	tok := f.Actor.Token
-	return iss != "" && (m.Subject == f.Actor.ID && iss == f.Actor.Issuer || m.Subject == tok.Subject && iss == tok.Issuer)
+	claim := mayact.Claim{Issuer: m.Issuer, Subject: m.Subject, ClientID: m.ClientID,
+		TokenIssuer: f.Subject.Token.Issuer}
+	return claim.Names(mayact.Actor{
+		Resolved:    mayact.Name{Issuer: f.Actor.Issuer, Subject: f.Actor.ID},
+		Token:       mayact.Name{Issuer: f.Actor.Token.Issuer, Subject: f.Actor.Token.Subject},
+		IsClient:    f.Actor.Kind == tokenexchange.KindClient,
+		IsRequester: isClient(f),
+	}, f.Client.ID)
 }
 
-// isClient reports whether the acting party is the client of the request.
+// isClient reports whether the acting party is the client that sends the request.
 func isClient(f tokenexchange.Facts) bool {
-	return f.Actor == nil || f.Actor.Kind == tokenexchange.KindClient && f.Actor.Issuer == f.Issuer && f.Actor.ID == f.Client.ID
+	return f.Actor == nil || f.Actor.Kind == tokenexchange.KindClient &&
+		f.Actor.Issuer == f.Issuer && f.Actor.ID == f.Client.ID
 }
 
-// InAudience says yes where the subject token is this server's own and was meant for the acting party: one of its
-// audiences is a name of that party, byte for byte. The names of the client of the request are its ID and its Audiences;
-// of any other client of this server only its ID is known. Nobody else has a name in an audience: no user, no workload, no
-// actor of another issuer, and the client to which an actor token was issued is not the actor. A public client as the
-// acting party is refused, since it has not proved that the name is its own.
+// InAudience allows a client to act with a token that was meant for it: one of the audiences of the
+// subject token, which this server must have issued, is a name of the acting client, byte for byte.
+// The names of the client that sends the request are its ID and its Audiences; any other client of
+// this server has only its ID. Users, workloads and actors of another issuer are refused: they have
+// no name in an audience. So is a public client, which has not proved that the name is its own.
 func InAudience() tokenexchange.ActorAuthorizer {
 	return Func(func(_ context.Context, f tokenexchange.Facts) error {
 		actor, _, _ := parties(f)
-		known := []string{actor.ID}
+		names := []string{actor.ID}
 		if isClient(f) {
-			known = append(known, f.Client.Audiences...)
+			names = append(names, f.Client.Audiences...)
 		}
-		tok := f.Subject.Token
+		isName := func(audience string) bool {
+			return audience != "" && slices.Contains(names, audience)
+		}
 		switch {
-		case tok.Issuer != f.Issuer:
-			return refuse("the subject token is of another issuer")
+		case f.Subject.Token.Issuer != f.Issuer:
+			return refuse("another issuer issued the subject token")
 		case actor.Kind != tokenexchange.KindClient || actor.Issuer != f.Issuer:
-			return refuse("the acting party is no client of this server")
+			return refuse("the acting party is not a client of this server")
 		case isClient(f) && f.Client.Public:
 			return refuse("the acting party is a public client")
-		case !slices.ContainsFunc(tok.Audience, func(a string) bool { return a != "" && slices.Contains(known, a) }):
-			return refuse("the acting party is not in the subject token's audience")
+		case !slices.ContainsFunc(f.Subject.Token.Audience, isName):
+			return refuse("the acting party is not in the audience of the subject token")
 		}
 		return nil
 	})

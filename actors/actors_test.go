@@ -86,7 +86,7 @@ func refuses(t *testing.T, err error, reason string) {
 	require.ErrorIs(t, err, tx.InvalidRequest)
 	e := tx.AsError(err)
 	assert.Equal(t, tx.InvalidRequest, e.Code)
-	assert.Equal(t, "D11: "+reason, e.Reason)
+	assert.Equal(t, reason+" (D11)", e.Reason)
 }
 
 func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
@@ -125,7 +125,7 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 					facts(roles("support"), mayAct(tx.Actor{Issuer: own, Subject: "ann"}), func(f *tx.Facts) { f.Actor.Identity = id }),
 					facts(roles("support"), mayAct(tx.Actor{Issuer: own, Subject: "ann"}), func(f *tx.Facts) { f.Subject.Identity = id }),
 				} {
-					assert.ErrorContains(t, a.AuthorizeActor(t.Context(), f), "the facts do not say who acts for whom", name)
+					assert.ErrorContains(t, a.AuthorizeActor(t.Context(), f), "the facts do not name the acting party and the subject", name)
 				}
 			}
 		})
@@ -138,17 +138,17 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 		"All, Func":    actors.All(actors.Func(nil), actors.Func(yes)),
 	} {
 		t.Run("nobody in "+name, func(t *testing.T) {
-			refuses(t, a.AuthorizeActor(t.Context(), facts()), "nobody to ask")
+			refuses(t, a.AuthorizeActor(t.Context(), facts()), "there is no authorizer")
 		})
 	}
 	for name, a := range map[string]tx.ActorAuthorizer{"empty": actors.Any(), "nil": actors.Any(nil, actors.Func(nil))} {
 		t.Run("nobody in Any, "+name, func(t *testing.T) {
-			refuses(t, a.AuthorizeActor(t.Context(), facts()), "nobody says yes")
+			refuses(t, a.AuthorizeActor(t.Context(), facts()), "no authorizer allows the acting party")
 		})
 	}
 	for name, a := range map[string]actors.Roles{"nil": nil, "empty": {}} {
 		t.Run("nobody in Roles, "+name, func(t *testing.T) {
-			refuses(t, a.AuthorizeActor(t.Context(), facts()), "the actor has no role that acts for others")
+			refuses(t, a.AuthorizeActor(t.Context(), facts()), "the actor has no role that may act for others")
 		})
 	}
 }
@@ -224,8 +224,8 @@ func TestI12_AnyPassesOverRefusalsAndNeverOverFailures(t *testing.T) {
 	}
 	t.Run("all reasons are kept", func(t *testing.T) {
 		err := actors.Any(actors.MayAct(), actors.InAudience(), actors.Func(no)).AuthorizeActor(t.Context(), facts())
-		refuses(t, err, "nobody says yes")
-		for _, reason := range []string{"no may_act", "no client of this server", "not today"} {
+		refuses(t, err, "no authorizer allows the acting party")
+		for _, reason := range []string{"no may_act", "not a client of this server", "not today"} {
 			assert.ErrorContains(t, err, reason)
 		}
 	})
@@ -314,9 +314,17 @@ func TestD11_MayAct(t *testing.T) {
 func TestD08_MayActAgreesWithPolicy(t *testing.T) {
 	anybody := []tx.Identity{{Issuer: "*", Kind: "*", Tenant: "*", ID: "*"}}
 	types := []tx.TokenType{tx.TypeAccessToken}
-	rule := tx.Rule{Name: "any", Mode: tx.Delegate, Clients: []string{"svc"}, Subjects: anybody, Actors: anybody, SubjectTypes: types,
-		ActorTypes: []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT}, Types: types, SubjectAudience: true, Scope: tx.Scope{"*"},
-		Lifetime: time.Minute, Self: true, OtherActors: true, Issuers: []string{foreign}}
+	rule := tx.Rule{Name: "any",
+		Delegate: &tx.Delegation{
+			Actors:      anybody,
+			ActorTypes:  []tx.TokenType{tx.TypeAccessToken, tx.TypeJWT},
+			Self:        true,
+			OtherActors: true,
+			Issuers:     []string{foreign},
+		},
+		Clients: []string{"svc"}, Subjects: anybody, SubjectTypes: types,
+		Types: types, SubjectAudience: true, Scope: tx.Scope{"*"},
+		Lifetime: time.Minute}
 	policy, err := tx.NewPolicy(rule)
 	require.NoError(t, err)
 	names := []string{"", "ann", "svc", "app"}
@@ -350,8 +358,8 @@ func TestD08_MayActAgreesWithPolicy(t *testing.T) {
 }
 
 func TestD11_InAudience(t *testing.T) {
-	const outside = "the acting party is not in the subject token's audience"
-	const noClient = "the acting party is no client of this server"
+	const outside = "the acting party is not in the audience of the subject token"
+	const noClient = "the acting party is not a client of this server"
 	client := func(id string) func(*tx.Facts) { return actor(tx.KindClient, own, id) }
 	for name, c := range map[string]struct {
 		facts  tx.Facts
@@ -378,9 +386,9 @@ func TestD11_InAudience(t *testing.T) {
 		"public client":                     {facts(noActor, publicClient, audience("svc")), "the acting party is a public client"},
 		"public client, carried":            {facts(client("svc"), carried, publicClient, audience("svc")), "the acting party is a public client"},
 		"foreign subject token": {facts(noActor, audience("svc"), func(f *tx.Facts) { f.Subject.Token.Issuer = foreign }),
-			"the subject token is of another issuer"},
+			"another issuer issued the subject token"},
 		"subject token of nobody": {facts(noActor, audience("svc"), func(f *tx.Facts) { f.Subject.Token.Issuer = "" }),
-			"the subject token is of another issuer"},
+			"another issuer issued the subject token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := actors.InAudience().AuthorizeActor(t.Context(), c.facts)
@@ -403,8 +411,10 @@ func server(t *testing.T, authorizer tx.ActorAuthorizer) (endpoint string, event
 	}
 	anybody := []tx.Identity{{Kind: "*", ID: "*"}}
 	types := []tx.TokenType{tx.TypeAccessToken}
-	policy, err := tx.NewPolicy(tx.Rule{Name: "support", Mode: tx.Delegate, Clients: []string{"svc"}, Subjects: anybody, Actors: anybody,
-		SubjectTypes: types, ActorTypes: types, Types: types, SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Minute})
+	policy, err := tx.NewPolicy(tx.Rule{Name: "support",
+		Delegate: &tx.Delegation{Actors: anybody, ActorTypes: types}, Clients: []string{"svc"},
+		Subjects: anybody, SubjectTypes: types, Types: types, SubjectAudience: true,
+		Scope: tx.Scope{"*"}, Lifetime: time.Minute})
 	require.NoError(t, err)
 	events = new([]tx.Event)
 	x := tx.Exchanger{Issuer: own, Verify: tx.Verifiers{tx.TypeAccessToken: verify}, Subjects: directory{}, Decide: policy.Decide,
@@ -446,10 +456,10 @@ func TestD11_OverHTTP(t *testing.T) {
 		reason         string
 	}{
 		"role reaches":       {support, "user bob/api", "user ann/api", 200, "", ""},
-		"role is too low":    {support, "user root/api", "user ann/api", 400, tx.InvalidRequest, "D11: the subject's privileges are above the reach of the actor's role"},
-		"unknown privileges": {support, "user new/api", "user ann/api", 400, tx.InvalidRequest, "D11: the subject's privileges are unknown"},
+		"role is too low":    {support, "user root/api", "user ann/api", 400, tx.InvalidRequest, "the role of the actor does not reach the privileges of the subject (D11)"},
+		"unknown privileges": {support, "user new/api", "user ann/api", 400, tx.InvalidRequest, "the privileges of the subject are unknown (D11)"},
 		"meant for it":       {actors.InAudience(), "user bob/svc", "client svc/as", 200, "", ""},
-		"spliced":            {actors.InAudience(), "user bob/api", "client svc/as", 400, tx.InvalidRequest, "D11: the acting party is not in the subject token's audience"},
+		"spliced":            {actors.InAudience(), "user bob/api", "client svc/as", 400, tx.InvalidRequest, "the acting party is not in the audience of the subject token (D11)"},
 		"directory is down":  {actors.Any(support, actors.Func(down)), "user root/api", "user ann/api", 500, tx.ServerError, "actor_not_authorized"},
 		"one yes is enough":  {actors.Any(actors.InAudience(), support), "user bob/api", "user ann/api", 200, "", ""},
 	} {

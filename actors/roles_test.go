@@ -46,7 +46,7 @@ func ExampleRoles() {
 	f.Actor.Privileges = []string{"admin-support"}
 	fmt.Println(support.AuthorizeActor(context.Background(), f))
 	// Output:
-	// invalid_request: D11: the subject's privileges are above the reach of the actor's role
+	// invalid_request: the role of the actor does not reach the privileges of the subject (D11)
 	// <nil>
 }
 
@@ -113,27 +113,27 @@ func TestZ20_ClassesByOrganisation(t *testing.T) {
 }
 
 func TestZ20_Refusals(t *testing.T) {
-	const above = "the subject's privileges are above the reach of the actor's role"
+	const above = "the role of the actor does not reach the privileges of the subject"
 	for name, c := range map[string]struct {
 		facts  tx.Facts
 		reason string
 	}{
-		"client acts":                       {facts(noActor), "a client acts, and has no role"},
-		"no role":                           {facts(), "the actor has no role that acts for others"},
-		"unknown privileges":                {facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Privileges = nil }), "the subject's privileges are unknown"},
+		"client acts":                       {facts(noActor), "the acting party is a client, which has no role"},
+		"no role":                           {facts(), "the actor has no role that may act for others"},
+		"unknown privileges":                {facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Privileges = nil }), "the privileges of the subject are unknown"},
 		"privilege of no rank":              {facts(roles("admin-any"), privileges("new-in-this-release")), above},
 		"the empty privilege":               {facts(roles("admin-any"), privileges("")), above},
 		"an equal, not listed":              {facts(roles("admin-any"), privileges("admin-any")), above},
 		"an end-user impersonator's equal":  {facts(roles("end-user"), privileges("end-user")), above},
-		"another organisation":              {facts(roles("end-user"), elsewhere), "the subject is of another organisation"},
-		"an organisation of no name":        {facts(roles("end-user"), func(f *tx.Facts) { f.Subject.Tenant = "" }), "the subject is of another organisation"},
-		"same name, another issuer":         {facts(roles("end-user"), func(f *tx.Facts) { f.Actor.Issuer = foreign }), "the subject is of another organisation"},
+		"another organisation":              {facts(roles("end-user"), elsewhere), "the subject belongs to another organisation"},
+		"an organisation of no name":        {facts(roles("end-user"), func(f *tx.Facts) { f.Subject.Tenant = "" }), "the subject belongs to another organisation"},
+		"same name, another issuer":         {facts(roles("end-user"), func(f *tx.Facts) { f.Actor.Issuer = foreign }), "the subject belongs to another organisation"},
 		"listed, but itself reaches beyond": {facts(roles("narrow"), privileges("end-user-any")), above},
 		"the same by whom it reaches":       {facts(roles("narrow"), privileges("admin")), above},
 		"service account": {facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Kind = tx.KindWorkload }),
-			"the subject is no user"},
+			"the subject is not a user"},
 		"client as subject": {facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Kind = tx.KindClient }),
-			"the subject is no user"},
+			"the subject is not a user"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := actors.Roles{"narrow": {Administrators: []string{"end-user-any", "admin"}}}
@@ -155,7 +155,7 @@ func TestZ20_OrganisationBorderHoldsForASwitch(t *testing.T) {
 	}
 	require.NoError(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user"), toOwn)))
 	require.NoError(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user-any"), toGlobex)))
-	refuses(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user"), toGlobex)), "the request selects another organisation")
+	refuses(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user"), toGlobex)), "the request selects another organisation as target")
 }
 
 func TestZ20_CarriedActorNeedsTheRoleToday(t *testing.T) {

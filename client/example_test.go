@@ -66,8 +66,9 @@ func newServer() (*tokenexchangetest.Issuer, *httptest.Server) {
 	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
-		Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
-		Subjects: users, SubjectTypes: access, Actors: users, ActorTypes: access, Types: access,
+		Name: "support", Delegate: &tokenexchange.Delegation{Actors: users, ActorTypes: access},
+		Clients:  []string{"helpdesk"},
+		Subjects: users, SubjectTypes: access, Types: access,
 		Targets: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"orders:read"},
 		Lifetime: 5 * time.Minute,
 	})
@@ -98,7 +99,7 @@ func newServer() (*tokenexchangetest.Issuer, *httptest.Server) {
 	return tokens, httptest.NewServer(exchanger.Handler(authenticate))
 }
 
-// newOrdersAPI starts an API that prints the people for whom and by whom it is called.
+// newOrdersAPI starts an API that prints the subject and the actor of each request.
 func newOrdersAPI(tokens *tokenexchangetest.Issuer) *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		value := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")

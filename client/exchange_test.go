@@ -411,9 +411,10 @@ func TestI11_ClientAgainstExchanger(t *testing.T) {
 	}
 	types := []tx.TokenType{tx.TypeAccessToken}
 	everyUser := []tx.Identity{{Kind: tx.KindUser, ID: "*"}}
-	policy, err := tx.NewPolicy(tx.Rule{Name: "r", Mode: tx.Delegate,
-		Clients: []string{"web app"}, Subjects: everyUser, Actors: everyUser,
-		SubjectTypes: types, ActorTypes: types, Types: []tx.TokenType{tx.TypeJWT, tx.TypeIDToken},
+	policy, err := tx.NewPolicy(tx.Rule{Name: "r",
+		Delegate: &tx.Delegation{Actors: everyUser, ActorTypes: types},
+		Clients:  []string{"web app"}, Subjects: everyUser,
+		SubjectTypes: types, Types: []tx.TokenType{tx.TypeJWT, tx.TypeIDToken},
 		SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Minute})
 	require.NoError(t, err)
 	tokens := &tokenexchangetest.Issuer{}

@@ -24,19 +24,19 @@ func (c *Config) form() (url.Values, error) {
 	r := c.Request
 	switch {
 	case r.SubjectToken != "" || r.ActorToken != "":
-		return nil, errors.New("Request must not hold a token; set Subject and Actor")
+		return nil, errors.New("Config.Request must not hold a token; set Subject and Actor")
 	case c.Subject == nil:
-		return nil, errors.New("Subject is not set")
+		return nil, errors.New("Config.Subject is not set")
 	case c.Actor == nil && r.ActorTokenType != "":
-		return nil, errors.New("Request.ActorTokenType is set, but Actor is not")
+		return nil, errors.New("Config.Request.ActorTokenType is set, but Actor is not")
 	case r.Scope != nil && len(c.Server.Scopes) > 0:
-		return nil, errors.New("Server.Scopes and Request.Scope must not both be set")
+		return nil, errors.New("Config.Server.Scopes and Request.Scope must not both be set")
 	case r.Scope == nil:
 		r.Scope = c.Server.Scopes
 	}
 	for _, name := range parameters {
 		if c.Server.EndpointParams.Has(name) {
-			return nil, fmt.Errorf("Server.EndpointParams must not set %s", name)
+			return nil, fmt.Errorf("Config.Server.EndpointParams must not set %s", name)
 		}
 	}
 	var err error

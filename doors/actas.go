@@ -7,21 +7,25 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// ActAs lets a grant that a server has anyway, client_credentials or the code grant, name somebody to act for: by a prefix
-// scope, act_as:user123, or by the claims request parameter (OpenID Connect Core §5.5). Nothing of that ends up in a token:
-// it says who the subject is, and whoever would have been the subject becomes the actor. The zero ActAs refuses.
+// ActAs lets a grant that a server already has, client_credentials or the code grant, name a user
+// to act for: by a scope with a prefix, such as act_as:user123, or by the claims request parameter
+// (OpenID Connect Core §5.5). The named user becomes the subject, and the party that would have
+// been the subject becomes the actor. The name itself is not in any token. The zero ActAs refuses.
 type ActAs struct {
-	// Named is the type of the name in the decision. Nobody presents one. A rule for it has mode delegate, Named in
-	// SubjectTypes, OtherTokens, and in ActorTypes what the grant brings.
+	// Named is the type of the user's name in the decision. Clients cannot present a token of this
+	// type. A rule for it has mode delegate, Named in SubjectTypes, OtherTokens, and the type of
+	// the actor's token in ActorTypes.
 	Named tokenexchange.TokenType
 
-	// Prefix is what the scope begins with, "act_as:" for one. Empty: no scope names anybody.
+	// Prefix is the prefix of a scope that names a user, such as "act_as:". If it is empty, no
+	// scope names a user.
 	Prefix string
 }
 
-// Open is what Exchanger.Run expects of open, for a grant that brings self, the token of the client or user whom it has
-// authenticated, and asks for req: Parse and then Tokens. Claims is the parameter of that name; empty: it was not sent.
-// Where the prefix scope was the only one, the request asks for none, and none is granted.
+// Open calls Parse and Tokens, and returns what Exchanger.Run expects from its open function. self
+// is the token of the client or user that the grant has authenticated, and req its request. claims
+// is the claims parameter, or empty if it was not sent. If the prefix scope was the only scope, no
+// scope is granted.
 func (a ActAs) Open(req tokenexchange.Request, claims string, self tokenexchange.Token) (
 	tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 	user, rest, err := a.Parse(req.Scope, claims)
@@ -33,23 +37,29 @@ func (a ActAs) Open(req tokenexchange.Request, claims string, self tokenexchange
 	return req, subject, actor, nil
 }
 
-// Tokens returns who is the subject and who acts where Parse has named user: the one who is named, and self. Where nobody is
-// named, self is the subject and nobody acts, as without ActAs. A grant in two steps, the code grant, calls Parse in the
-// first and Tokens in the second.
-func (a ActAs) Tokens(user string, self tokenexchange.Token) (subject tokenexchange.Token, actor *tokenexchange.Token) {
+// Tokens returns a token about the user as the subject and self as the actor. If user is empty, it
+// returns self as the subject and no actor. The code grant calls Parse in its first step and Tokens
+// in its second.
+func (a ActAs) Tokens(user string, self tokenexchange.Token) (
+	subject tokenexchange.Token, actor *tokenexchange.Token) {
 	if user == "" {
 		return self, nil
 	}
-	return tokenexchange.Token{Type: a.Named, Kind: tokenexchange.KindUser, Name: true,
-		Issuer: self.Issuer, Subject: user, Expires: self.Expires}, &self
+	return tokenexchange.Token{
+		Type: a.Named, Kind: tokenexchange.KindUser, Name: true,
+		Issuer: self.Issuer, Subject: user, Expires: self.Expires,
+	}, &self
 }
 
-// Parse returns who is named, and the scope without the name. Nobody is named: user is empty and rest is scope. An empty
-// name, two of them, also if they are equal, and a scope and claims that disagree are refused, with InvalidScope or
-// InvalidRequest; the error quotes nothing. It is pure, for a consent page that says who is about to be acted for.
-func (a ActAs) Parse(scope tokenexchange.Scope, claims string) (user string, rest tokenexchange.Scope, err error) {
-	if !isOfItsOwn(a.Named) {
-		return "", nil, refuse(tokenexchange.ServerError, "I01: ActAs without a type of its own")
+// Parse returns the user that the scope or the claims parameter names, and the scope without the
+// name. If neither names a user, user is empty. Parse refuses an empty name, more than one name in
+// the scope, and names that differ, with InvalidScope or InvalidRequest; the error contains no
+// input. Parse has no side effects, so a consent page can call it to show the user.
+func (a ActAs) Parse(scope tokenexchange.Scope, claims string) (
+	user string, rest tokenexchange.Scope, err error) {
+	if !isOwnType(a.Named) {
+		return "", nil, refuse(tokenexchange.ServerError,
+			"ActAs.Named is not a token type of its own (I01)")
 	}
 	byScope, rest, err := a.parseScope(scope)
 	if err != nil {
@@ -60,26 +70,31 @@ func (a ActAs) Parse(scope tokenexchange.Scope, claims string) (user string, res
 	case err != nil:
 		return "", nil, err
 	case byScope != "" && byClaims != "" && byScope != byClaims:
-		return "", nil, refuse(tokenexchange.InvalidRequest, "D23: scope and claims name two subjects")
+		return "", nil, refuse(tokenexchange.InvalidRequest,
+			"scope and claims name different users (D23)")
 	case byScope == "":
 		byScope = byClaims
 	}
 	return byScope, rest, nil
 }
 
-// parseScope takes the prefix scope out of the list.
-func (a ActAs) parseScope(scope tokenexchange.Scope) (user string, rest tokenexchange.Scope, err error) {
+// parseScope splits the scope into the user that it names and the rest.
+func (a ActAs) parseScope(scope tokenexchange.Scope) (
+	user string, rest tokenexchange.Scope, err error) {
 	if scope == nil || a.Prefix == "" {
 		return "", scope, nil
 	}
 	rest = tokenexchange.Scope{}
 	for _, token := range scope {
-		name, isName := strings.CutPrefix(token, a.Prefix)
+		name, found := strings.CutPrefix(token, a.Prefix)
 		switch {
-		case !isName:
+		case !found:
 			rest = append(rest, token)
-		case name == "" || user != "":
-			return "", nil, refuse(tokenexchange.InvalidScope, "D23: a prefix scope that names nobody, or several of them")
+		case name == "":
+			return "", nil, refuse(tokenexchange.InvalidScope,
+				"the prefix scope names no user (D23)")
+		case user != "":
+			return "", nil, refuse(tokenexchange.InvalidScope, "two prefix scopes (D23)")
 		default:
 			user = name
 		}
@@ -87,30 +102,28 @@ func (a ActAs) parseScope(scope tokenexchange.Scope) (user string, rest tokenexc
 	return user, rest, nil
 }
 
-// actAsClaim is the name of the claim that is asked for.
-const actAsClaim = "act_as"
-
-// parseClaims reads whom the claims request parameter names, among the claims for the ID token or for UserInfo, or both:
+// parseClaims returns the user that the claims request parameter names, among the claims for the ID
+// token, for UserInfo or for both:
 //
 //	{"id_token": {"act_as": {"value": "user123"}}}
 func parseClaims(claims string) (user string, err error) {
 	if claims == "" {
 		return "", nil
 	}
-	malformed := refuse(tokenexchange.InvalidRequest, "D23: the parameter claims is malformed, or act_as in it is")
+	malformed := refuse(tokenexchange.InvalidRequest, "claims, or act_as in it, is malformed (D23)")
 	object, err := strictjson.Object([]byte(claims))
 	if err != nil {
 		return "", malformed
 	}
 	for place, list := range strictjson.Members(object) {
 		if place != "id_token" && place != "userinfo" {
-			continue // what is not understood is ignored (§5.5)
+			continue // unknown members are ignored (OpenID Connect Core §5.5)
 		}
 		if !strictjson.IsObject(list) {
 			return "", malformed
 		}
 		for claim, request := range strictjson.Members(list) {
-			if claim != actAsClaim {
+			if claim != "act_as" {
 				continue
 			}
 			name, ok := claimValue(request)
@@ -123,7 +136,8 @@ func parseClaims(claims string) (user string, err error) {
 	return user, nil
 }
 
-// claimValue returns the one value that is asked for. A list of values names several, null names nobody.
+// claimValue returns the requested value of a claim. It must be one non-empty string; a list in the
+// member values is refused.
 func claimValue(request []byte) (value string, ok bool) {
 	for name, raw := range strictjson.Members(request) {
 		switch name {

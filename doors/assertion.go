@@ -1,8 +1,10 @@
 package doors
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -10,149 +12,168 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/form"
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Assertions is the jwt-bearer grant (RFC 7523 §2.1, RFC 7521 §4.1): a JWT by somebody who is trusted says who the subject
-// is, and the client asks for a token about them. It may be signed by another issuer, whose people are users of ours only
-// where the resolver says so, or by the client itself with its own key. A rule for it has mode impersonate or
-// client-as-actor, Type in SubjectTypes and, for another issuer, its name in Issuers. The zero Assertions refuses.
+// Assertions is the jwt-bearer grant (RFC 7523 §2.1, RFC 7521 §4.1): a client presents a JWT of a
+// trusted issuer that names the subject, and requests a token about the subject. The issuer may be
+// another authorization server, whose subjects the SubjectResolver maps to users of this server, or
+// the client itself with its own key.
+//
+// A rule for this grant has mode impersonate or client-as-actor, Type in SubjectTypes and, for
+// another authorization server, its name in Issuers. The zero Assertions refuses.
 type Assertions struct {
-	// Verify verifies an assertion; (*tokenexchange.Verifier).Verify fits, of a Verifier for this door: its Trusts are
-	// Foreign and have Type alone in Types, with what the issuer writes as typ, "JWT" mostly. Clients are issuers too,
-	// under their ids and with Trust.Client. Claims must be filled in.
+	// Verify verifies an assertion, such as (*tokenexchange.Verifier).Verify of a Verifier for this
+	// grant alone. Its Trusts are Foreign and have Type alone in Types, with the typ that the
+	// issuer writes, usually "JWT". A client that signs assertions is an issuer with the id of the
+	// client and Trust.Client. Verify must set Token.Claims.
 	Verify func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error)
 
-	// Type is what an assertion is found to be.
+	// Type is the token type of a verified assertion.
 	Type tokenexchange.TokenType
 
 	// Store remembers which assertions have been used.
 	Store tokenstore.Store
 
-	// Audience is what an issuer may write as aud beside Exchanger.Issuer, by issuer: the URL of the token endpoint, where
-	// an old one knows no better. Trust.Audience must have it too. Nil, and the usual: nothing.
+	// Audience has an alternative to Exchanger.Issuer for the aud of an assertion, by issuer: the
+	// URL of the token endpoint, for issuers that follow older specifications. Trust.Audience must
+	// have it too. It is usually nil.
 	Audience map[string]string
 
-	// Longest is how long an assertion may live, from its iat and from now; so long it is remembered. Zero: five minutes.
+	// Longest is the longest accepted lifetime of an assertion, counted from its iat and from now.
+	// A used assertion is remembered until it expires. Zero is five minutes.
 	Longest time.Duration
 }
 
-// usualLongest is Assertions.Longest where that is zero.
+// usualLongest is the default of Assertions.Longest.
 const usualLongest = 5 * time.Minute
 
-// maxToken is how many bytes an assertion may have (R10).
-const maxToken = 64 << 10
-
-// Exchange answers a form of the jwt-bearer grant, as x.Exchange does for its own. Scope, audience and resource are read as
-// in an exchange; what an assertion of a client says of scope means nothing, and where none is said the scope is up to the
-// policy alone. An assertion that is not good, has been used or is not acceptable is InvalidGrant (RFC 7523 §3.1).
+// Exchange answers a form of the jwt-bearer grant, as x.Exchange does for its own grant. Scope,
+// audience and resource mean what they mean in an exchange. An assertion signed by the client does
+// not limit the scope; if the form does not request a scope either, the policy alone decides it. An
+// assertion that is invalid, used or not acceptable is InvalidGrant (RFC 7523 §3.1).
 //
-// An assertion is used up when the token is made, and not before: whoever asks for too much, or meets a failure, may come
-// again with the same one. Of several requests at once with the same assertion one gets a token. What was recorded for a
-// token that must not leave is undone, and the assertion is good again; where that fails as well, it stays used up, and
-// so does that of an answer which is lost on the way: the client needs another one.
-func (a *Assertions) Exchange(ctx context.Context, x *tokenexchange.Exchanger, client tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
-	with := *x
-	with.Tokens = onceIssuer{a.Store, x.Tokens}
-	return with.Run(ctx, GrantJWTBearer, client, func(ctx context.Context, now time.Time) (
+// An assertion is marked as used when the token is issued. After a refusal or a failure the client
+// can present it again. Of concurrent requests with one assertion, one succeeds. If an issued token
+// must not be delivered, the mark is undone and the assertion is valid again. If undoing fails, or
+// the answer is lost on the way, the client needs a new assertion.
+func (a *Assertions) Exchange(ctx context.Context, x *tokenexchange.Exchanger,
+	client tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
+	spending := *x
+	spending.Tokens = onceIssuer{a.Store, x.Tokens}
+	open := func(ctx context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
-		presented := tokenexchange.Request{SubjectToken: form.Get("assertion")} // so that it is kept out of errors
-		if a.Verify == nil || !isOfItsOwn(a.Type) || a.Store == nil || x.Tokens == nil {
-			return presented, tokenexchange.Token{}, nil, refuse(tokenexchange.ServerError, "I01: Assertions that lack a part")
+		// The assertion is in every request that is returned, so that Run redacts it from errors.
+		presented := tokenexchange.Request{SubjectToken: form.Get("assertion")}
+		if a.Verify == nil || !isOwnType(a.Type) || a.Store == nil || x.Tokens == nil {
+			return presented, tokenexchange.Token{}, nil, refuse(tokenexchange.ServerError,
+				"Assertions needs Verify, a Type of its own, a Store, and Exchanger.Tokens (I01)")
 		}
 		req, err := parseAssertion(form)
 		if err != nil {
 			return presented, tokenexchange.Token{}, nil, err
 		}
 		req.SubjectToken = presented.SubjectToken
-		tok, err := a.verify(ctx, tokenexchange.Credential{Token: req.SubjectToken, Type: a.Type, Issuer: x.Issuer, Client: client, Now: now})
+		tok, err := a.verify(ctx, tokenexchange.Credential{
+			Token: req.SubjectToken, Type: a.Type, Issuer: x.Issuer, Client: client, Now: now,
+		})
 		return req, tok, nil, asGrant(err)
-	})
-}
-
-// Handler is the jwt-bearer grant of a token endpoint, for a host that looks at grant_type and hands on. What is said of
-// tokenexchange.Exchanger.Handler is true of it too.
-func (a *Assertions) Handler(x *tokenexchange.Exchanger, authenticate func(*http.Request) (tokenexchange.Client, error)) http.Handler {
-	return endpoint(authenticate, func(r *http.Request, client tokenexchange.Client) (tokenexchange.Response, error) {
-		return a.Exchange(r.Context(), x, client, r.PostForm)
-	})
-}
-
-// parseAssertion reads the form strictly. What the grant has in common with an exchange is read as an exchange.
-func parseAssertion(form url.Values) (tokenexchange.Request, error) {
-	switch assertion := form["assertion"]; {
-	case form.Get("grant_type") == "":
-		return tokenexchange.Request{}, refuse(tokenexchange.InvalidRequest, "R02: no grant_type")
-	case form.Get("grant_type") != GrantJWTBearer:
-		return tokenexchange.Request{}, refuse(tokenexchange.UnsupportedGrantType, "R02: the grant type is not jwt-bearer")
-	case len(form["grant_type"]) > 1 || len(assertion) > 1:
-		return tokenexchange.Request{}, refuse(tokenexchange.InvalidRequest, "R04: a parameter is repeated")
-	case form.Get("assertion") == "":
-		return tokenexchange.Request{}, refuse(tokenexchange.InvalidRequest, "R03: no assertion")
-	case len(form.Get("assertion")) > maxToken:
-		return tokenexchange.Request{}, refuse(tokenexchange.InvalidRequest, "R10: the assertion is too long")
 	}
-	rest := maps.Clone(form)
-	for _, name := range []string{"requested_token_type", "actor_token", "actor_token_type"} { // unknown to this grant
+	return spending.Run(ctx, GrantJWTBearer, client, open)
+}
+
+// Handler returns the jwt-bearer grant of a token endpoint, for a host that chooses the handler by
+// grant_type. It treats authenticate and the form as tokenexchange.Exchanger.Handler does.
+func (a *Assertions) Handler(x *tokenexchange.Exchanger,
+	authenticate func(*http.Request) (tokenexchange.Client, error)) http.Handler {
+	return newEndpoint(authenticate,
+		func(r *http.Request, client tokenexchange.Client) (tokenexchange.Response, error) {
+			return a.Exchange(r.Context(), x, client, r.PostForm)
+		})
+}
+
+// parseAssertion parses the form strictly. ParseRequest parses everything but the assertion.
+func parseAssertion(values url.Values) (tokenexchange.Request, error) {
+	problem := func(code tokenexchange.Code, reason string) (tokenexchange.Request, error) {
+		return tokenexchange.Request{}, refuse(code, reason)
+	}
+	grant, assertion := values.Get("grant_type"), values.Get("assertion")
+	switch {
+	case grant == "":
+		return problem(tokenexchange.InvalidRequest, "grant_type is missing (R02)")
+	case grant != GrantJWTBearer:
+		return problem(tokenexchange.UnsupportedGrantType, "grant_type is not jwt-bearer (R02)")
+	case len(values["grant_type"]) > 1 || len(values["assertion"]) > 1:
+		return problem(tokenexchange.InvalidRequest, "grant_type or assertion is repeated (R04)")
+	case assertion == "":
+		return problem(tokenexchange.InvalidRequest, "assertion is missing (R03)")
+	case len(assertion) > form.MaxValue:
+		return problem(tokenexchange.InvalidRequest,
+			fmt.Sprintf("assertion is longer than %d bytes (R10)", form.MaxValue))
+	}
+	rest := maps.Clone(values)
+	for _, name := range []string{"requested_token_type", "actor_token", "actor_token_type"} {
 		if len(rest[name]) == 1 {
-			delete(rest, name)
+			delete(rest, name) // unknown to this grant, so it is ignored
 		}
 	}
 	rest["grant_type"] = []string{tokenexchange.GrantType}
-	rest["subject_token"], rest["subject_token_type"] = []string{"assertion"}, []string{"assertion"}
+	rest["subject_token"] = []string{"assertion"}
+	rest["subject_token_type"] = []string{"assertion"}
 	req, err := tokenexchange.ParseRequest(rest)
 	req.SubjectTokenType = ""
 	return req, err
 }
 
-// verify is the only way from an assertion to a Token (RFC 7523 §3).
-func (a *Assertions) verify(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// verify verifies an assertion (RFC 7523 §3).
+func (a *Assertions) verify(ctx context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	tok, err := a.Verify(ctx, c)
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
-	if reason := a.bad(tok, c); reason != "" {
+	if reason := a.invalid(tok, c); reason != "" {
 		return tok, refuse(tokenexchange.InvalidRequest, reason)
 	}
 	if tok.ByClient {
-		tok.Scope = nil // a client says who, not what may be done
+		tok.Scope = nil // a client may name the subject, but not grant scope
 	}
 	return tok, nil
 }
 
-// bad returns why a verified assertion is not good, or nothing. A verifier that is not ours may have looked at less.
-func (a *Assertions) bad(tok tokenexchange.Token, c tokenexchange.Credential) (reason string) {
-	longest := a.Longest
-	if longest == 0 {
-		longest = usualLongest
-	}
+// invalid returns why a verified assertion is not acceptable, or "". It repeats checks of Verifier,
+// because the host may use another Verify.
+func (a *Assertions) invalid(tok tokenexchange.Token, c tokenexchange.Credential) (reason string) {
+	longest := cmp.Or(a.Longest, usualLongest)
 	audience := []string{c.Issuer}
 	if other := a.Audience[tok.Issuer]; other != "" {
 		audience = append(audience, other)
 	}
 	switch {
 	case tok.Type != a.Type:
-		return "R07: not an assertion"
+		return "the token is not an assertion (R07)"
 	case tok.Issuer == "" || tok.Issuer == c.Issuer:
-		return "R07: an assertion is the word of somebody else"
+		return "the issuer of the assertion is missing, or this server (R07)"
 	case tok.Subject == tok.Issuer:
-		return "R07: a client assertion"
+		return "a client assertion does not name a subject (R07)"
 	case len(tok.Audience) != 1 || !slices.Contains(audience, tok.Audience[0]):
-		return "RFC 7523 §3: the assertion is not for this issuer alone"
+		return "the audience of the assertion is not this server alone (RFC 7523 §3)"
 	case !tok.Expires.After(c.Now):
-		return "RFC 7523 §3: the assertion has expired, or does not say when it will"
-	case tok.Expires.Sub(c.Now) > longest || !tok.Issued.IsZero() && tok.Expires.Sub(tok.Issued) > longest:
-		return "RFC 7523 §3: the assertion is good for too long"
-	case !saysID(tok):
-		return "RFC 7523 §3: no jti"
+		return "the assertion has expired, or has no expiry (RFC 7523 §3)"
+	case tok.Expires.Sub(c.Now) > longest,
+		!tok.Issued.IsZero() && tok.Expires.Sub(tok.Issued) > longest:
+		return fmt.Sprintf("the assertion is valid for longer than %v (RFC 7523 §3)", longest)
+	case !hasJTI(tok):
+		return "the assertion has no jti (RFC 7523 §3)"
 	}
 	return ""
 }
 
-// saysID reports whether a token says its own jti. Token.ID is a hash where it does not, and two assertions that are made
-// in one second could have the same.
-func saysID(tok tokenexchange.Token) bool {
+// hasJTI reports whether a token states its jti. If it does not, Token.ID is a hash of the claims,
+// and two assertions of the same second could have the same.
+func hasJTI(tok tokenexchange.Token) bool {
 	if strictjson.Check(tok.Claims) != nil {
 		return false
 	}
@@ -164,31 +185,40 @@ func saysID(tok tokenexchange.Token) bool {
 	return false
 }
 
-// asGrant gives a refusal of the assertion the code of this door (RFC 7523 §3.1).
+// asGrant turns invalid_request into the code of this grant (RFC 7523 §3.1).
 func asGrant(err error) error {
 	if err == nil || tokenexchange.AsError(err).Code != tokenexchange.InvalidRequest {
 		return err
 	}
-	return &tokenexchange.Error{Code: tokenexchange.InvalidGrant, Reason: "R13: the assertion", Err: err}
+	return &tokenexchange.Error{
+		Code: tokenexchange.InvalidGrant, Reason: "the assertion was refused (R13)", Err: err,
+	}
 }
 
-// onceIssuer uses up the assertion, and has the next issuer make the token.
+// onceIssuer marks the assertion as used and then issues the token.
 type onceIssuer struct {
 	store tokenstore.Store
 	next  tokenexchange.TokenIssuer
 }
 
-// IssueToken uses up the subject token of the decision. The record that is put beside the mark names the batch, so that
-// this use of the assertion is undone and no other.
-func (i onceIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+// IssueToken implements tokenexchange.TokenIssuer. The batch has a record with a random key beside
+// the mark, so that discarding the batch undoes this use of the assertion and no other.
+func (i onceIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
+	tokenexchange.IssuedToken, error) {
 	tok := d.Facts.Subject.Token
 	use := tokenstore.Batch{
-		Put:   []tokenstore.Record{{Key: tokenstore.KeyOf("use of an assertion", d.Issuer, rand.Text()), Expires: tok.Expires}},
-		Spend: []tokenstore.Mark{{Key: tokenstore.KeyOf("assertion", tok.Issuer, tok.ID), Until: tok.Expires}},
+		Put: []tokenstore.Record{{
+			Key:     tokenstore.KeyOf("use of an assertion", d.Issuer, rand.Text()),
+			Expires: tok.Expires,
+		}},
+		Spend: []tokenstore.Mark{{
+			Key:   tokenstore.KeyOf("assertion", tok.Issuer, tok.ID),
+			Until: tok.Expires,
+		}},
 	}
 	undo := func(ctx context.Context) error { return i.store.Discard(ctx, use) }
 	if err := i.store.Commit(ctx, d.Issued, use); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
-	return undoing(ctx, d, i.next, undo)
+	return issueOrUndo(ctx, d, i.next, undo)
 }

@@ -1,12 +1,12 @@
-// Package doors has further ways into the one decision of package tokenexchange, beside the exchange itself: tickets for
-// impersonators, assertions of trusted issuers and of clients (RFC 7523), act_as in the grants that a server has anyway,
-// and tokens inside of tokens. Each reads what its grant brings and goes through Exchanger.Run, so the subject's state, the
-// authorizer, the policy, the issuer and the audit trail are those of every exchange, and no door has a decision, an
-// event or a way to mint of its own.
+// Package doors adds further grants to package tokenexchange: tickets for impersonators, assertions
+// of trusted issuers and of clients (RFC 7523), act_as in the grants that a server already has, and
+// tokens embedded in tokens. Each grant reads its own input and then calls Exchanger.Run. Subject
+// resolution, the authorizer, the policy, the issuer and the audit trail are those of an exchange.
 //
-// A door gives what it brings a token type of its own, which the host chooses and names in Rule.SubjectTypes. No rule that
-// was written for another door then matches by accident, and no client can present such a token at the exchange unless the
-// host has put the type into Exchanger.Verify. Zero values refuse.
+// The host gives each kind of input a token type of its own and names the type in
+// Rule.SubjectTypes. So a rule for one grant never matches another by accident, and a client cannot
+// present such a token at the exchange unless the host adds the type to Exchanger.Verify. Zero
+// values refuse everything.
 package doors
 
 import (
@@ -15,36 +15,41 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// What the doors are called in Facts.Grant, and so in the audit trail.
+// The grants in Facts.Grant, and so in the audit trail.
 const (
-	GrantTicket    = "subject_ticket"                              // no grant that a client can ask for
-	GrantEmbedded  = "embedded_token"                              // nor is this
+	GrantTicket    = "subject_ticket"                              // clients cannot request it
+	GrantEmbedded  = "embedded_token"                              // clients cannot request it
 	GrantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer" // RFC 7523 §2.1
 )
 
-// refuse is a refusal with a reason for the audit trail. The reason is a constant of this package, never input.
+// refuse returns a refusal with a reason for the audit trail. The reason must not contain input.
 func refuse(code tokenexchange.Code, reason string) error {
 	return &tokenexchange.Error{Code: code, Reason: reason}
 }
 
-// isOfItsOwn reports whether a type can be a door's own: what has a meaning everywhere cannot.
-func isOfItsOwn(t tokenexchange.TokenType) bool {
+// isOwnType reports whether the host may use a token type for one of these grants. A standard type
+// has a meaning in every grant, so it cannot be used.
+func isOwnType(t tokenexchange.TokenType) bool {
 	switch t {
-	case "", tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeIDToken, tokenexchange.TypeJWT,
+	case "", tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken,
+		tokenexchange.TypeIDToken, tokenexchange.TypeJWT,
 		tokenexchange.TypeSAML1, tokenexchange.TypeSAML2:
 		return false
 	}
 	return true
 }
 
-// decider is what Exchanger.Decide is.
+// decider is the type of Exchanger.Decide.
 type decider = func(tokenexchange.Facts) (tokenexchange.Decision, error)
 
-// until has a decision end no later than what a door has brought, which is evidence and so limits nothing by itself (D25). It
-// is done where things are decided and not where they are issued, so that the event says when the token ends. Check may refuse.
-func until(latest time.Time, decide decider, check func(tokenexchange.Decision) error) decider {
+// limitExpiry returns a decider whose decisions expire at latest or before. The policy does not
+// limit them, because a token that was presented as evidence does not limit the expiry (D25). The
+// issuer would be too late to limit it, since the event states the expiry of the decision. check
+// may refuse a decision; it may be nil.
+func limitExpiry(latest time.Time, decide decider,
+	check func(tokenexchange.Decision) error) decider {
 	if decide == nil {
-		return nil // an Exchanger that refuses (I01)
+		return nil // an Exchanger without Decide refuses (I01)
 	}
 	latest = latest.Truncate(time.Second)
 	return func(f tokenexchange.Facts) (tokenexchange.Decision, error) {
@@ -58,8 +63,10 @@ func until(latest time.Time, decide decider, check func(tokenexchange.Decision) 
 		if !d.Expires.After(latest) {
 			return d, nil
 		}
-		if d.Expires = latest; d.Expires.Sub(d.Issued) < time.Second {
-			return tokenexchange.Decision{}, refuse(tokenexchange.InvalidRequest, "D25: nothing is left of the lifetime")
+		d.Expires = latest
+		if d.Expires.Sub(d.Issued) < time.Second {
+			return tokenexchange.Decision{}, refuse(tokenexchange.InvalidRequest,
+				"less than a second of the lifetime is left (D25)")
 		}
 		return d, nil
 	}

@@ -10,65 +10,76 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/reserved"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Embedded puts a second, narrower token into JWT access tokens, as a claim: an API that gets the outer token hands the
-// inner one on to a service behind it. The inner token is decided by the policy, with facts of its own, is recorded before
-// the outer one and has an audit event of its own. It is about the same subject, has the same act, is bound to the same
-// key, has no scope that the outer token lacks and ends no later; whom it is for is the policy's matter alone. Where it is
-// refused or fails, so is the outer token.
+// Embedded embeds a second, narrower token in JWT access tokens, as a claim. An API that receives
+// the outer token can pass the inner one on to a service behind it.
 //
-// It takes both halves: Issuer in front of the issuer of the Exchanger, and AddClaims in JWTIssuer.Claims. Without the
-// first an embedded token is an error; without the second there is none.
+// The policy decides about the inner token separately. The inner token is recorded before the outer
+// one and has an audit event of its own. It has the subject, the act claim and the key of the outer
+// token, no scope that the outer token lacks, and does not expire later. Only the policy limits its
+// audience. If the inner token is refused or fails, so is the outer one.
+//
+// Both methods must be used: Issuer in front of the issuer of the Exchanger, and AddClaims in
+// JWTIssuer.Claims. Without Issuer, AddClaims fails; without AddClaims no token is embedded.
 //
 //	tokens.JWT.Claims = embedded.AddClaims
 //	x.Tokens = embedded.Issuer(tokens)
 //
-// Not promised: the inner token is no secret, whoever holds the outer one can read it, the client too, and it is good for
-// whom it names until it ends. Its event stays on record where the outer token does not leave; the token itself does
-// not leave then, and its record is undone.
+// The inner token is not secret: every holder of the outer token can read it, including the client,
+// and it is valid until it expires. If the outer token is not delivered, neither is the inner one;
+// its record is undone, and its event stays.
 type Embedded struct {
-	Exchanger *tokenexchange.Exchanger // decides, issues and records the inner token, under the issuer of the outer one
+	// Exchanger decides about the inner token, issues and records it. Its Issuer is not used; the
+	// inner token has the issuer of the outer one.
+	Exchanger *tokenexchange.Exchanger
 
-	// Store links both: revoking the outer token, or what it was made from, ends the inner one; the refresh token beside it is
-	// among that where tokenstore issues it. Nil: nothing is linked, as befits a server whose tokens have no records.
+	// Store links the tokens, so that the inner token ends if the outer one is revoked, or one of
+	// the tokens it was made from. If tokenstore issues a refresh token beside the outer token, the
+	// refresh token is one of them. Nil links nothing, for servers whose tokens have no records.
 	Store tokenstore.Store
 
-	// Type is what the outer token counts as in the decision about the inner one. Nobody presents one. A rule for it has
-	// mode impersonate, Type in SubjectTypes, and no IDToken or RefreshToken.
+	// Type is the type of the outer token in the decision about the inner one. Clients cannot
+	// present a token of this type. A rule for it has mode impersonate, Type in SubjectTypes, and
+	// neither IDToken nor RefreshToken.
 	Type tokenexchange.TokenType
 
-	Claim string // the name of the claim; one that a JWTIssuer writes, or that is there already, is an error
+	// Claim is the name of the claim. AddClaims fails if a JWTIssuer writes a claim of this name,
+	// or if it is set already.
+	Claim string
 
-	// Rules are what is asked for, by the name of the rule that has decided about the outer token: audience and resource,
-	// the type, and scope, cut to that of the outer token. A nil Scope asks for what the rule of the inner token allows of
-	// it; where a cut leaves nothing there is no inner token.
+	// Rules has the request for the inner token by the name of the rule that decided about the
+	// outer one: audience, resource, type and scope. The scope is narrowed to that of the outer
+	// token; if nothing is left, no token is embedded. A nil Scope requests all that the rule for
+	// the inner token allows.
 	Rules map[string]tokenexchange.Request
 }
 
-// slot is where AddClaims leaves how to undo the inner token, for the issuer in front.
+// slot collects in the context of the outer token how to undo the inner one.
 type slot struct{ undo []func(context.Context) error }
 
 type slotKey struct{}
 
-// Issuer is a TokenIssuer in front of next, which must call AddClaims for JWTs. It undoes the inner token where the outer
-// one is not made, or must not leave (I06).
+// Issuer returns an issuer that calls next, which must call AddClaims for JWTs. It undoes the inner
+// token if the outer one is not issued or not delivered (I06).
 func (e *Embedded) Issuer(next tokenexchange.TokenIssuer) tokenexchange.TokenIssuer {
 	return embeddingIssuer{next}
 }
 
 type embeddingIssuer struct{ next tokenexchange.TokenIssuer }
 
-func (i embeddingIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+func (i embeddingIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
+	tokenexchange.IssuedToken, error) {
 	if i.next == nil {
-		return tokenexchange.IssuedToken{}, errors.New("doors: an issuer in front of none")
+		return tokenexchange.IssuedToken{}, errors.New("doors: Embedded.Issuer was called with nil")
 	}
 	s := &slot{}
-	return undoing(context.WithValue(ctx, slotKey{}, s), d, i.next, s.discard)
+	return issueOrUndo(context.WithValue(ctx, slotKey{}, s), d, i.next, s.discard)
 }
 
-// discard undoes everything, the latest first, also where something fails.
+// discard undoes everything in reverse order, and continues after an error.
 func (s *slot) discard(ctx context.Context) (err error) {
 	for _, undo := range slices.Backward(s.undo) {
 		err = errors.Join(err, undo(ctx))
@@ -76,9 +87,11 @@ func (s *slot) discard(ctx context.Context) (err error) {
 	return err
 }
 
-// AddClaims fits in tokenexchange.JWTIssuer.Claims, or is called there. It does nothing for a rule that is not among
-// Rules, for other than access tokens, and for an inner token: nothing is embedded twice.
-func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+// AddClaims adds the claim with the inner token. It is called by, or assigned to,
+// tokenexchange.JWTIssuer.Claims. It adds nothing for a rule that is not in Rules, for a token that
+// is not an access token, and for an inner token.
+func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision,
+	claims map[string]any) error {
 	req, embeds := e.Rules[d.Rule]
 	isAccess := d.Type == tokenexchange.TypeAccessToken || d.Type == tokenexchange.TypeJWT
 	if !embeds || !isAccess || d.Facts.Grant == GrantEmbedded {
@@ -91,11 +104,19 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	}
 	s, _ := ctx.Value(slotKey{}).(*slot)
 	id, _ := claims["jti"].(string)
-	if s == nil || id == "" || e.Claim == "" || e.Exchanger == nil || e.Exchanger.Tokens == nil || !isOfItsOwn(e.Type) {
-		return errors.New("doors: an embedded token without its issuer in front, or Embedded lacks a part")
+	switch {
+	case s == nil:
+		return errors.New("doors: AddClaims was called without Embedded.Issuer")
+	case id == "":
+		return errors.New("doors: the outer token has no jti")
+	case e.Claim == "" || e.Exchanger == nil || e.Exchanger.Tokens == nil || !isOwnType(e.Type):
+		return errors.New(
+			"doors: Embedded needs a Claim, an Exchanger with Tokens, and a Type of its own")
 	}
-	if _, taken := claims[e.Claim]; taken || slices.Contains(reserved, e.Claim) {
-		return errors.New("doors: the claim for the embedded token is somebody else's")
+	// An issuer drops a reserved claim of a hook without an error, and with it the embedded token.
+	dropped := reserved.Claim(e.Claim) || e.Claim == "may_act"
+	if _, taken := claims[e.Claim]; taken || dropped {
+		return fmt.Errorf("doors: the claim %q is set already, or reserved", e.Claim)
 	}
 	mayAct, err := mayActOf(d, claims)
 	if err != nil {
@@ -109,9 +130,8 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision, clai
 	return nil
 }
 
-// mayActOf returns the may_act that the outer token will have: the carried one, unless a hook
-// before this one has replaced it by the rule's leave; else the one that the hook has set; nil if
-// neither names a party.
+// mayActOf returns the may_act of the outer token, or nil. It is that of the subject token, or that
+// of another claims hook if the subject token has none or the rule has ReplaceMayAct.
 func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.Actor, error) {
 	carried, value := d.MayAct(), claims["may_act"]
 	if carried != nil && !d.ReplaceMayAct || value == nil {
@@ -125,14 +145,9 @@ func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.A
 	return tok.MayAct, err
 }
 
-// reserved are the claims that an issuer may or may not write, and in whose place a hook's word is dropped without a sound:
-// the inner token would be made, and nobody would have it.
-var reserved = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope", "client_id", "act", "act_as", "may_act", "cnf", "azp",
-	"auth_time", "acr", "amr", "nonce", "at_hash", "c_hash", "s_hash", "lineage"}
-
-// mint is the second decision. The outer token, which has a jti by now and nothing else, is its
-// subject token. Its may_act is not enforced, since no client presents the outer token here; the
-// inner token carries it.
+// mint decides about the inner token and issues it. The outer token is its subject token; of that,
+// only the jti is known yet. The may_act of the outer token is not enforced, because no client
+// presents the outer token here; the inner token carries it.
 func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, id string,
 	req tokenexchange.Request, mayAct *tokenexchange.Actor) (tokenexchange.Response, error) {
 	outer := d.Token("embedded in " + id)
@@ -141,16 +156,16 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	if err := e.link(ctx, s, d, id, outer); err != nil {
 		return tokenexchange.Response{}, err
 	}
-	with := *e.Exchanger
-	with.Issuer, with.Now = d.Issuer, func() time.Time { return d.Facts.Now }
-	with.Decide, with.Tokens = within(d, with.Decide), innerIssuer{s, with.Tokens, mayAct}
-	return with.Run(ctx, GrantEmbedded, d.Facts.Client, func(context.Context, time.Time) (
+	x := *e.Exchanger
+	x.Issuer, x.Now = d.Issuer, func() time.Time { return d.Facts.Now }
+	x.Decide, x.Tokens = within(d, x.Decide), innerIssuer{s, x.Tokens, mayAct}
+	return x.Run(ctx, GrantEmbedded, d.Facts.Client, func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return req, outer, nil, nil
 	})
 }
 
-// lineage is that of the outer token, with its end, which its type does not state here. On a server
+// lineage returns the lineage of the outer token, which ends with the outer token. On a server
 // without records, From lists the outer token and its origins.
 func (e *Embedded) lineage(d tokenexchange.Decision, id string,
 	outer tokenexchange.Token) *tokenexchange.Lineage {
@@ -168,26 +183,33 @@ func (e *Embedded) lineage(d tokenexchange.Decision, id string,
 	return &lineage
 }
 
-// link records a name for the outer token, made from it and from all that it is made from. The outer token has no record
-// yet, so its own would not pass on what ends it.
-func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, id string, outer tokenexchange.Token) error {
+// link records a placeholder for the outer token, made from the outer token and from everything the
+// outer token is made from. It makes the revocation of any of them end the inner token, although
+// the outer token has no record yet.
+func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, id string,
+	outer tokenexchange.Token) error {
 	if e.Store == nil {
 		return nil
 	}
-	ancestors := []tokenstore.Key{tokenstore.TokenKey(tokenexchange.Token{Issuer: d.Issuer, ID: id})}
+	self := tokenexchange.Token{Issuer: d.Issuer, ID: id}
+	ancestors := []tokenstore.Key{tokenstore.TokenKey(self)}
 	for _, key := range tokenstore.ParentsIn(ctx, d) {
 		if !slices.Contains(ancestors, key) {
 			ancestors = append(ancestors, key)
 		}
 	}
-	name := tokenstore.Batch{Put: []tokenstore.Record{{Key: tokenstore.TokenKey(outer), Ancestors: ancestors, Expires: d.Expires}}}
-	s.undo = append(s.undo, func(ctx context.Context) error { return e.Store.Discard(ctx, name) })
-	return e.Store.Commit(ctx, d.Issued, name)
+	placeholder := tokenstore.Batch{Put: []tokenstore.Record{{
+		Key: tokenstore.TokenKey(outer), Ancestors: ancestors, Expires: d.Expires,
+	}}}
+	s.undo = append(s.undo, func(ctx context.Context) error {
+		return e.Store.Discard(ctx, placeholder)
+	})
+	return e.Store.Commit(ctx, d.Issued, placeholder)
 }
 
-// within holds the decision about an inner token to that about its outer one, whatever the policy says.
+// within returns a decider that keeps the inner token within the outer one, for every policy.
 func within(outer tokenexchange.Decision, decide decider) decider {
-	return until(outer.Expires, decide, func(inner tokenexchange.Decision) error {
+	return limitExpiry(outer.Expires, decide, func(inner tokenexchange.Decision) error {
 		if reason := wider(inner, outer); reason != "" {
 			return refuse(tokenexchange.InvalidRequest, reason)
 		}
@@ -195,15 +217,16 @@ func within(outer tokenexchange.Decision, decide decider) decider {
 	})
 }
 
-// innerIssuer stands before the issuer of the inner token. It has the inner token carry the outer
-// token's may_act, and keeps the call that undoes the inner token.
+// innerIssuer issues the inner token with the may_act of the outer one, and keeps the function that
+// undoes it.
 type innerIssuer struct {
 	*slot
 	next   tokenexchange.TokenIssuer
 	mayAct *tokenexchange.Actor // of the outer token
 }
 
-func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
+	tokenexchange.IssuedToken, error) {
 	if i.mayAct != nil {
 		d.Facts.Subject.Token.MayAct, d.ReplaceMayAct = i.mayAct, false
 	}
@@ -214,24 +237,24 @@ func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
 	return issued, err
 }
 
-// wider returns where an inner token would be more than its outer one, or nothing.
+// wider returns in which way an inner token would be more than its outer one, or "".
 func wider(inner, outer tokenexchange.Decision) (reason string) {
 	switch {
 	case inner.Subject != outer.Subject:
-		return "C05: the inner token would be about somebody else"
+		return "the inner token has another subject than the outer one"
 	case !sameChain(inner.Actor, outer.Actor):
-		return "C05: the inner token would have other actors"
-	case slices.ContainsFunc(inner.Scope, func(token string) bool { return !slices.Contains(outer.Scope, token) }):
-		return "C05: the inner token would have more scope"
+		return "the inner token has other actors than the outer one"
+	case len(inner.Scope.Within(outer.Scope)) < len(inner.Scope):
+		return "the inner token has scope that the outer one lacks"
 	case inner.Confirmation != outer.Confirmation:
-		return "C05: the inner token would be bound to another key"
+		return "the inner token is bound to another key than the outer one"
 	case inner.IDToken || inner.RefreshToken:
-		return "C05: a further token with the inner one"
+		return "the rule of the inner token issues further tokens"
 	}
 	return ""
 }
 
-// sameChain compares act claims as they will be written.
+// sameChain reports whether two act claims are equal as they are written.
 func sameChain(a, b *tokenexchange.Actor) bool {
 	x, errX := a.MarshalJSON()
 	y, errY := b.MarshalJSON()

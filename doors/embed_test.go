@@ -67,7 +67,9 @@ func TestEmbedded_MayAct(t *testing.T) {
 		list := rules()
 		for i := range list {
 			if list[i].Name == "gateway" {
-				list[i].Mode, list[i].MayActClient = tokenexchange.Impersonate, true
+				list[i].ClientActs = nil
+				list[i].Impersonate = &tokenexchange.Impersonation{
+					OtherTokens: true, MayActClient: true}
 			}
 		}
 		w.setRules(list...)
@@ -138,13 +140,13 @@ func TestEmbedded_NeverWider(t *testing.T) {
 		change func(*tokenexchange.Decision)
 		reason string // empty: it is cut, and not refused
 	}{
-		"another subject": {func(d *tokenexchange.Decision) { d.Subject.ID = "bob" }, "somebody else"},
-		"another tenant":  {func(d *tokenexchange.Decision) { d.Subject.Tenant = "x" }, "somebody else"},
+		"another subject": {func(d *tokenexchange.Decision) { d.Subject.ID = "bob" }, "another subject"},
+		"another tenant":  {func(d *tokenexchange.Decision) { d.Subject.Tenant = "x" }, "another subject"},
 		"no actor":        {func(d *tokenexchange.Decision) { d.Actor = nil }, "other actors"},
 		"one more actor": {func(d *tokenexchange.Decision) {
 			d.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: "x", Prior: d.Actor}
 		}, "other actors"},
-		"more scope":      {func(d *tokenexchange.Decision) { d.Scope = append(d.Scope, "write") }, "more scope"},
+		"more scope":      {func(d *tokenexchange.Decision) { d.Scope = append(d.Scope, "write") }, "has scope that the outer one lacks"},
 		"another key":     {func(d *tokenexchange.Decision) { d.Confirmation.JKT = "k" }, "another key"},
 		"an ID token":     {func(d *tokenexchange.Decision) { d.IDToken = true }, "further token"},
 		"a refresh token": {func(d *tokenexchange.Decision) { d.RefreshToken, d.RefreshExpires = true, d.Expires }, "further token"},
@@ -354,7 +356,7 @@ func TestEmbedded_EndsWithTheRefreshToken(t *testing.T) {
 			list := rules()
 			for i := range list {
 				if list[i].Name == "gateway" {
-					list[i].RefreshToken, list[i].RefreshLifetime = true, time.Hour
+					list[i].ClientActs.RefreshLifetime = time.Hour
 				}
 			}
 			w.setRules(list...)

@@ -3,78 +3,55 @@ package doors
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
-	"github.com/go-tokenexchange/tokenexchange/internal/form"
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 )
 
-// inBody are the parameters that must not be in a query (R01).
-var inBody = []string{"grant_type", "assertion", "audience", "resource", "scope", "authorization_details"}
-
-// endpoint is a grant of a token endpoint: a form by POST, in the body and nowhere else, of a client that has been
-// authenticated (R01, R09).
-func endpoint(authenticate func(*http.Request) (tokenexchange.Client, error),
-	answer func(*http.Request, tokenexchange.Client) (tokenexchange.Response, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			tokenexchange.AsError(tokenexchange.InvalidRequest).ServeHTTP(notAllowed{w}, r)
-			return
-		}
-		if err := form.Read(w, r, inBody); err != nil {
-			tokenexchange.AsError(tokenexchange.InvalidRequest).ServeHTTP(w, r)
-			return
-		}
-		client, err := identify(r, authenticate)
-		if err != nil {
-			code := tokenexchange.AsError(err).Code // alone: what a host says of it stays inside
-			tokenexchange.AsError(code).ServeHTTP(w, r)
-			return
-		}
-		resp, err := answer(r, client)
-		if err != nil {
-			tokenexchange.AsError(err).ServeHTTP(w, r)
-			return
-		}
-		resp.ServeHTTP(w, r)
-	})
+// bodyOnly are the parameters that must not be in the query (R01).
+var bodyOnly = []string{
+	"grant_type", "assertion", "audience", "resource", "scope", "authorization_details",
 }
 
-// notAllowed answers with status 405 what would have been a 400.
-type notAllowed struct{ http.ResponseWriter }
-
-func (w notAllowed) WriteHeader(int) { w.ResponseWriter.WriteHeader(http.StatusMethodNotAllowed) }
-
-// identify asks the host who the client is. A panic of the host is a failure.
-func identify(r *http.Request, authenticate func(*http.Request) (tokenexchange.Client, error)) (client tokenexchange.Client, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			client, err = tokenexchange.Client{}, fmt.Errorf("the authentication panicked with a %T", p) // which may hold anything
-		}
-	}()
-	if client, err = authenticate(r); err == nil && client.ID == "" {
-		err = tokenexchange.InvalidClient
+// newEndpoint returns the handler of a grant.
+func newEndpoint(authenticate func(*http.Request) (tokenexchange.Client, error),
+	grant func(*http.Request, tokenexchange.Client) (tokenexchange.Response, error),
+) http.Handler {
+	return endpoint.Post[tokenexchange.Client]{
+		BodyOnly:     bodyOnly,
+		Authenticate: authenticate,
+		ID:           func(c tokenexchange.Client) string { return c.ID },
+		Answer: func(r *http.Request, client tokenexchange.Client) (http.Handler, error) {
+			resp, err := grant(r, client)
+			if err != nil {
+				return tokenexchange.AsError(err), nil
+			}
+			return resp, nil
+		},
+		Refusal: func(err error) http.Handler {
+			return tokenexchange.AsError(tokenexchange.AsError(err).Code)
+		},
+		InvalidRequest: tokenexchange.InvalidRequest,
+		InvalidClient:  tokenexchange.InvalidClient,
 	}
-	return client, err
 }
 
-// undoing has next make the tokens of a decision, for which something else has been written already: it is undone where
-// they are not made, or must not leave (I06).
-func undoing(ctx context.Context, d tokenexchange.Decision, next tokenexchange.TokenIssuer,
+// issueOrUndo issues the tokens of a decision for which something else has already been recorded.
+// It calls undo if the tokens are not issued, and adds undo to IssuedToken.Discard (I06).
+func issueOrUndo(ctx context.Context, d tokenexchange.Decision, issuer tokenexchange.TokenIssuer,
 	undo func(context.Context) error) (issued tokenexchange.IssuedToken, err error) {
-	made := false
+	done := false
 	defer func() {
-		if !made { // next has refused, failed or panicked
+		if !done { // the issuer returned an error or panicked
 			err = errors.Join(err, bounded.Call(ctx, bounded.Usual, undo))
 		}
 	}()
-	if issued, err = next.IssueToken(ctx, d); err != nil {
+	if issued, err = issuer.IssueToken(ctx, d); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
-	made = true
+	done = true
 	discard := issued.Discard
 	issued.Discard = func(ctx context.Context) error {
 		if discard == nil {

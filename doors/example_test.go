@@ -65,9 +65,14 @@ var (
 func ExampleTickets() {
 	const typeTicket, typeNamed, typeSession = "urn:example:ticket", "urn:example:named", "urn:example:session"
 	x, tokens := exampleServer(tokenexchange.Rule{
-		Name: "tickets", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"}, OtherTokens: true,
+		Name: "tickets",
+		Delegate: &tokenexchange.Delegation{
+			OtherTokens: true,
+			Actors:      exampleUsers,
+			ActorTypes:  []tokenexchange.TokenType{typeSession},
+		},
+		Clients:  []string{"helpdesk"},
 		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{typeNamed},
-		Actors: exampleUsers, ActorTypes: []tokenexchange.TokenType{typeSession},
 		Types: []tokenexchange.TokenType{typeTicket}, Targets: []string{"helpdesk"}, Scope: exampleRead, Lifetime: 2 * time.Minute,
 	})
 	tokens.JWT.Types = map[tokenexchange.TokenType]string{typeTicket: "ticket+jwt"}
@@ -94,7 +99,11 @@ func ExampleTickets() {
 func ExampleAssertions() {
 	const typeAssertion = "urn:example:assertion"
 	x, tokens := exampleServer(tokenexchange.Rule{
-		Name: "partner", Mode: tokenexchange.Impersonate, Clients: []string{"portal"}, Issuers: []string{"https://idp.partner.example"},
+		Name: "partner",
+		Impersonate: &tokenexchange.Impersonation{
+			Issuers: []string{"https://idp.partner.example"},
+		},
+		Clients:  []string{"portal"},
 		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{typeAssertion},
 		Types: []tokenexchange.TokenType{tokenexchange.TypeAccessToken}, Targets: []string{"https://api.example"},
 		DefaultTargets: []string{"https://api.example"}, Scope: exampleRead, Lifetime: 10 * time.Minute,
@@ -129,9 +138,14 @@ func ExampleAssertions() {
 func ExampleActAs() {
 	const typeNamed, typeClient = "urn:example:named", "urn:example:client"
 	x, tokens := exampleServer(tokenexchange.Rule{
-		Name: "nightly", Mode: tokenexchange.Delegate, Clients: []string{"nightly"}, OtherTokens: true,
+		Name: "nightly",
+		Delegate: &tokenexchange.Delegation{
+			OtherTokens: true,
+			Actors:      []tokenexchange.Identity{{Kind: tokenexchange.KindClient, ID: "nightly"}},
+			ActorTypes:  []tokenexchange.TokenType{typeClient},
+		},
+		Clients:  []string{"nightly"},
 		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{typeNamed},
-		Actors: []tokenexchange.Identity{{Kind: tokenexchange.KindClient, ID: "nightly"}}, ActorTypes: []tokenexchange.TokenType{typeClient},
 		Types: []tokenexchange.TokenType{tokenexchange.TypeJWT}, Targets: []string{"https://api.example"},
 		DefaultTargets: []string{"https://api.example"}, Scope: exampleRead, Lifetime: 10 * time.Minute,
 	})
@@ -171,7 +185,7 @@ func ExampleActAs_Parse() {
 func ExampleEmbedded() {
 	const typeOuter = "urn:example:outer"
 	rule := tokenexchange.Rule{
-		Name: "orders", Mode: tokenexchange.Impersonate, Clients: []string{"portal"},
+		Name: "orders", Impersonate: &tokenexchange.Impersonation{}, Clients: []string{"portal"},
 		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
 		Types: []tokenexchange.TokenType{tokenexchange.TypeJWT}, Targets: []string{"https://orders.example"},
 		Scope: tokenexchange.Scope{"*"}, Lifetime: 10 * time.Minute,

@@ -8,79 +8,100 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Tickets mints subject tokens for impersonators: short-lived JWTs about a user whose may_act names the impersonator and
-// the client (RFC 8693 §4.4). At the exchange such a ticket is good once, for that client, beside a token of that
-// impersonator (D08, D09). What the impersonator may do is decided here, before there is a ticket, and once more there.
+// Tickets mints subject tokens for impersonators: short-lived JWTs about a user whose may_act names
+// the impersonator and the client (RFC 8693 §4.4). A ticket can be exchanged once, by that client,
+// with a token of that impersonator as the actor token (D08, D09). The policy decides twice what
+// the impersonator may do: before a ticket is minted, and when it is exchanged.
 //
-// The type must be in JWTIssuer.Types of the Tokens, and under the same typ in Trust.Types of the verifier that reads
-// tickets at the exchange; tokenstore spends a ticket in the write that records what it was exchanged for. The zero
-// Tickets refuses.
+// Type must be in JWTIssuer.Types of the Tokens, and under the same typ in Trust.Types of the
+// verifier that verifies tickets at the exchange. Package tokenstore marks a ticket as used in the
+// write that records the token it was exchanged for. The zero Tickets refuses.
 type Tickets struct {
-	Tokens *tokenstore.Tokens      // signs and records; MayAct of these is not asked
-	Type   tokenexchange.TokenType // of a ticket: what is issued here, and presented at the exchange
+	Tokens *tokenstore.Tokens      // signs and records tickets; its MayAct is not called
+	Type   tokenexchange.TokenType // of a ticket, when it is minted and when it is exchanged
 
-	// Named is the type of the user's name in the decision about a ticket. Nobody presents one. A rule that mints tickets
-	// has mode delegate, Named in SubjectTypes, OtherTokens, Type in Types, the id of the client in Targets, and how long
-	// a ticket lives as Lifetime.
+	// Named is the type of the user's name in the decision about a ticket. Clients cannot present a
+	// token of this type. A rule that mints tickets has mode delegate, Named in SubjectTypes,
+	// OtherTokens, Type in Types, the id of the client in Targets, and the lifetime of a ticket.
 	Named tokenexchange.TokenType
 }
 
-// Mint decides and records, as an exchange of x does, whether the impersonator may act for the user, and then makes the
-// ticket: Response.AccessToken. The client is whom it is for. The impersonator is the token of somebody whom the host has
-// authenticated, their session for one; the ticket is made from it, and ends with it. One that carries act is refused: a
-// ticket has no place for those who acted before (D14).
+// Mint runs an exchange of x that decides whether the impersonator may act for the user, and
+// returns the ticket in Response.AccessToken. Only the client can exchange the ticket. The
+// impersonator is a verified token of a person whom the host has authenticated, such as their
+// session. The ticket is made from that token and expires with it. A token that carries act is
+// refused, since a ticket cannot state prior actors (D14).
 //
-// Scope is what the token of the exchange can have at most: cut by nothing, refused if the user, the client or the rule
-// does not have it, whatever the impersonator has. It must not be empty. Scopes that make further tokens, openid and
-// offline_access, are refused. The error is an *Error as from Exchange; every outcome is audited.
-func (k *Tickets) Mint(ctx context.Context, x *tokenexchange.Exchanger, client tokenexchange.Client,
-	impersonator tokenexchange.Token, user string, scope tokenexchange.Scope) (tokenexchange.Response, error) {
-	with := *x
-	with.Decide, with.Tokens = until(impersonator.Expires, x.Decide, nil), ticketIssuer{k}
-	return with.Run(ctx, GrantTicket, client, func(_ context.Context, now time.Time) (
+// scope is the most that the exchange can grant. It is not narrowed: Mint refuses a scope that the
+// user, the client or the rule does not have. The scope of the impersonator does not matter. An
+// empty scope is refused, and so are openid and offline_access, which request further tokens. The
+// error is an *Error as from Exchange; every outcome is audited.
+func (k *Tickets) Mint(ctx context.Context, x *tokenexchange.Exchanger,
+	client tokenexchange.Client, impersonator tokenexchange.Token, user string,
+	scope tokenexchange.Scope) (tokenexchange.Response, error) {
+	minting := *x
+	minting.Decide = limitExpiry(impersonator.Expires, x.Decide, nil)
+	minting.Tokens = ticketIssuer{k}
+	return minting.Run(ctx, GrantTicket, client, func(_ context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
-		req := tokenexchange.Request{RequestedTokenType: k.Type, Audience: []string{client.ID}, Scope: scope}
-		named := tokenexchange.Token{Type: k.Named, Kind: tokenexchange.KindUser, Name: true,
-			Issuer: x.Issuer, Subject: user, Expires: now.Add(time.Minute)}
+		req := tokenexchange.Request{
+			RequestedTokenType: k.Type, Audience: []string{client.ID}, Scope: scope,
+		}
+		named := tokenexchange.Token{
+			Type: k.Named, Kind: tokenexchange.KindUser, Name: true,
+			Issuer: x.Issuer, Subject: user, Expires: now.Add(time.Minute),
+		}
 		return req, named, &impersonator, k.check(impersonator, user, scope)
 	})
 }
 
-func (k *Tickets) check(impersonator tokenexchange.Token, user string, scope tokenexchange.Scope) error {
+func (k *Tickets) check(impersonator tokenexchange.Token, user string,
+	scope tokenexchange.Scope) error {
 	switch {
-	case k.Tokens == nil || !isOfItsOwn(k.Type) || !isOfItsOwn(k.Named) || k.Type == k.Named:
-		return refuse(tokenexchange.ServerError, "I01: Tickets without Tokens, or without types of their own")
+	case k.Tokens == nil || !isOwnType(k.Type) || !isOwnType(k.Named) || k.Type == k.Named:
+		return refuse(tokenexchange.ServerError,
+			"Tickets needs Tokens, and two token types of its own (I01)")
 	case user == "":
-		return refuse(tokenexchange.InvalidRequest, "R03: a ticket for nobody")
+		return refuse(tokenexchange.InvalidRequest, "the ticket names no user (R03)")
 	case len(scope) == 0:
-		return refuse(tokenexchange.InvalidScope, "R06: a ticket without scope")
+		return refuse(tokenexchange.InvalidScope, "the ticket has no scope (R06)")
 	case impersonator.Actor != nil:
-		return refuse(tokenexchange.InvalidRequest, "D14: the impersonator's token carries act")
+		return refuse(tokenexchange.InvalidRequest,
+			"the token of the impersonator carries act (D14)")
 	}
 	return nil
 }
 
-// ticketIssuer stands before the Tokens: who would act becomes who may.
+// ticketIssuer turns a decision that the impersonator acts into a ticket that the impersonator may
+// act.
 type ticketIssuer struct{ *Tickets }
 
-// IssueToken makes a ticket of a decision that would have put the impersonator into act.
-func (i ticketIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+// IssueToken implements tokenexchange.TokenIssuer.
+func (i ticketIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
+	tokenexchange.IssuedToken, error) {
 	switch {
-	case d.Mode != tokenexchange.Delegate || d.Actor == nil || d.Facts.Actor == nil || d.Actor.Prior != nil || d.Type != i.Type:
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.ServerError, "D09: what was decided is no ticket")
+	case d.Mode != tokenexchange.Delegate || d.Type != i.Type || d.Facts.Actor == nil ||
+		d.Actor == nil || d.Actor.Prior != nil:
+		return tokenexchange.IssuedToken{}, refuse(tokenexchange.ServerError,
+			"the decision is not about a ticket of one impersonator (D09)")
 	case len(d.Audience) != 1 || d.Audience[0] != d.Client:
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.ServerError, "D24: a ticket for others than the client")
+		return tokenexchange.IssuedToken{}, refuse(tokenexchange.ServerError,
+			"the audience of the ticket is not the client alone (D24)")
 	case d.IDToken || d.RefreshToken:
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.InvalidScope, "D23: a further token with a ticket")
+		return tokenexchange.IssuedToken{}, refuse(tokenexchange.InvalidScope,
+			"the scope requests further tokens beside the ticket (D23)")
 	}
 	tokens := *i.Tokens
-	tokens.MayAct = impersonatorOf
+	tokens.MayAct = mayActImpersonator
 	d.Mode, d.Actor, d.ReplaceMayAct = tokenexchange.Impersonate, nil, true
 	return tokens.IssueToken(ctx, d)
 }
 
-// impersonatorOf is the may_act of a ticket (D08): the actor as the resolver knows them, at the client.
-func impersonatorOf(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
+// mayActImpersonator returns the may_act of a ticket: the actor as the SubjectResolver identified
+// them, at the client (D08).
+func mayActImpersonator(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
 	actor := d.Facts.Actor
-	return &tokenexchange.Actor{Issuer: actor.Issuer, Subject: actor.ID, ClientID: d.Client}, nil
+	return &tokenexchange.Actor{
+		Issuer: actor.Issuer, Subject: actor.ID, ClientID: d.Client,
+	}, nil
 }

@@ -82,7 +82,7 @@ func TestTickets_Refusals(t *testing.T) {
 		"D16 oneself": {"ines", read, func(w *world, _ *tokenexchange.Token) {
 			w.people.Add(tokenexchange.Subject{Identity: user("ines"), Scope: read})
 		}, tokenexchange.InvalidRequest, "D16"},
-		"D14 a chain":                  {"alice", read, func(_ *world, s *tokenexchange.Token) { s.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: "bob"} }, tokenexchange.InvalidRequest, "D14: the impersonator"},
+		"D14 a chain":                  {"alice", read, func(_ *world, s *tokenexchange.Token) { s.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: "bob"} }, tokenexchange.InvalidRequest, "the impersonator carries act (D14)"},
 		"D25 a session that is over":   {"alice", read, func(w *world, s *tokenexchange.Token) { s.Expires = w.now }, tokenexchange.InvalidRequest, "D25"},
 		"R08 a session of no type":     {"alice", read, func(_ *world, s *tokenexchange.Token) { s.Type = "" }, tokenexchange.InvalidRequest, "R08"},
 		"I01 the zero Tickets":         {"alice", read, func(w *world, _ *tokenexchange.Token) { *w.tickets = doors.Tickets{} }, tokenexchange.ServerError, "I01"},
@@ -279,5 +279,5 @@ func TestTickets_Expire(t *testing.T) {
 	require.NoError(t, err)
 	w.now = w.now.Add(2 * time.Minute)
 	_, err = w.spend(made.AccessToken, "portal", ines)
-	w.refused(err, tokenexchange.InvalidRequest, "D26: expired", made.AccessToken)
+	w.refused(err, tokenexchange.InvalidRequest, "token_expired", made.AccessToken)
 }

@@ -1,20 +1,20 @@
 package resourceserver
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 )
 
-// The codes that only a resource server answers with (RFC 6750 §3.1); an Access has them in its Err.
+// The error codes of a resource server (RFC 6750 §3.1), which Access.Err may have.
 const (
 	InvalidToken      tokenexchange.Code = "invalid_token"      // 401
 	InsufficientScope tokenexchange.Code = "insufficient_scope" // 403
 )
 
-// refuse makes a refusal with the fixed description of its code. One without description is sent without its code.
+// refuse returns a refusal with the fixed description of its code.
 func refuse(code tokenexchange.Code, reason string) *tokenexchange.Error {
 	text := "The request must carry exactly one well-formed access token."
 	switch code {
@@ -26,19 +26,22 @@ func refuse(code tokenexchange.Code, reason string) *tokenexchange.Error {
 	return &tokenexchange.Error{Code: code, Description: text, Reason: reason}
 }
 
-// refusedBy tells the host's no from its failure (I12). The cause stays inside.
+// refusedBy returns the answer to an error of the host: InvalidToken for a refusal, and the code of
+// the error for a failure (I12). The cause is for operators.
 func refusedBy(cause error) *tokenexchange.Error {
 	code := tokenexchange.AsError(cause).Code
 	err := &tokenexchange.Error{Code: code, Description: tokenexchange.AsError(code).Description}
 	if code.Status() < http.StatusInternalServerError {
-		err = refuse(InvalidToken, "R08: the token was not verified")
+		err = refuse(InvalidToken, "the token was not verified (R08)")
 	}
 	err.Err = cause
 	return err
 }
 
-// answer sends an error: status, challenge, JSON, no-store. t is the token as far as it is known to be good.
-func (p *protected) answer(w http.ResponseWriter, r *http.Request, scheme string, err *tokenexchange.Error, t tokenexchange.Token) {
+// answer sends an error: status, challenge and JSON. An error without a description is sent without
+// its code. t is the token if it is valid for this API, otherwise zero.
+func (p *protected) answer(w http.ResponseWriter, r *http.Request, scheme string,
+	err *tokenexchange.Error, t tokenexchange.Token) {
 	status := err.Code.Status()
 	switch {
 	case status >= http.StatusInternalServerError:
@@ -51,23 +54,18 @@ func (p *protected) answer(w http.ResponseWriter, r *http.Request, scheme string
 	}
 	challenge, body := scheme+" realm="+quote(p.Audience[0]), map[string]string{}
 	if err.Description != "" {
-		challenge += ", error=" + quote(string(err.Code)) + ", error_description=" + quote(err.Description)
 		body["error"], body["error_description"] = string(err.Code), err.Description
+		challenge += ", error=" + quote(body["error"]) +
+			", error_description=" + quote(body["error_description"])
 	}
 	if err.Code == InsufficientScope && p.lacksScope(t) {
 		challenge += ", scope=" + quote(p.scope.String())
 	}
-	h := w.Header()
-	h.Add("WWW-Authenticate", challenge) // beside one of the host's own, for DPoP perhaps
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a write that fails has nobody left to tell
+	w.Header().Add("WWW-Authenticate", challenge) // the host may have set another, for DPoP
+	endpoint.WriteJSON(w, status, body)
 }
 
-// quote makes a quoted-string (RFC 9110 §5.6.4); net/http turns line breaks into spaces.
+// quote returns a quoted-string (RFC 9110 §5.6.4). Package net/http replaces line breaks by spaces.
 func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }

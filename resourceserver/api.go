@@ -1,20 +1,23 @@
-// Package resourceserver protects an API whose callers bring access tokens, exchanged ones among them (RFC 6750).
+// Package resourceserver protects an API that is called with access tokens (RFC 6750), including
+// exchanged ones.
 //
-// An API verifies the token of a request, lets the request in or answers it, and tells the handler whom it is about and who
-// is acting. What may be done is decided on those two and on the token's own claims; whoever acted before is history
-// (RFC 8693 §4.1), so SubjectFrom and ActorFrom do not have it. A token with act and one with act_as read alike.
+// It verifies the token of a request, answers the request if the token is not acceptable, and tells
+// the handler who the subject and who the actor is. The handler decides by these two and by the
+// claims of the token. Prior actors are history (RFC 8693 §4.1); SubjectFrom and ActorFrom do not
+// return them. A token with act and one with act_as read alike.
 //
-// The authorization server of an API is its own issuer, in whatever process it runs: a Verifier with a Trust that is not
-// Foreign keeps client_id and scope as the server wrote them. An API that has nobody to ask whether a token is still good
-// says so with a Live that returns nil, and accepts a revoked JWT until it expires; one that asks has Introspection.
+// The authorization server of an API is its own issuer, even in another process. So the Trust of
+// the API's Verifier must not be Foreign; then client_id and scope are as the server wrote them.
+// Use Introspection to check whether a token was revoked. A Verifier whose Live always returns nil
+// accepts a revoked JWT until it expires.
 //
-// Not promised: transport security; CORS, whose preflight requests have no token and belong in front of Protect.
+// Not included: transport security, and CORS, whose preflight requests carry no token and must be
+// answered in front of Protect.
 package resourceserver
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -22,48 +25,63 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/form"
+	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
-// API says whose tokens a host's API accepts, and for whom. An incomplete one answers every request with 500 and a sentence
-// that says what it lacks. Protect copies it.
+// API describes which access tokens an API accepts. An incomplete API answers every request with
+// status 500 and a sentence that says what is missing. Protect copies the API.
 type API struct {
-	Issuer   string   // iss of its authorization server, byte for byte; required, except where Type is TypeJWT
-	Audience []string // its own names, of which one must be in aud, byte for byte; required. The first is the realm of its answers
+	// Issuer is the iss of the authorization server, byte for byte. It is required unless Type is
+	// TypeJWT.
+	Issuer string
 
-	// Verify is (*tokenexchange.Verifier).Verify, Introspection.Verify, or what a host puts into Exchanger.Verify; required.
-	// It gets no Client, since nobody has authenticated one. An error that carries a Code is 401. Any other is a failure and
-	// never 401, and so are server_error, temporarily_unavailable and a panic: 500, or 503 where a deadline has passed (I12).
+	// Audience has the names of the API, byte for byte. One of them must be in aud. At least one is
+	// required; the first is also the realm of challenges.
+	Audience []string
+
+	// Verify verifies a token: (*tokenexchange.Verifier).Verify, Introspection.Verify, or a
+	// function of the host that fits Exchanger.Verify. It is required. Credential.Client is zero,
+	// because no client has been authenticated.
+	//
+	// An error with a code refuses the token with 401. Any other error, server_error,
+	// temporarily_unavailable and a panic are failures: the answer is 500, or 503 if a deadline
+	// has passed (I12).
 	Verify func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error)
 
-	// Type is what tokens are declared as to Verify. Empty is TypeAccessToken. TypeJWT is for a Verify that trusts Foreign
-	// issuers: these are not compared with Issuer, and their tokens have no client_id and the scope that Trust.Scopes gives
-	// them. There is no third: never an ID token, a ticket or a refresh token, whatever Verify says.
+	// Type is the type that tokens are declared as in Credential.Type: TypeAccessToken, the
+	// default, or TypeJWT for a Verify that trusts Foreign issuers. The issuer of a TypeJWT token
+	// is not compared with Issuer; the token has no client_id and the scope that Trust.Scopes maps.
+	// ID tokens, tickets and refresh tokens are never accepted, even if Verify accepts them.
 	Type tokenexchange.TokenType
 
-	// RefuseActors refuses tokens that somebody uses on behalf of somebody else, with 403. An impersonation that left no
-	// trace in the token is not seen.
+	// RefuseActors refuses a token with an actor, with status 403. It cannot notice an
+	// impersonation, which leaves no trace in the token.
 	RefuseActors bool
 
-	// Proved says which keys this request proves: its client certificate (RFC 8705), its DPoP proof (RFC 9449 §7.1), which
-	// the host has checked against this very token. It is asked only about a token that is bound to a key and good otherwise;
-	// one whose key is not proved is 401 (D30). Nil: nothing is proved, and DPoP is no scheme here.
+	// Proved returns the keys that a request proves: the client certificate (RFC 8705), or the key
+	// of a DPoP proof (RFC 9449 §7.1) that the host has checked against the token. It is called
+	// only for a token that is bound to a key and valid otherwise. If the key is not proved, the
+	// answer is 401 (D30). If Proved is nil, no bound token and no DPoP scheme is accepted.
 	Proved func(*http.Request) tokenexchange.Confirmation
 
-	// Audit is told of every request, refused ones too. Its context ends after 5 seconds, and then
-	// the request does not wait for it any longer. Nil: no access is recorded.
+	// Audit is called for every request, including refused ones. Its context ends after 5 seconds,
+	// and the request does not wait longer for it. If Audit is nil, nothing is recorded.
 	Audit func(context.Context, Access)
-	Now   func() time.Time // nil is time.Now
+
+	Now func() time.Time // nil is time.Now
 }
 
-// Protect lets to next only requests with a good access token for this API that has every one of the scopes; without
-// scopes, any such token. The token is read from the Authorization header, never from the query or a form, and stays there
-// for a handler that exchanges it. A nil next, or a scope that is malformed or empty, is 500 like an incomplete API. A panic of next is
-// passed on. Where one Protect is inside another, both verify.
+// Protect returns a handler that passes a request to next if it carries an access token for this
+// API that has all of the scopes. The token must be in the Authorization header; tokens in the
+// query or in a form are ignored. The header stays, so that next can exchange the token. A panic of
+// next is not recovered. If next is nil, or a scope is malformed or empty, the API is incomplete.
 //
-// What is refused is answered as in RFC 6750 §3, with a challenge and as JSON: 401 without an error code if there is no
-// token, 400 invalid_request if there is not one well-formed token, 401 invalid_token, 403 insufficient_scope. Nothing in
-// an answer is from the token or from the host's errors.
+// Other requests are answered as RFC 6750 §3 says, with a challenge and with JSON: 401 without an
+// error code if there is no token, 400 invalid_request if there is not exactly one well-formed
+// token, 401 invalid_token, or 403 insufficient_scope. Answers contain nothing from the token or
+// from an error of the host.
 func (a API) Protect(next http.Handler, scope ...string) http.Handler {
 	p := &protected{API: a, next: next}
 	p.Audience = slices.Clone(a.Audience)
@@ -75,76 +93,85 @@ func (a API) Protect(next http.Handler, scope ...string) http.Handler {
 	p.scope, malformed = tokenexchange.ParseScope(strings.Join(scope, " "))
 	switch {
 	case a.Verify == nil || next == nil:
-		p.broken = "The API has no Verify, or no handler."
+		p.incomplete = "The API has no Verify, or no handler."
 	case len(a.Audience) == 0 || slices.Contains(a.Audience, ""):
-		p.broken = "The API has no Audience, or an empty one."
+		p.incomplete = "The API has no Audience, or an empty one."
 	case p.Type == tokenexchange.TypeAccessToken && a.Issuer == "":
-		p.broken = "The API has no Issuer."
+		p.incomplete = "The API has no Issuer."
 	case p.Type != tokenexchange.TypeAccessToken && p.Type != tokenexchange.TypeJWT:
-		p.broken = "The API has a Type that is no access token."
+		p.incomplete = "The API has a Type that is no access token."
 	case malformed != nil || slices.Contains(scope, ""):
-		p.broken = "The API asks for a malformed scope."
+		p.incomplete = "The API asks for a malformed scope."
 	}
 	return p
 }
 
-// protected is a handler behind an API, ready for use.
+// protected is a handler behind an API.
 type protected struct {
 	API
-	next   http.Handler
-	scope  tokenexchange.Scope
-	broken string // why no request can be let in; empty: nothing is wrong
+	next       http.Handler
+	scope      tokenexchange.Scope
+	incomplete string // what the API lacks, or ""
 }
 
-// The schemes that a token is sent with (RFC 6750 §2.1, RFC 9449 §7.1), what it is made of, and how long it may be (R10).
+// The schemes of the Authorization header (RFC 6750 §2.1, RFC 9449 §7.1).
 const (
-	bearer     = "Bearer"
-	dpop       = "DPoP"
-	tokenChars = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/" // before any "="
-	maxToken   = 64 << 10
+	bearer = "Bearer"
+	dpop   = "DPoP"
 )
 
-// admit is the order of the checks: an API that is none (500), then what is wrong with the request (400), with the token
-// (401), with what it allows (403). It returns the token, also with an error, once it is known to be a good one for this API.
-func (p *protected) admit(r *http.Request, now time.Time) (t tokenexchange.Token, scheme string, err *tokenexchange.Error) {
-	if p.broken != "" {
-		return t, bearer, &tokenexchange.Error{Code: tokenexchange.ServerError, Description: p.broken, Reason: p.broken}
+// tokenChars are the characters of a token, apart from "=" at its end (RFC 6750 §2.1).
+const tokenChars = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/"
+
+// admit checks the API (500), then the request (400), the token (401) and what the token allows
+// (403). The returned token is zero unless it is valid for this API; it can be valid and err not
+// nil.
+func (p *protected) admit(r *http.Request, now time.Time) (
+	t tokenexchange.Token, scheme string, err *tokenexchange.Error) {
+	if p.incomplete != "" {
+		return t, bearer, &tokenexchange.Error{
+			Code: tokenexchange.ServerError, Description: p.incomplete, Reason: p.incomplete,
+		}
 	}
 	scheme, raw, err := p.credentials(r.Header.Values("Authorization"))
 	if err != nil {
 		return t, scheme, err
 	}
 	c := tokenexchange.Credential{Token: raw, Type: p.Type, Issuer: p.Issuer, Now: now}
-	var found tokenexchange.Token
-	failed := guard(raw, func() (err error) {
-		found, err = p.Verify(r.Context(), c)
+	var verified tokenexchange.Token
+	failed := guarded(raw, func() (err error) {
+		verified, err = p.Verify(r.Context(), c)
 		return err
 	})
 	if failed != nil {
 		return t, scheme, refusedBy(failed)
 	}
-	if reason := p.unfit(found, now); reason != "" {
-		return t, scheme, refuse(InvalidToken, reason)
+	if reason := p.invalid(verified, now); reason != "" {
+		return t, scheme, refuse(InvalidToken, redact.Text(reason, raw))
 	}
-	t = found
-	if err := p.keys(r, scheme, raw, t.Confirmation); err != nil {
+	t = verified
+	if err := p.checkKeys(r, scheme, raw, t.Confirmation); err != nil {
 		return t, scheme, err
 	}
 	if p.RefuseActors && t.Actor != nil {
-		err := refuse(InsufficientScope, "Z22: the token is acted for")
+		err := refuse(InsufficientScope, "the token has an actor, and the API has RefuseActors")
 		err.Description = "A token with an actor is not accepted here."
 		return t, scheme, err
 	}
 	if p.lacksScope(t) {
-		return t, scheme, refuse(InsufficientScope, "R17: a scope is missing")
+		return t, scheme, refuse(InsufficientScope,
+			fmt.Sprintf("the token has the scope %q, the API requires %q (R17)", t.Scope, p.scope))
 	}
 	return t, scheme, nil
 }
 
-// credentials reads the one Authorization header. A scheme that is not ours is as good as no token.
-func (p *protected) credentials(headers []string) (scheme, token string, err *tokenexchange.Error) {
-	if len(headers) > 1 {
-		return bearer, "", refuse(tokenexchange.InvalidRequest, "R04: more than one Authorization header")
+// credentials returns the scheme and the token of the Authorization header. A header with another
+// scheme counts as no token.
+func (p *protected) credentials(headers []string) (
+	scheme, token string, err *tokenexchange.Error) {
+	if n := len(headers); n > 1 {
+		return bearer, "", refuse(tokenexchange.InvalidRequest,
+			fmt.Sprintf("%d Authorization headers, 1 is allowed (R04)", n))
 	}
 	scheme, token, _ = strings.Cut(strings.Join(headers, ""), " ")
 	switch token = strings.TrimLeft(token, " "); {
@@ -153,77 +180,76 @@ func (p *protected) credentials(headers []string) (scheme, token string, err *to
 	case strings.EqualFold(scheme, dpop) && p.Proved != nil:
 		scheme = dpop
 	default:
-		return bearer, "", &tokenexchange.Error{Code: InvalidToken, Reason: "RFC 6750 §3.1: no token"}
+		return bearer, "", &tokenexchange.Error{
+			Code: InvalidToken, Reason: "the request has no token",
+		}
 	}
 	unpadded := strings.TrimRight(token, "=")
-	if unpadded == "" || len(token) > maxToken || strings.TrimLeft(unpadded, tokenChars) != "" {
-		return scheme, "", refuse(tokenexchange.InvalidRequest, "R10: the token is malformed or too long")
+	switch {
+	case len(token) > form.MaxValue:
+		return scheme, "", refuse(tokenexchange.InvalidRequest,
+			fmt.Sprintf("the token is longer than %d bytes (R10)", form.MaxValue))
+	case unpadded == "" || strings.TrimLeft(unpadded, tokenChars) != "":
+		return scheme, "", refuse(tokenexchange.InvalidRequest, "the token is malformed")
 	}
 	return scheme, token, nil
 }
 
-// unfit returns why a token that has been verified is not one for this API, or nothing. A Verify of the host is held to
-// what a Verifier has looked at already.
-func (p *protected) unfit(t tokenexchange.Token, now time.Time) (reason string) {
-	own := t.Type == tokenexchange.TypeAccessToken
+// invalid returns why a verified token is not acceptable for this API, or "". It repeats checks of
+// Verifier, because the host may use another Verify.
+func (p *protected) invalid(t tokenexchange.Token, now time.Time) (reason string) {
+	isOwn := t.Type == tokenexchange.TypeAccessToken
+	isOurs := func(name string) bool { return slices.Contains(p.Audience, name) }
 	switch {
-	case !own && (t.Type != tokenexchange.TypeJWT || t.Type != p.Type):
-		return "R08: the token was not found to be an access token"
-	case own && t.Issuer != p.Issuer:
-		return "R08: the token is of another issuer"
+	case !isOwn && (t.Type != tokenexchange.TypeJWT || t.Type != p.Type):
+		return fmt.Sprintf("the token has the type %q, the API requires %q (R08)", t.Type, p.Type)
+	case isOwn && t.Issuer != p.Issuer:
+		return fmt.Sprintf("the issuer is %q, the API requires %q (R08)", t.Issuer, p.Issuer)
 	case t.Issuer == "" || t.Subject == "" || t.Actor != nil && t.Actor.Subject == "":
-		return "R08: the token does not say whose it is, whom it is about or who acts"
+		return "the token has no issuer, no subject, or an actor without subject (R08)"
 	case !now.Before(t.Expires):
-		return "D26: expired"
-	case !slices.ContainsFunc(t.Audience, func(name string) bool { return slices.Contains(p.Audience, name) }):
-		return "D24: the token is not for this API"
+		return "the token has expired (D26)"
+	case !slices.ContainsFunc(t.Audience, isOurs):
+		return fmt.Sprintf("the audience is %q, the API is %q (D24)", t.Audience, p.Audience)
 	}
 	return ""
 }
 
-// keys refuses a token whose keys the request does not prove, and one that is bound by DPoP under the Bearer scheme, or the
-// reverse (RFC 9449 §7.2).
-func (p *protected) keys(r *http.Request, scheme, raw string, bound tokenexchange.Confirmation) *tokenexchange.Error {
+// checkKeys refuses a token if the request does not prove its keys, a DPoP token under the Bearer
+// scheme, and another token under the DPoP scheme (RFC 9449 §7.2).
+func (p *protected) checkKeys(r *http.Request, scheme, raw string,
+	bound tokenexchange.Confirmation) *tokenexchange.Error {
 	if (scheme == dpop) != (bound.JKT != "") {
-		return refuse(InvalidToken, "D30: the scheme does not fit the token")
+		return refuse(InvalidToken,
+			"a DPoP token needs the scheme DPoP, another token needs Bearer (D30)")
 	}
-	var have tokenexchange.Confirmation
+	var proved tokenexchange.Confirmation
 	if p.Proved != nil && bound != (tokenexchange.Confirmation{}) {
-		if failed := guard(raw, func() error { have = p.Proved(r); return nil }); failed != nil {
+		failed := guarded(raw, func() error {
+			proved = p.Proved(r)
+			return nil
+		})
+		if failed != nil {
 			return refusedBy(failed)
 		}
 	}
-	if bound.JKT != "" && bound.JKT != have.JKT || bound.X5T != "" && bound.X5T != have.X5T {
-		return refuse(InvalidToken, "D30: the key of the token is not proved")
+	if bound.JKT != "" && bound.JKT != proved.JKT || bound.X5T != "" && bound.X5T != proved.X5T {
+		return refuse(InvalidToken, "the request does not prove the key of the token (D30)")
 	}
 	return nil
 }
 
-// lacksScope reports whether one of the scopes is not in the token. A token that does not say its scope has none.
+// lacksScope reports whether the token lacks a required scope. A token that states no scope has
+// none.
 func (p *protected) lacksScope(t tokenexchange.Token) bool {
 	return len(p.scope.Within(t.Scope)) < len(p.scope)
 }
 
-// guard turns a panic of host code into an error, and keeps the token out of either (I08). Of what was thrown it says the
-// type only, since that may hold the token in any form.
-func guard(token string, call func() error) (err error) {
-	defer func() {
-		if thrown := recover(); thrown != nil {
-			err = fmt.Errorf("panic with a %T", thrown)
-		}
-	}()
-	return withoutToken(call(), token)
-}
-
-// withoutToken takes the token out of an error.
-func withoutToken(err error, token string) error {
+// guarded calls host code. The error does not contain the token (I08).
+func guarded(token string, call func() error) error {
+	err := guard.Call(call)
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
-	clean := redact.Text(text, token)
-	if clean == text {
-		return err
-	}
-	return &tokenexchange.Error{Code: tokenexchange.AsError(err).Code, Err: errors.New(clean)}
+	return redact.Error(err, tokenexchange.AsError(err).Code, token)
 }

@@ -1,6 +1,7 @@
 package resourceserver_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func TestR08_AVerifyOfTheHostIsHeldToIt(t *testing.T) {
 func TestD06_ForeignIssuersAreTrustedAsForeign(t *testing.T) {
 	w := newWorld(t)
 	trust := w.ForeignTrust(orders)
-	trust.Actors, trust.Scopes = true, map[string]tokenexchange.Scope{"read": {"orders.read"}}
+	trust.ActClaims, trust.Scopes = true, map[string]tokenexchange.Scope{"read": {"orders.read"}}
 	api := resourceserver.API{Audience: []string{orders}, Type: tokenexchange.TypeJWT, Verify: verifier(t, trust), Now: w.api.Now}
 	got := ask(t, api, w.issue(t, false, bob()), "orders.read")
 	assert.Equal(t, "true {https://as.example alice} | true {https://as.example bob} |  | orders.read | carol", got.body)
@@ -393,14 +394,14 @@ func TestI08_NoTokenInWhatTheHostSays(t *testing.T) {
 		want   int
 		says   string
 	}{
-		{func(token string) error { return fmt.Errorf("%w: no %q", tokenexchange.InvalidRequest, token) }, 401, "[token]"},
-		{func(token string) error { return errors.New("cannot ask about " + token) }, 500, "[token]"},
-		{func(token string) error { return errors.New("GET /introspect?token=" + url.QueryEscape(token)) }, 500, "[token]"},
+		{func(token string) error { return fmt.Errorf("%w: no %q", tokenexchange.InvalidRequest, token) }, 401, "[redacted]"},
+		{func(token string) error { return errors.New("cannot ask about " + token) }, 500, "[redacted]"},
+		{func(token string) error { return errors.New("GET /introspect?token=" + url.QueryEscape(token)) }, 500, "[redacted]"},
 		{func(token string) error {
 			return errors.New("the signature is " + token[strings.LastIndex(token, ".")+1:])
-		}, 500, "[token]"},
-		{func(token string) error { panic("what is " + token) }, 500, "panic with a string"},
-		{func(token string) error { panic(fmt.Errorf("what is %x", token)) }, 500, "panic with a *"},
+		}, 500, "[redacted]"},
+		{func(token string) error { panic("what is " + token) }, 500, ": value of type string"},
+		{func(token string) error { panic(fmt.Errorf("what is %x", token)) }, 500, ": value of type *"},
 	} {
 		var book ledger
 		w.api.Audit = book.audit
@@ -425,6 +426,26 @@ func TestPanicsOfTheHandlerAreItsOwn(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+w.token(nil))
 	assert.PanicsWithValue(t, "mine", func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+}
+
+// A reason names what does not fit, except for a token that Verify has put there.
+func TestI08_ReasonsNameValuesButNoToken(t *testing.T) {
+	w := newWorld(t)
+	var book ledger
+	w.api.Audit = book.audit
+	verify := w.api.Verify
+	for _, audience := range []string{"https://other.example", ""} {
+		w.api.Verify = func(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+			tok, err := verify(ctx, c)
+			tok.Audience = []string{cmp.Or(audience, c.Token)}
+			return tok, err
+		}
+		token := w.token(nil)
+		require.Equal(t, http.StatusUnauthorized, ask(t, w.api, token).status)
+		err := book.all()[len(book.all())-1].Err
+		require.ErrorContains(t, err, `the audience is ["`+cmp.Or(audience, "[redacted]")+`"]`)
+		require.NotContains(t, err.Error(), token)
+	}
 }
 
 func TestD30_ABoundTokenNeedsItsKey(t *testing.T) {

@@ -13,39 +13,47 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
-// Access is one request and how it ended, for API.Audit. It has no query, no body and no token that could be used. The
-// parties and Token are zero where no good token for this API was sent.
+// Access describes one request and its outcome, for API.Audit. It contains no query, no body and no
+// usable token. Subject, Actor and Token are zero if the request had no token that is valid for
+// this API.
 type Access struct {
-	Time         time.Time           // when the request came
-	Method, Path string              // the path as Protect saw it: inside of an http.StripPrefix, without the prefix
-	Status       int                 // what was answered; zero: nothing, as far as this package saw
-	Panicked     bool                // the handler did, whatever it had answered by then
-	Subject      Party               // whom the token is about
-	Actor        Party               // who acted on their behalf; zero: nobody did
-	Token        tokenexchange.Token // ID, ClientID, Scope, and prior actors as history; no Claims, where other tokens may be
-	Err          error               // why the request was not let in, an *Error for operators; nil: the handler answered
+	Time         time.Time // of the request
+	Method, Path string    // the path that Protect received, after any http.StripPrefix
+	Status       int       // of the answer; zero if this package saw none
+	Panicked     bool      // whether the handler panicked, perhaps after it had answered
+
+	Subject Party
+	Actor   Party               // zero if the subject acted themselves
+	Token   tokenexchange.Token // without Claims, which may contain further tokens
+
+	Err error // an *Error for operators if the request was refused; nil if the handler was called
 }
 
-// is takes over what a good token says.
-func (a *Access) is(t tokenexchange.Token) {
+// setToken records a token that is valid for this API.
+func (a *Access) setToken(t tokenexchange.Token) {
 	t.Claims = nil
 	a.Token, a.Subject, a.Actor = t, subjectOf(t), actorOf(t)
 }
 
-// LogValue names both people, the client, what was asked for with which scope, and the outcome: answered, refused where the
-// request was not let in, failed where that was this side's fault or the handler panicked. Where others acted before the
-// actor, the chain has all of them, so that a person behind a service is on record too. What is empty is left out. The names
-// of its attributes are those of tokenexchange.Event.
+// LogValue returns the non-empty attributes of the request under the names that tokenexchange.Event
+// uses. The outcome is "answered" if the handler was called, "refused", or "failed" if the server
+// failed or the handler panicked. If the actor has prior actors, chain lists all of them, so that
+// the log names a person behind a service.
 func (a Access) LogValue() slog.Value {
 	outcome := "answered"
 	switch {
-	case a.Err != nil && tokenexchange.AsError(a.Err).Code.Status() < http.StatusInternalServerError:
+	case a.Err == nil && !a.Panicked:
+	case a.Err != nil && tokenexchange.AsError(a.Err).Code.Status() < 500:
 		outcome = "refused"
-	case a.Err != nil || a.Panicked:
+	default:
 		outcome = "failed"
 	}
-	attrs := []slog.Attr{slog.String("outcome", outcome), slog.String("method", a.Method), slog.String("path", a.Path),
-		slog.Int("status", a.Status)}
+	attrs := []slog.Attr{
+		slog.String("outcome", outcome),
+		slog.String("method", a.Method),
+		slog.String("path", a.Path),
+		slog.Int("status", a.Status),
+	}
 	text := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))
@@ -54,7 +62,8 @@ func (a Access) LogValue() slog.Value {
 	text("client", a.Token.ClientID)
 	party := func(key string, p Party) {
 		if p != (Party{}) {
-			attrs = append(attrs, slog.Group(key, slog.String("iss", p.Issuer), slog.String("id", p.Subject)))
+			attrs = append(attrs,
+				slog.Group(key, slog.String("iss", p.Issuer), slog.String("id", p.Subject)))
 		}
 	}
 	party("subject", a.Subject)
@@ -70,7 +79,8 @@ func (a Access) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// path is a chain in one line, the current actor first. Names are quoted, so that none can pretend to be two.
+// path returns a chain in one line, the current actor first. Names are quoted, because a name may
+// contain the separator.
 func path(a *tokenexchange.Actor) string {
 	var names []string
 	for ; a != nil; a = a.Prior {
@@ -79,13 +89,12 @@ func path(a *tokenexchange.Actor) string {
 	return strings.Join(names, " < ")
 }
 
-// auditTime is how long Audit may take.
+// auditTime is the time limit of Audit.
 const auditTime = bounded.Usual
 
-// ServeHTTP lets a request in or answers it, and in the end tells Audit, also where the handler
-// panics. The context of Audit is not cancelled with the request, and ends after auditTime; then
-// Audit is not waited for, even if it ignores its context. The answer may have left by then: what
-// must be on record first is the handler's.
+// ServeHTTP answers the request, or lets next answer it, and then calls Audit, even if next panics.
+// The answer may have been sent by then. If a record must exist before the answer, next must write
+// it.
 func (p *protected) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access := Access{Time: p.Now().UTC(), Method: r.Method, Path: r.URL.Path}
 	if p.Audit == nil {
@@ -93,7 +102,7 @@ func (p *protected) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	seen := &statusWriter{ResponseWriter: w}
-	access.Panicked = true // until it has returned; a recover would hide the panic's own trace
+	access.Panicked = true // until serve returns; recover would hide the stack trace of a panic
 	defer func() {
 		access.Status = seen.status
 		_ = bounded.Call(r.Context(), auditTime, func(ctx context.Context) error {
@@ -105,10 +114,10 @@ func (p *protected) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	access.Panicked, seen.status = false, cmp.Or(seen.status, http.StatusOK)
 }
 
-// serve is ServeHTTP but for the audit, for which it fills in access.
+// serve is ServeHTTP without the audit. It fills in access.
 func (p *protected) serve(w http.ResponseWriter, r *http.Request, access *Access) {
 	t, scheme, err := p.admit(r, access.Time)
-	access.is(t)
+	access.setToken(t)
 	if err != nil {
 		access.Err = err
 		p.answer(w, r, scheme, err, t)
@@ -117,14 +126,14 @@ func (p *protected) serve(w http.ResponseWriter, r *http.Request, access *Access
 	p.next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, t)))
 }
 
-// statusWriter remembers the status. Of what else a ResponseWriter can do it has Flush; http.ResponseController finds the
-// rest.
+// statusWriter remembers the status of the answer. It implements http.Flusher;
+// http.ResponseController reaches other optional methods through Unwrap.
 type statusWriter struct {
 	http.ResponseWriter
-	status int // zero: none yet
+	status int // zero if there is none yet
 }
 
-// WriteHeader passes on. A 1xx is no answer yet, save a 101, which no other follows.
+// WriteHeader implements http.ResponseWriter. A 1xx status is not the answer, except 101.
 func (w *statusWriter) WriteHeader(status int) {
 	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
 		w.status = cmp.Or(w.status, status)
@@ -137,11 +146,11 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Flush flushes if the writer below can.
+// Flush implements http.Flusher.
 func (w *statusWriter) Flush() {
 	w.status = cmp.Or(w.status, http.StatusOK)
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the writer for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

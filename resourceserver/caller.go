@@ -7,41 +7,43 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Party is whom a request is about, or who acts in it. Two are the same if both fields are, byte for byte. The zero Party
-// is nobody. Whether it is a user or a client is the business of the authorization server, which keeps their names apart.
+// Party is the subject or the actor of a request. Two parties are the same if both fields are
+// equal, byte for byte. The zero Party is no party. A Party does not say whether it is a user or a
+// client; the authorization server ensures that their names differ.
 type Party struct {
 	Issuer  string `json:"iss,omitempty"`
 	Subject string `json:"sub,omitempty"`
 }
 
-// SubjectFrom returns whom the token of the request is about, in either claim shape. It is false if the context is not
-// one that Protect gave to a handler.
+// SubjectFrom returns the subject of the token of the request, in either claim shape. ok is false
+// if ctx is not the context of a request that Protect passed on.
 func SubjectFrom(ctx context.Context) (subject Party, ok bool) {
 	t, ok := TokenFrom(ctx)
 	return subjectOf(t), ok
 }
 
-// ActorFrom returns the current actor: who acts now on behalf of the subject. It is false if nobody does, and in a context
-// that is not one that Protect gave to a handler, where SubjectFrom is false too. Actors before the current one are history
-// and no reason to allow or refuse anything; they are in Token.Actor.
+// ActorFrom returns the current actor, who acts on behalf of the subject. acted is false if there
+// is none, and if ctx is not the context of a request that Protect passed on. Prior actors are
+// history and must not influence access; they are in Token.Actor.
 func ActorFrom(ctx context.Context) (actor Party, acted bool) {
 	t, _ := TokenFrom(ctx)
 	return actorOf(t), t.Actor != nil
 }
 
-// TokenFrom returns all that the token says, scope and client_id among it. It is false if the context is not one that
-// Protect gave to a handler.
+// TokenFrom returns the token of the request, with scope and client_id. ok is false if ctx is not
+// the context of a request that Protect passed on.
 func TokenFrom(ctx context.Context) (t tokenexchange.Token, ok bool) {
 	t, ok = ctx.Value(tokenKey{}).(tokenexchange.Token)
 	return t, ok
 }
 
-// tokenKey is where the token is in a context.
+// tokenKey is the key of the token in a context.
 type tokenKey struct{}
 
 func subjectOf(t tokenexchange.Token) Party { return Party{t.Issuer, t.Subject} }
 
-// actorOf is the current actor or nobody. One without an issuer is of the token's (D06).
+// actorOf returns the current actor, or zero. An actor without an issuer has that of the token
+// (D06).
 func actorOf(t tokenexchange.Token) Party {
 	if t.Actor == nil {
 		return Party{}

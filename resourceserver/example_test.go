@@ -22,7 +22,7 @@ func Example() {
 	defer keys.Close()
 
 	jwts, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer: issuer, JWKSURL: keys.URL, Actors: true, // the API's own server, so its client_id and scope count
+		Issuer: issuer, JWKSURL: keys.URL, ActClaims: true, // the API's own server, so its client_id and scope count
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil }, // good until exp: nobody is asked
 	})
@@ -63,7 +63,6 @@ func list(w http.ResponseWriter, r *http.Request) {
 	if actor, acted := resourceserver.ActorFrom(r.Context()); acted {
 		fmt.Fprintf(w, ", shown to %s", actor.Subject)
 	}
-	fmt.Fprintln(w)
 }
 
 func send(base, method, path, token string) {
@@ -84,5 +83,5 @@ func send(base, method, path, token string) {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%d %s", resp.StatusCode, body)
+	fmt.Printf("%d %s\n", resp.StatusCode, body)
 }

@@ -3,7 +3,6 @@ package resourceserver
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,37 +15,48 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// Introspection asks the authorization server about every token (RFC 7662): opaque ones, and JWTs that may have been
-// revoked. Nothing is remembered from one request to the next. It never prints the secret.
+// Introspection verifies tokens by asking the authorization server (RFC 7662), so it works for
+// opaque tokens and notices that a token was revoked. It caches nothing. It never prints the
+// secret.
 type Introspection struct {
-	Endpoint     string       // the introspection_endpoint; https, or http to a loopback address
-	ClientID     string       // of this API, for HTTP Basic. Empty: Client authenticates, by a certificate or an oauth2.Transport
-	ClientSecret string       `json:"-"`
-	Client       *http.Client // nil: http.DefaultClient, which needs a ClientID. Redirects are never followed
+	Endpoint string // the introspection_endpoint: https, or http to a loopback address
+
+	// ClientID and ClientSecret authenticate the API with HTTP Basic. If ClientID is empty, Client
+	// must authenticate it, by a certificate or an oauth2.Transport.
+	ClientID     string
+	ClientSecret string `json:"-"`
+
+	// Client sends the requests. It never follows redirects. Nil is http.DefaultClient, which needs
+	// a ClientID.
+	Client *http.Client
 }
 
-// The limits of one answer; the deadline of the request may be nearer.
+// The limits of one answer. The deadline of the request may be earlier.
 const (
 	introspectionTime = 5 * time.Second
 	introspectionSize = 256 << 10
 )
 
-// Verify fits in API.Verify, and in Verifiers under TypeAccessToken. A token that is not active, has expired, is not of
-// Credential.Issuer or is not shown to be an access token is InvalidRequest. Where no answer is to be had it is
-// TemporarilyUnavailable; an answer that is not clear, and an Introspection that is incomplete, are ServerError.
+// Verify can be used as API.Verify, and in Verifiers for TypeAccessToken. It returns InvalidRequest
+// for a token that is inactive, expired, not of Credential.Issuer, or not shown to be an access
+// token. It returns TemporarilyUnavailable if the server does not answer, and ServerError if the
+// answer is malformed or the Introspection incomplete.
 //
-// An answer must have exp, and a token_type of Bearer or DPoP, which a refresh token does not have; a token_use or
-// token_usage, which some servers add, must be access_token. Without iss it speaks of the server's own tokens.
-func (i Introspection) Verify(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// The answer must have exp, and a token_type of Bearer or DPoP, which a refresh token does not
+// have. Some servers add token_use or token_usage, which must be access_token. An answer without
+// iss is about a token of the server itself.
+func (i Introspection) Verify(ctx context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	if !isSecure(i.Endpoint) || c.Issuer == "" || i.ClientID == "" && i.Client == nil {
-		return noToken(tokenexchange.ServerError, "no secure Endpoint, no issuer or no credentials", nil)
+		return noToken(tokenexchange.ServerError,
+			"Endpoint is not secure, or the issuer or the credentials are missing", nil)
 	}
 	body, err := i.ask(ctx, c.Token)
 	if err != nil {
-		return noToken(tokenexchange.TemporarilyUnavailable, "no answer", err)
+		return noToken(tokenexchange.TemporarilyUnavailable, "the server did not answer", err)
 	}
 	if err := strictjson.Check(body); err != nil {
-		return noToken(tokenexchange.ServerError, "the answer", err)
+		return noToken(tokenexchange.ServerError, "the answer is malformed", err)
 	}
 	active, tokenType, use := "", "", "access_token"
 	for name, value := range strictjson.Members(body) {
@@ -60,44 +70,53 @@ func (i Introspection) Verify(ctx context.Context, c tokenexchange.Credential) (
 		}
 	}
 	if active == "false" {
-		return noToken(tokenexchange.InvalidRequest, "not active", nil)
+		return noToken(tokenexchange.InvalidRequest, "the token is not active", nil)
 	}
 	t, err := tokenexchange.ParseToken(body)
 	t.Type, t.Issuer = tokenexchange.TypeAccessToken, cmp.Or(t.Issuer, c.Issuer)
 	isDPoP := strings.EqualFold(tokenType, dpop)
 	switch {
 	case err != nil || active != "true" || t.Expires.IsZero():
-		return noToken(tokenexchange.ServerError, "an answer that is malformed, or without active or exp", err)
+		return noToken(tokenexchange.ServerError,
+			"the answer is malformed, or has no active or no exp", err)
 	case t.Issuer != c.Issuer:
-		return noToken(tokenexchange.InvalidRequest, "a token of another issuer", nil)
+		return noToken(tokenexchange.InvalidRequest,
+			fmt.Sprintf("the issuer is %q, not %q", t.Issuer, c.Issuer), nil)
 	case !isDPoP && !strings.EqualFold(tokenType, bearer) || use != "access_token":
-		return noToken(tokenexchange.InvalidRequest, "not shown to be an access token", nil)
+		return noToken(tokenexchange.InvalidRequest,
+			"token_type or token_use does not show an access token", nil)
 	case isDPoP && t.Confirmation.JKT == "":
-		return noToken(tokenexchange.InvalidRequest, "D30: a DPoP token that does not name its key", nil)
+		return noToken(tokenexchange.InvalidRequest,
+			"the DPoP token does not name its key (D30)", nil)
 	case !c.Now.Before(t.Expires):
-		return noToken(tokenexchange.InvalidRequest, "D26: expired", nil)
+		return noToken(tokenexchange.InvalidRequest, "the token has expired (D26)", nil)
 	}
 	return t, nil
 }
 
-// ask returns the body of a 200, whole.
+// ask returns the body of an answer with status 200.
 func (i Introspection) ask(ctx context.Context, token string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, introspectionTime)
 	defer cancel()
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.Endpoint, strings.NewReader(form.Encode()))
+	body := strings.NewReader(form.Encode())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.Endpoint, body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	req.Header["Idempotency-Key"] = nil // it is not sent, but lets net/http ask again where an idle connection was closed
+	// A nil value is not sent, but lets net/http retry if the server has closed an idle connection.
+	req.Header["Idempotency-Key"] = nil
 	if i.ClientID != "" {
-		req.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret)) // RFC 6749 §2.3.1
+		// Both are form-encoded (RFC 6749 §2.3.1).
+		req.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret))
 	}
-	staying := *cmp.Or(i.Client, http.DefaultClient)
-	staying.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := staying.Do(req)
+	client := *cmp.Or(i.Client, http.DefaultClient)
+	client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -105,27 +124,33 @@ func (i Introspection) ask(ctx context.Context, token string) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("status %d", resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, introspectionSize+1))
-	if err == nil && len(body) > introspectionSize {
-		err = errors.New("too long")
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, introspectionSize+1))
+	if err == nil && len(answer) > introspectionSize {
+		err = fmt.Errorf("the answer is longer than %d bytes", introspectionSize)
 	}
-	return body, err
+	return answer, err
 }
 
-// noToken says why there is none. The code is ours, whatever the cause carries.
+// noToken returns an error with the code, even if the cause has another one.
 func noToken(code tokenexchange.Code, reason string, cause error) (tokenexchange.Token, error) {
-	return tokenexchange.Token{}, &tokenexchange.Error{Code: code, Reason: "introspection: " + reason, Err: cause}
+	return tokenexchange.Token{}, &tokenexchange.Error{
+		Code: code, Reason: "introspection: " + reason, Err: cause,
+	}
 }
 
-// Format prints whom it asks, without the secret, whatever the verb.
-func (i Introspection) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s %q}", i.Endpoint, i.ClientID) }
+// Format prints the endpoint and the client, without the secret, for every verb.
+func (i Introspection) Format(w fmt.State, _ rune) {
+	fmt.Fprintf(w, "{%s %q}", i.Endpoint, i.ClientID)
+}
 
-// isSecure reports whether a token may be sent there. A name that merely resolves to this machine does not count.
+// isSecure reports whether tokens may be sent to the endpoint: over https, or to localhost. A host
+// name that resolves to a loopback address does not count.
 func isSecure(endpoint string) bool {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Hostname() == "" {
 		return false
 	}
 	ip, _ := netip.ParseAddr(u.Hostname())
-	return u.Scheme == "https" || u.Scheme == "http" && (strings.EqualFold(u.Hostname(), "localhost") || ip.IsLoopback())
+	isLocal := strings.EqualFold(u.Hostname(), "localhost") || ip.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && isLocal
 }

@@ -19,9 +19,13 @@ func Example() {
 	orders := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: "orders"}
 
 	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
-		Name: "orders calls billing", Mode: tokenexchange.Delegate, Clients: []string{"orders"},
+		Name: "orders calls billing",
+		Delegate: &tokenexchange.Delegation{
+			Actors:     []tokenexchange.Identity{orders},
+			ActorTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+		},
+		Clients:  []string{"orders"},
 		Subjects: []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-		Actors: []tokenexchange.Identity{orders}, ActorTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
 		Types:   []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
 		Targets: []string{"https://billing.example"}, Scope: tokenexchange.Scope{"read"}, Lifetime: 5 * time.Minute,
 	})

@@ -25,12 +25,20 @@ func newWorld(t *testing.T) *world {
 	anybody := []tx.Identity{{Kind: tx.KindUser, ID: "*"}}
 	types := []tx.TokenType{tx.TypeAccessToken}
 	policy, err := tx.NewPolicy(
-		tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{"web"}, Subjects: anybody, SubjectTypes: types, Types: types,
+		tx.Rule{Name: "narrow", Narrow: &tx.Narrowing{}, Clients: []string{"web"},
+			Subjects: anybody, SubjectTypes: types, Types: types,
 			SubjectAudience: true, Scope: tx.Scope{"*"}, Lifetime: time.Minute},
-		tx.Rule{Name: "delegate", Mode: tx.Delegate, Clients: []string{"orders-api", "billing-api"}, Subjects: anybody,
-			SubjectTypes: types, Actors: []tx.Identity{{Kind: tx.KindClient, ID: "*"}}, ActorTypes: types, Types: types,
+		tx.Rule{Name: "delegate",
+			Delegate: &tx.Delegation{
+				Actors:          []tx.Identity{{Kind: tx.KindClient, ID: "*"}},
+				ActorTypes:      types,
+				IDToken:         true,
+				RefreshLifetime: time.Hour,
+			},
+			Clients: []string{"orders-api", "billing-api"}, Subjects: anybody,
+			SubjectTypes: types, Types: types,
 			Targets: []string{billing, "https://ledger.example"}, Scope: tx.Scope{"read", "openid", "offline_access"}, Lifetime: time.Minute,
-			IDToken: true, RefreshToken: true, RefreshLifetime: time.Hour},
+		},
 	)
 	require.NoError(t, err)
 	w := &world{

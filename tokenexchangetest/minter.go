@@ -149,7 +149,7 @@ func (m *Minter) signer() *jose.Signer {
 // believed. What a test wants otherwise it changes in the copy.
 func (m *Minter) Trust() tokenexchange.Trust {
 	return tokenexchange.Trust{
-		Issuer: m.issuer, JWKS: m.JWKS(), Algorithms: []string{m.algorithm}, Actors: true,
+		Issuer: m.issuer, JWKS: m.JWKS(), Algorithms: []string{m.algorithm}, ActClaims: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "", tokenexchange.TypeIDToken: ""},
 		Live:  func(context.Context, tokenexchange.Token) error { return nil },
 	}

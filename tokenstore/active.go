@@ -10,13 +10,13 @@ import (
 )
 
 // VerifyActive is VerifyToken for an API in the same process, and fits in
-// resourceserver.API.Verify: it also asks Subjects about the subject and the current actor of the
-// token, as introspection does. Without Subjects it is an error. Where an exchange verifies,
-// VerifyToken is enough: the Exchanger asks its own Subjects.
+// resourceserver.API.Verify. Like introspection, it also checks with Subjects that the subject and
+// the current actor of the token are active. It is an error if Subjects is nil. An exchange needs
+// only VerifyToken, because the Exchanger asks its own Subjects.
 func (t *Tokens) VerifyActive(ctx context.Context, c tokenexchange.Credential) (
 	tokenexchange.Token, error) {
 	if t.Subjects == nil {
-		return tokenexchange.Token{}, errors.New("tokenstore: VerifyActive without Subjects")
+		return tokenexchange.Token{}, errors.New("tokenstore: VerifyActive needs Subjects")
 	}
 	tok, err := t.VerifyToken(ctx, c)
 	if err == nil {
@@ -28,14 +28,14 @@ func (t *Tokens) VerifyActive(ctx context.Context, c tokenexchange.Credential) (
 	return tok, nil
 }
 
-// resolve asks the host whether the subject of a token and its current actor are active (D07). Nil
-// means that they are, or that there is no resolver.
+// resolve checks with the host that the subject of a token and its current actor are active (D07).
+// It returns nil if there is no resolver.
 func (t *Tokens) resolve(ctx context.Context, tok tokenexchange.Token) error {
 	if t.Subjects == nil {
 		return nil
 	}
 	if err := t.resolveParty(ctx, tok); err != nil {
-		return fmt.Errorf("tokenstore: SubjectResolver about the subject: %w", err)
+		return fmt.Errorf("tokenstore: SubjectResolver refused the subject: %w", err)
 	}
 	if tok.Actor == nil {
 		return nil
@@ -43,7 +43,7 @@ func (t *Tokens) resolve(ctx context.Context, tok tokenexchange.Token) error {
 	current := tokenexchange.Token{Issuer: cmp.Or(tok.Actor.Issuer, tok.Issuer),
 		Subject: tok.Actor.Subject, ClientID: tok.Actor.ClientID}
 	if err := t.resolveParty(ctx, current); err != nil {
-		return fmt.Errorf("tokenstore: SubjectResolver about the current actor: %w", err)
+		return fmt.Errorf("tokenstore: SubjectResolver refused the current actor: %w", err)
 	}
 	return nil
 }
@@ -59,5 +59,5 @@ func (t *Tokens) resolveParty(ctx context.Context, tok tokenexchange.Token) erro
 			return nil
 		}
 	}
-	return no("an answer without issuer, kind or id", nil)
+	return invalidRequest("the subject has no issuer, kind or ID", nil)
 }

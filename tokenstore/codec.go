@@ -11,19 +11,20 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Data is a version and then fields: a name of one byte, a length, and as many bytes. What is zero is left out. Issuer
-// and Expires are not in it: whoever asks knows the one, the record says the other.
+// The data of a record is a version and then fields. A field is a name of one byte, a length, and
+// as many bytes as the length says. Zero values are left out. Issuer and Expires are not in the
+// data: the caller knows the issuer, and the record has the expiry.
 const dataVersion = 1
 
-// The names of the fields. None is ever used for something else.
+// The names of the fields. A name is never used again for another field.
 const (
 	fieldType     = 't'
 	fieldKind     = 'k'
-	fieldHandle   = 'h' // an ID that is a hash in base64url, without the base64url
-	fieldID       = 'i' // any other
+	fieldHash     = 'h' // an ID that is a hash in base64url, as the bytes of the hash
+	fieldID       = 'i' // any other ID
 	fieldSubject  = 's'
 	fieldClient   = 'c'
-	fieldAudience = 'a' // one for each
+	fieldAudience = 'a' // a field for each audience
 	fieldScope    = 'o'
 	fieldActor    = 'A' // JSON
 	fieldMayAct   = 'M' // JSON
@@ -32,12 +33,12 @@ const (
 	fieldX5T      = 'X'
 	fieldAuthTime = 'T'
 	fieldACR      = 'C'
-	fieldAMR      = 'R' // one for each
+	fieldAMR      = 'R' // a field for each method
 	fieldLineage  = 'L' // JSON
 	fieldGrant    = 'G' // JSON, of a refresh token
 )
 
-// types are the short names of the usual token types; any other is written in full.
+// types has the short names of the usual token types. Any other type is written in full.
 var types = map[tokenexchange.TokenType]string{
 	tokenexchange.TypeAccessToken:  "a",
 	tokenexchange.TypeRefreshToken: "r",
@@ -50,7 +51,7 @@ var typesByName = map[string]tokenexchange.TokenType{
 	"i": tokenexchange.TypeIDToken,
 }
 
-var errData = errors.New("tokenstore: a record that cannot be read")
+var errData = errors.New("tokenstore: the record cannot be decoded")
 
 // writer appends fields.
 type writer []byte
@@ -74,12 +75,13 @@ func (w *writer) actor(name byte, a *tokenexchange.Actor) error {
 	if a == nil {
 		return nil
 	}
-	text, err := a.MarshalJSON() // json.Marshal would change its bytes (D12)
+	text, err := a.MarshalJSON() // json.Marshal would change the bytes of the chain (D12)
 	w.field(name, string(text))
 	return err
 }
 
-// encode writes what a token says, and of a refresh token the grant; Claims are left out.
+// encode returns the data of a token, and of its grant if it is a refresh token. It leaves out
+// Claims.
 func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
 	w := append(make(writer, 0, 192), dataVersion)
 	if short, ok := types[t.Type]; ok {
@@ -88,8 +90,8 @@ func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
 		w.field(fieldType, string(t.Type))
 	}
 	w.field(fieldKind, string(t.Kind))
-	if hash, ok := unhandle(t.ID); ok {
-		w.field(fieldHandle, hash)
+	if hash, ok := hashOf(t.ID); ok {
+		w.field(fieldHash, hash)
 	} else {
 		w.field(fieldID, t.ID)
 	}
@@ -99,13 +101,13 @@ func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
 		w.field(fieldAudience, a)
 	}
 	if t.Scope != nil {
-		w.field(fieldScope, " "+t.Scope.String()) // so that one that is known to be none is a field too
+		w.field(fieldScope, " "+t.Scope.String()) // with the space, an empty scope is a field too
 	}
 	err := errors.Join(w.actor(fieldActor, t.Actor), w.actor(fieldMayAct, t.MayAct))
 	if t.Lineage != nil {
-		text, failed := json.Marshal(t.Lineage)
+		text, jsonErr := json.Marshal(t.Lineage)
 		w.field(fieldLineage, string(text))
-		err = errors.Join(err, failed, t.Lineage.Check())
+		err = errors.Join(err, jsonErr, t.Lineage.Check())
 	}
 	w.time(fieldIssued, t.Issued)
 	w.field(fieldJKT, t.Confirmation.JKT)
@@ -116,15 +118,15 @@ func encode(t tokenexchange.Token, g *grant) ([]byte, error) {
 		w.field(fieldAMR, m)
 	}
 	if g != nil {
-		text, failed := g.encode()
+		text, grantErr := g.encode()
 		w.field(fieldGrant, string(text))
-		err = errors.Join(err, failed)
+		err = errors.Join(err, grantErr)
 	}
 	return w, err
 }
 
-// decode is the inverse of encode; the grant is nil where there is none. A field that it does not know may mean a limit,
-// so it is an error.
+// decode is the inverse of encode. The grant is nil if the data has none. An unknown field is an
+// error, because it may be a limit of the token.
 func decode(issuer string, r Record) (t tokenexchange.Token, g *grant, err error) {
 	t.Issuer, t.Expires = issuer, r.Expires
 	if len(r.Data) == 0 || r.Data[0] != dataVersion {
@@ -158,7 +160,7 @@ func decodeField(t *tokenexchange.Token, name byte, value []byte) (err error) {
 		}
 	case fieldKind:
 		t.Kind = tokenexchange.Kind(text)
-	case fieldHandle:
+	case fieldHash:
 		t.ID = base64.RawURLEncoding.EncodeToString(value)
 	case fieldID:
 		t.ID = text
@@ -205,9 +207,9 @@ func decodeTime(value []byte) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// unhandle returns the hash that an ID is in base64url, if it is one.
-func unhandle(id string) (hash string, ok bool) {
-	if len(id) != handleLength {
+// hashOf returns the bytes of an ID that is a hash in base64url.
+func hashOf(id string) (hash string, ok bool) {
+	if len(id) != hashLength {
 		return "", false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(id)

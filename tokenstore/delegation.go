@@ -12,51 +12,55 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Delegation is what somebody may do for a user: the live tokens that an exchange has given to another party, and all that
-// was made from them. An exchanged token joins the delegation of its subject token, whoever acts next, and an exchange of
-// the same tokens by the same client once more adds to the same delegation.
+// Delegation is what a party may do for a user: the live tokens that an exchange has issued to
+// another party, and everything that was made from them. A token that is exchanged stays in the
+// delegation of its subject token, whichever party acts next. If the same client exchanges the same
+// tokens again, the new tokens join the same delegation.
 //
-// Where nobody acts and the client is the one that the subject token was issued to, it is the user's own: a login, or a
-// narrower token out of one. No delegation has these, List does.
+// Tokens without an actor, issued to the client of the subject token, are the user's own: logins
+// and narrower tokens made from them. They are in no delegation, but in List.
 type Delegation struct {
-	ID       string                // its name for EndDelegation; no secret, and of no use to anybody but the user
-	Actor    *tokenexchange.Actor  // who acts, with the chain that was there before; of a ticket, who may. Nil: nobody is named, Client is the user
-	Client   string                // through which it was given
-	Audience []string              // where any of its tokens is good, ID tokens aside; sorted
-	Scope    tokenexchange.Scope   // what any of its tokens allows; sorted
-	Since    time.Time             // when the first of its tokens was issued, of those that live or were renewed by a refresh
-	Until    time.Time             // when the last of its tokens expires
-	Tokens   []tokenexchange.Token // the live ones, in the order in which they were issued; never empty
+	// ID is the name for EndDelegation. It is not a secret, and only the user can use it.
+	ID string
+
+	// Actor is the party that acts, with the actors before it, or the party that may act with a
+	// ticket. Nil means that no party is named and that Client acts as the user.
+	Actor *tokenexchange.Actor
+
+	// Client is the client that the first tokens were issued to.
+	Client string
+
+	Audience []string              // of all tokens except ID tokens, sorted
+	Scope    tokenexchange.Scope   // of all tokens, sorted
+	Since    time.Time             // when the first live token, or its grant, was issued
+	Until    time.Time             // when the last token expires
+	Tokens   []tokenexchange.Token // the live tokens in the order in which they were issued
 }
 
-// Delegations returns who acts for somebody, as far as tokens of exchanges are live, the longest
-// first. It reads all tokens about somebody, page after page. A token that is issued or ends while
-// it reads may be missing.
-func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) ([]Delegation, error) {
+// Delegations returns the delegations of a user that have live tokens, the oldest first. It reads
+// all tokens about the user, page by page. A token that is issued or ends meanwhile may be missing.
+func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) (
+	[]Delegation, error) {
 	owner := ownerKey(about)
-	var found []finding
+	var live []storedToken
 	members := map[Key]int{}
-	for f, err := range t.all(ctx, about) {
+	for s, err := range t.all(ctx, about) {
 		if err != nil {
 			return nil, err
 		}
-		if f.Spent {
+		if s.Spent {
 			continue
 		}
-		found = append(found, f)
-		for _, key := range f.delegations(owner) {
+		live = append(live, s)
+		for _, key := range s.delegations(owner) {
 			members[key]++
 		}
 	}
-	families := map[Key][]finding{}
-	for _, f := range found {
-		if keys := f.delegations(owner); len(keys) > 0 {
-			// What was given on within a delegation has the keys of both, and the outer one has at least as many members. Where
-			// no other member lives any more, the outer one is that which can still be added to for longer.
-			outer := slices.MaxFunc(keys, func(a, b Key) int {
-				return cmp.Or(members[a]-members[b], bytes.Compare(a[untilAt:markAt], b[untilAt:markAt]), bytes.Compare(a[:], b[:]))
-			})
-			families[outer] = append(families[outer], f)
+	families := map[Key][]storedToken{}
+	for _, s := range live {
+		if keys := s.delegations(owner); len(keys) > 0 {
+			key := outermost(keys, members)
+			families[key] = append(families[key], s)
 		}
 	}
 	list := make([]Delegation, 0, len(families))
@@ -69,12 +73,25 @@ func (t *Tokens) Delegations(ctx context.Context, about tokenexchange.Identity) 
 	return list, nil
 }
 
-// EndDelegation makes every token of a delegation inactive at once, and of every other delegation
-// of the same party through the same client. The tokens that these were made from stay: the logins
-// of the user and of the actor. From then on that party gets no token for the user through that
-// client, whatever token of the user is presented, until the user allows it (AllowDelegation) or
-// logs in anew: a subject token that descends from a login after that moment is accepted, while a
-// user id never is. An exchange that is under way is either ended with the rest or refused.
+// outermost returns the delegation in which the others began. A token that was exchanged within a
+// delegation may have the keys of both, and the outer delegation has at least as many members. If
+// both have the same members, the outer one is the one whose tokens can be exchanged for longer.
+func outermost(keys []Key, members map[Key]int) Key {
+	return slices.MaxFunc(keys, func(a, b Key) int {
+		return cmp.Or(members[a]-members[b],
+			bytes.Compare(a[untilAt:markAt], b[untilAt:markAt]), compareKeys(a, b))
+	})
+}
+
+// EndDelegation revokes every token of a delegation at once, and every token of the other
+// delegations of the same party through the same client. The tokens that those were made from,
+// which are the logins of the user and of the actor, stay live.
+//
+// From then on the party gets no token for the user through that client, until the user allows it
+// with AllowDelegation or logs in again: a subject token is accepted if it descends from a later
+// login, and a user ID never is. An exchange that is under way is refused, or its tokens are
+// revoked with the others.
+//
 // ErrUnknown: the user has no such delegation, or it has ended.
 func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity, id string) error {
 	key, err := parseKey(id)
@@ -82,17 +99,17 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 		return ErrUnknown
 	}
 	relation := relationIn(key)
-	var family []finding
+	var family []storedToken
 	related := map[Key]bool{}
-	for f, err := range t.all(ctx, about) {
+	for s, err := range t.all(ctx, about) {
 		if err != nil {
 			return err
 		}
-		// A refresh token may be used up while pages are read, and its successor be missing. So a
-		// spent record counts too.
-		for _, k := range f.delegations(ownerKey(about)) {
+		// Spent records count too: while the pages are read, a refresh token may be used up after
+		// the page on which its successor would be.
+		for _, k := range s.delegations(ownerKey(about)) {
 			if k == key {
-				family = append(family, f)
+				family = append(family, s)
 			}
 			if relationIn(k) == relation {
 				related[k] = true
@@ -112,7 +129,8 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 		now = before[0].Ended.Add(1) // the clock of another machine is ahead
 	}
 	// An exchange that is under way either reads this record, or its tokens belong to a generation
-	// that is revoked next. All earlier ones are, since an earlier end may have stopped half-way.
+	// that is revoked next. All earlier generations are revoked again, because an earlier call may
+	// have failed half-way.
 	shown := newDelegation(key, ownerKey(about), family)
 	err = t.remember(ctx, about, endedRecord{EndedDelegation: EndedDelegation{
 		ID: relation.String(), Actor: shown.Actor, Client: shown.Client, Ended: now}})
@@ -133,26 +151,30 @@ func (t *Tokens) EndDelegation(ctx context.Context, about tokenexchange.Identity
 	return nil
 }
 
-// newDelegation says what a family has in common. Its first tokens are those that were given on least often.
-func newDelegation(key, owner Key, family []finding) Delegation {
-	slices.SortFunc(family, func(a, b finding) int {
-		return cmp.Or(a.token.Issued.Compare(b.token.Issued), strings.Compare(a.token.ID, b.token.ID))
+// newDelegation sums up the tokens of a delegation. Actor and Client are those of a token that was
+// exchanged the fewest times.
+func newDelegation(key, owner Key, family []storedToken) Delegation {
+	slices.SortFunc(family, func(a, b storedToken) int {
+		return cmp.Or(a.token.Issued.Compare(b.token.Issued),
+			strings.Compare(a.token.ID, b.token.ID))
 	})
-	first := slices.MinFunc(family, func(a, b finding) int { return len(a.delegations(owner)) - len(b.delegations(owner)) }).token
+	first := slices.MinFunc(family, func(a, b storedToken) int {
+		return len(a.delegations(owner)) - len(b.delegations(owner))
+	}).token
 	d := Delegation{ID: key.text(), Actor: first.Actor, Client: first.ClientID,
 		Since: family[0].token.Issued}
 	if isTicket(first, first.Issuer) {
 		d.Actor = first.MayAct
 	}
-	for _, f := range family {
-		d.Tokens = append(d.Tokens, f.token)
-		d.Scope = append(d.Scope, f.token.Scope...)
-		if f.token.Type != tokenexchange.TypeIDToken {
-			d.Audience = append(d.Audience, f.token.Audience...)
+	for _, s := range family {
+		d.Tokens = append(d.Tokens, s.token)
+		d.Scope = append(d.Scope, s.token.Scope...)
+		if s.token.Type != tokenexchange.TypeIDToken {
+			d.Audience = append(d.Audience, s.token.Audience...)
 		}
-		d.Until = later(d.Until, f.token.Expires)
-		if f.grant != nil && !f.grant.Since.IsZero() && f.grant.Since.Before(d.Since) {
-			d.Since = f.grant.Since
+		d.Until = later(d.Until, s.token.Expires)
+		if s.grant != nil && !s.grant.Since.IsZero() && s.grant.Since.Before(d.Since) {
+			d.Since = s.grant.Since
 		}
 	}
 	slices.Sort(d.Audience)
@@ -161,11 +183,12 @@ func newDelegation(key, owner Key, family []finding) Delegation {
 	return d
 }
 
-// delegations are those of an owner that the token is of: more than one, where it was given on.
-func (f finding) delegations(owner Key) []Key {
+// delegations returns the keys of the delegations of an owner that the token is in. There are
+// several if the token was exchanged within a delegation.
+func (s storedToken) delegations(owner Key) []Key {
 	var list []Key
 	mark := delegationMark(owner)
-	for _, key := range f.Ancestors {
+	for _, key := range s.Ancestors {
 		if bytes.Equal(key[markAt:], mark) {
 			list = append(list, key)
 		}
@@ -173,38 +196,39 @@ func (f finding) delegations(owner Key) []Key {
 	return list
 }
 
-// The key of a delegation has no record: it is one more ancestor of every token of it, so one tombstone ends them all. It
-// can be told from other ancestors, which are hashes, without asking the store. It begins with a
-// hash of what the tokens were made from, by which client and how. Then come the relation, the time
-// until which the tokens can be exchanged, and a mark of the owner.
+// The key of a delegation has no record. It is an ancestor of every token in the delegation, so one
+// tombstone ends all of them. Its layout tells it from other ancestors, which are hashes, without
+// asking the store: a hash of the exchanged tokens, the client and the mode, then the relation, the
+// time until which the exchanged tokens can be exchanged again, and a mark of the owner.
 const (
 	relationAt = 8
 	untilAt    = 16
 	markAt     = 24
 )
 
-// isOwn reports whether a decision gives nothing to any party but the user: no actor is named, and
-// the client is the one that the subject token was issued to.
+// isOwn reports whether the tokens of a decision are the user's own: there is no actor, and the
+// client is the one that the subject token was issued to.
 func isOwn(d tokenexchange.Decision) bool {
 	return d.Actor == nil && d.Client == d.Facts.Subject.Token.ClientID
 }
 
-// delegationKey names the delegation that a decision begins or adds to, after the last end of its
-// relation.
+// delegationKey returns the key of the delegation that a decision begins or adds to, after the last
+// end of its relation.
 func delegationKey(d tokenexchange.Decision, relation relation, lastEnd time.Time) Key {
 	subject, actor := d.Facts.Subject.Token, tokenexchange.Token{}
 	if d.Facts.Actor != nil {
 		actor = d.Facts.Actor.Token
 	}
-	from, by, again := TokenKey(subject), TokenKey(actor), ""
+	from, by, issued := TokenKey(subject), TokenKey(actor), ""
 	if (from == Key{}) && (by == Key{}) {
-		again = d.Issued.UTC().Format(time.RFC3339) // names only: another time it is no exchange of the same tokens
+		// Without tokens that have a name, a later exchange begins another delegation.
+		issued = d.Issued.UTC().Format(time.RFC3339)
 	}
 	owner := ownerKey(d.Facts.Subject.Identity)
-	// The owner is part of the hash as well as of the mark: a store finds keys by how they begin, and users who are names all
-	// begin alike otherwise.
-	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client, string(d.Mode), again,
-		string(owner[:]), generationName(lastEnd))
+	// The owner is in the hash as well as in the mark, so that the keys for different users begin
+	// differently even if no token has a name. A store may find keys by how they begin.
+	key := KeyOf("delegation", d.Issuer, string(from[:]), string(by[:]), d.Client,
+		string(d.Mode), issued, string(owner[:]), generationName(lastEnd))
 	var until time.Time
 	for _, tok := range []tokenexchange.Token{subject, actor} {
 		if tok.ID != "" && (until.IsZero() || tok.Expires.Before(until)) {
@@ -217,7 +241,7 @@ func delegationKey(d tokenexchange.Decision, relation relation, lastEnd time.Tim
 	return key
 }
 
-// usableUntil is how long the tokens that a delegation was made from can be exchanged.
+// usableUntil returns the time until which the tokens that began a delegation can be exchanged.
 func usableUntil(key Key) time.Time {
 	return time.Unix(int64(binary.BigEndian.Uint64(key[untilAt:])), 0).UTC()
 }

@@ -10,11 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-tokenexchange/tokenexchange"
+	tx "github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// delegations are those of alice.
+// delegations returns the delegations of alice.
 func (w *world) delegations() []tokenstore.Delegation {
 	w.Helper()
 	list, err := w.tokens.Delegations(w.Context(), alice)
@@ -22,15 +22,17 @@ func (w *world) delegations() []tokenstore.Delegation {
 	return list
 }
 
+// end ends a delegation of alice.
 func (w *world) end(id string) error { return w.tokens.EndDelegation(w.Context(), alice, id) }
 
-// actFor is bob acting for alice through helpdesk, with these tokens of logins.
+// actFor is an exchange through helpdesk with an actor token.
 func (w *world) actFor(subject, actor string, more ...string) answer {
-	return w.exchange("helpdesk", subject, access, append([]string{"actor_token", actor, "actor_token_type", string(access)}, more...)...)
+	form := []string{"actor_token", actor, "actor_token_type", string(access)}
+	return w.exchange("helpdesk", subject, access, append(form, more...)...)
 }
 
-// lets changes the rules, all of them alike.
-func (w *world) lets(change func(*tokenexchange.Rule)) {
+// changeRules makes the same change to each of the usual rules.
+func (w *world) changeRules(change func(*tx.Rule)) {
 	rules := usualRules()
 	for i := range rules {
 		change(&rules[i])
@@ -38,37 +40,39 @@ func (w *world) lets(change func(*tokenexchange.Rule)) {
 	w.setRules(rules...)
 }
 
-// C07: who acts, through which client, since when and until when, where and with which scopes.
-func TestC07_DelegationSaysWhoMayWhatAndWhen(t *testing.T) {
+// A Delegation has its actor, client, times, audience and scope.
+func TestC07_Delegation(t *testing.T) {
 	w := newWorld(t)
 	begun := w.clock()
-	a := w.granted(w.actFor(w.opaque("alice"), w.opaque("bob"), "scope", "read openid offline_access"))
+	a := w.granted(w.actFor(w.opaque("alice"), w.opaque("bob"),
+		"scope", "read openid offline_access"))
 	w.after(time.Minute)
 	list := w.delegations()
 	require.Len(t, list, 1)
 	d := list[0]
-	require.Equal(t, &tokenexchange.Actor{Issuer: issuer, Subject: "bob", ClientID: "webapp"}, d.Actor)
+	require.Equal(t, &tx.Actor{Issuer: issuer, Subject: "bob", ClientID: "webapp"}, d.Actor)
 	require.Equal(t, "helpdesk", d.Client)
-	require.Equal(t, []string{api}, d.Audience, "an ID token is for its client, which is no place to use it")
-	require.Equal(t, tokenexchange.Scope{"offline_access", "openid", "read"}, d.Scope)
+	require.Equal(t, []string{api}, d.Audience, "the audience of the ID token is left out")
+	require.Equal(t, tx.Scope{"offline_access", "openid", "read"}, d.Scope)
 	require.Equal(t, begun, d.Since)
-	require.Equal(t, begun.Add(2*time.Hour), d.Until, "the refresh token, as long as the logins")
+	require.Equal(t, begun.Add(2*time.Hour), d.Until, "the expiry of the refresh token")
 	require.Len(t, d.Tokens, 3)
 
-	t.Run("given on, it is the same delegation", func(t *testing.T) {
-		w.granted(w.exchange("gateway", a.text("access_token"), access, "audience", down, "scope", "read", "requested_token_type", string(jwt)))
+	t.Run("a token is exchanged within the delegation", func(t *testing.T) {
+		w.granted(w.exchange("gateway", a.text("access_token"), access, "audience", down,
+			"scope", "read", "requested_token_type", string(jwt)))
 		again := w.delegations()
 		require.Len(t, again, 1)
 		require.Equal(t, d.ID, again[0].ID)
 		require.Equal(t, []string{api, down}, again[0].Audience)
-		require.Equal(t, "helpdesk", again[0].Client, "who began it, and not who joined")
+		require.Equal(t, "helpdesk", again[0].Client, "the client that began the delegation")
 		require.Equal(t, begun, again[0].Since)
 		require.Len(t, again[0].Tokens, 4)
-		require.Equal(t, "gateway", again[0].Tokens[3].ClientID, "in the order in which they were issued")
+		require.Equal(t, "gateway", again[0].Tokens[3].ClientID, "the token that was issued last")
 	})
-	t.Run("refreshed, it is the same since the same time", func(t *testing.T) {
+	t.Run("a refresh does not change the delegation", func(t *testing.T) {
 		w.granted(w.refresh("helpdesk", a.text("refresh_token")))
-		w.after(59*time.Minute + 30*time.Second) // the first access token is over
+		w.after(59*time.Minute + 30*time.Second) // the first access token has expired
 		again := w.delegations()
 		require.Len(t, again, 1)
 		require.Equal(t, d.ID, again[0].ID)
@@ -78,16 +82,18 @@ func TestC07_DelegationSaysWhoMayWhatAndWhen(t *testing.T) {
 	})
 }
 
-// C07: what is the user's own is no delegation; an impersonation without a trace in the token is one.
-func TestC07_DelegationIsToSomebodyElse(t *testing.T) {
+// The user's own tokens are in no delegation. An impersonation is a delegation, although its token
+// has no act.
+func TestC07_OwnTokensAreNoDelegation(t *testing.T) {
 	w := newWorld(t)
-	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*", ID: "*"}}
-	w.setRules(append(usualRules(), tokenexchange.Rule{Name: "own", Mode: tokenexchange.Narrow, Clients: []string{"webapp"}, Subjects: users,
-		SubjectTypes: []tokenexchange.TokenType{access}, Types: []tokenexchange.TokenType{access}, SubjectAudience: true,
-		Scope: tokenexchange.Scope{"*"}, Lifetime: time.Hour})...)
+	users := []tx.Identity{{Kind: tx.KindUser, Tenant: "*", ID: "*"}}
+	w.setRules(append(usualRules(), tx.Rule{Name: "own", Narrow: &tx.Narrowing{},
+		Clients: []string{"webapp"}, Subjects: users,
+		SubjectTypes: []tx.TokenType{access}, Types: []tx.TokenType{access}, SubjectAudience: true,
+		Scope: tx.Scope{"*"}, Lifetime: time.Hour})...)
 	own := w.granted(w.exchange("webapp", w.opaque("alice"), access, "scope", "read"))
 	require.Empty(t, w.delegations())
-	require.Len(t, w.list(alice, 100), 1, "List has it")
+	require.Len(t, w.list(alice, 100), 1, "List has the token")
 
 	w.granted(w.exchange("gateway", own.text("access_token"), access))
 	d := w.delegations()
@@ -100,57 +106,69 @@ func TestC07_DelegationIsToSomebodyElse(t *testing.T) {
 	require.Empty(t, others)
 }
 
-// C07: ending one makes every token of it inactive, given on or refreshed, and nothing else.
+// EndDelegation revokes every token of the delegation, even after exchanges and refreshes, and no
+// other token.
 func TestC07_EndDelegation(t *testing.T) {
 	w := newWorld(t)
 	login, helper := w.opaque("alice"), w.opaque("bob")
 	a := w.granted(w.actFor(login, helper, "scope", "read openid offline_access"))
 	renewed := w.granted(w.refresh("helpdesk", a.text("refresh_token")))
-	on := w.granted(w.exchange("gateway", a.text("access_token"), access, "scope", "read", "requested_token_type", string(jwt)))
-	further := w.granted(w.exchange("gateway", on.text("access_token"), access, "audience", api, "scope", "read"))
+	second := w.granted(w.exchange("gateway", a.text("access_token"), access, "scope", "read",
+		"requested_token_type", string(jwt)))
+	third := w.granted(w.exchange("gateway", second.text("access_token"), access,
+		"audience", api, "scope", "read"))
 	w.after(time.Second)
 	other := w.granted(w.exchange("gateway", login, access, "scope", "read"))
 	require.Len(t, w.delegations(), 2)
-	first, second := w.delegations()[0], w.delegations()[1]
-	require.Nil(t, second.Actor)
+	bobs, gateways := w.delegations()[0], w.delegations()[1]
+	require.Nil(t, gateways.Actor)
 
-	require.NoError(t, w.end(first.ID))
-	for name, token := range map[string]string{"first": a.text("access_token"), "renewed": renewed.text("access_token"),
-		"given on": on.text("access_token"), "and further": further.text("access_token")} {
+	require.NoError(t, w.end(bobs.ID))
+	for name, token := range map[string]string{
+		"first":           a.text("access_token"),
+		"refreshed":       renewed.text("access_token"),
+		"exchanged again": second.text("access_token"),
+		"exchanged twice": third.text("access_token"),
+	} {
 		require.False(t, w.active(token), name)
 	}
-	w.refused(w.refresh("helpdesk", renewed.text("refresh_token")), tokenexchange.InvalidGrant, "revoked")
-	for name, token := range map[string]string{"the user's login": login, "the actor's login": helper, "the other delegation": other.text("access_token")} {
+	w.refused(w.refresh("helpdesk", renewed.text("refresh_token")), tx.InvalidGrant, "revoked")
+	for name, token := range map[string]string{
+		"the user's login": login, "the actor's login": helper,
+		"the other delegation": other.text("access_token"),
+	} {
 		require.True(t, w.active(token), name)
 	}
-	require.Equal(t, []tokenstore.Delegation{second}, w.delegations())
+	require.Equal(t, []tokenstore.Delegation{gateways}, w.delegations())
 
-	t.Run("it stays ended until a login of the user after it", func(t *testing.T) {
+	t.Run("the delegation stays ended until the user logs in again", func(t *testing.T) {
 		narrowed := w.granted(w.exchange("gateway", login, access, "scope",
 			"read")).text("access_token")
 		for range 2 {
 			for name, token := range map[string]string{"the same token": login,
 				"narrowed": narrowed} {
 				a := w.actFor(token, helper)
-				w.refused(a, tokenexchange.InvalidRequest, "ended this delegation")
+				w.refused(a, tx.InvalidRequest, "ended this delegation")
 				require.NotContains(t, a.body, "ended", name)
-				w.refused(w.actFor(token, w.opaque("bob")), tokenexchange.InvalidRequest,
+				w.refused(w.actFor(token, w.opaque("bob")), tx.InvalidRequest,
 					"ended this delegation")
 			}
 			w.after(20 * time.Minute)
 		}
 		w.granted(w.actFor(w.opaque("alice"), w.opaque("bob")))
 	})
-	t.Run("only one's own, and only once", func(t *testing.T) {
-		require.ErrorIs(t, w.end(first.ID), tokenstore.ErrUnknown)
-		require.ErrorIs(t, w.tokens.EndDelegation(t.Context(), bob, second.ID), tokenstore.ErrUnknown)
-		for _, id := range []string{"", "x", first.ID[:20], second.ID + "AAAA", "\x00"} {
+	t.Run("an unknown delegation", func(t *testing.T) {
+		require.ErrorIs(t, w.end(bobs.ID), tokenstore.ErrUnknown, "it has ended")
+		err := w.tokens.EndDelegation(t.Context(), bob, gateways.ID)
+		require.ErrorIs(t, err, tokenstore.ErrUnknown, "it is of another user")
+		for _, id := range []string{"", "x", bobs.ID[:20], gateways.ID + "AAAA", "\x00"} {
 			require.ErrorIs(t, w.end(id), tokenstore.ErrUnknown, id)
 		}
 	})
 }
 
-// C07: an exchange of the same tokens once more adds to the delegation, and ends with it; another actor's is another.
+// Another exchange of the same tokens joins the same delegation, and its token ends with it. An
+// exchange without the actor begins another one.
 func TestC07_TheSameTokensAreTheSameDelegation(t *testing.T) {
 	w := newWorld(t)
 	login, helper := w.opaque("alice"), w.opaque("bob")
@@ -168,11 +186,11 @@ func TestC07_TheSameTokensAreTheSameDelegation(t *testing.T) {
 	require.NoError(t, w.end(list[0].ID))
 	require.False(t, w.active(first.text("access_token")))
 	require.False(t, w.introspect("helpdesk", again.text("access_token"))["active"] == true)
-	require.False(t, w.active(elsewhere.text("access_token")), "bob is out, through this client")
-	require.True(t, w.active(others.text("access_token")), "another party is not")
+	require.False(t, w.active(elsewhere.text("access_token")), "of the same party and client")
+	require.True(t, w.active(others.text("access_token")), "of another party")
 }
 
-// TestC07_AllowDelegation: what the user has ended is listed, and allowed again by its name.
+// An ended delegation is listed, and the user can allow it again.
 func TestC07_AllowDelegation(t *testing.T) {
 	w := newWorld(t)
 	login := w.opaque("alice")
@@ -190,17 +208,17 @@ func TestC07_AllowDelegation(t *testing.T) {
 	require.Equal(t, "gateway", ended[0].Client)
 	require.Equal(t, "bob", ended[1].Actor.Subject)
 	require.Equal(t, "helpdesk", ended[1].Client)
-	for _, who := range []tokenexchange.Identity{bob, {}} {
-		require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), who, ended[1].ID),
+	for _, user := range []tx.Identity{bob, {}} {
+		require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), user, ended[1].ID),
 			tokenstore.ErrUnknown)
 	}
 	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ""), tokenstore.ErrUnknown)
 
-	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest,
+	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tx.InvalidRequest,
 		"ended this delegation")
 	require.NoError(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID))
 	w.granted(w.actFor(login, w.opaque("bob"), "scope", "read"))
-	w.refused(w.exchange("gateway", login, access, "scope", "read"), tokenexchange.InvalidRequest,
+	w.refused(w.exchange("gateway", login, access, "scope", "read"), tx.InvalidRequest,
 		"ended this delegation")
 	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID),
 		tokenstore.ErrUnknown)
@@ -209,15 +227,14 @@ func TestC07_AllowDelegation(t *testing.T) {
 	require.Len(t, ended, 1)
 }
 
-// TestC07_RefusedAsEndedLeavesNothing: a ticket is good still, and a record of the refused token is
-// not live.
+// An exchange that is refused because the delegation has ended leaves no live record.
 func TestC07_RefusedAsEndedLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	login := w.opaque("alice")
 	a := w.granted(w.actFor(login, w.opaque("bob"), "scope", "read openid offline_access"))
 	require.NoError(t, w.end(w.delegations()[0].ID))
-	w.refused(w.refresh("helpdesk", a.text("refresh_token")), tokenexchange.InvalidGrant, "")
-	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tokenexchange.InvalidRequest,
+	w.refused(w.refresh("helpdesk", a.text("refresh_token")), tx.InvalidGrant, "")
+	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tx.InvalidRequest,
 		"ended this delegation")
 	require.Empty(t, w.delegations())
 	tokens, _, err := w.tokens.List(t.Context(), alice, "", tokenstore.MaxPage)
@@ -225,36 +242,41 @@ func TestC07_RefusedAsEndedLeavesNothing(t *testing.T) {
 	require.Empty(t, tokens)
 }
 
-// C07: the end of a parent by time ends nothing, and what is left of a delegation can still be ended by its old name.
-func TestC07_ParentsExpireAndTheDelegationGoesOn(t *testing.T) {
+// A token that expires ends no other token of its delegation, and the delegation keeps its ID.
+func TestC07_DelegationOutlivesItsFirstTokens(t *testing.T) {
 	w := newWorld(t)
-	w.lets(func(r *tokenexchange.Rule) {
+	w.changeRules(func(r *tx.Rule) {
 		if r.Name == "gateway" {
-			r.OutliveSubject, r.Lifetime = true, 5*time.Hour
+			r.Impersonate.OutliveSubject, r.Lifetime = true, 5*time.Hour
 		}
 	})
-	w.people.Add(tokenexchange.Subject{Identity: alice, Scope: tokenexchange.Scope{"read"}, Until: w.clock().Add(5 * time.Hour)})
+	w.people.Add(tx.Subject{Identity: alice, Scope: tx.Scope{"read"},
+		Until: w.clock().Add(5 * time.Hour)})
 	a := w.granted(w.actFor(w.opaque("alice"), w.opaque("bob"), "scope", "read"))
 	id := w.delegations()[0].ID
-	on := w.granted(w.exchange("gateway", a.text("access_token"), access))
-	w.after(3 * time.Hour) // both logins and the first token are over
+	second := w.granted(w.exchange("gateway", a.text("access_token"), access))
+	w.after(3 * time.Hour) // both logins and the first token have expired
 	require.False(t, w.active(a.text("access_token")))
-	require.True(t, w.active(on.text("access_token")), "the end of a parent by time ends nothing")
+	require.True(t, w.active(second.text("access_token")))
 	list := w.delegations()
 	require.Len(t, list, 1)
 	require.Equal(t, "bob", list[0].Actor.Subject)
 	require.NoError(t, w.end(id))
-	require.False(t, w.active(on.text("access_token")))
+	require.False(t, w.active(second.text("access_token")))
 	require.Empty(t, w.delegations())
 }
 
-// C07: the name of a delegation is that of the outer one, also where all that lives of it was given on: to end an inner one
-// would let the outer one begin again.
-func TestC07_TheNameStays(t *testing.T) {
+// A delegation has the ID of the outer one, even if its only live token was exchanged within it. If
+// the user ended an inner one, the outer one could begin again.
+func TestC07_OuterDelegation(t *testing.T) {
 	w := newWorld(t)
-	w.lets(func(r *tokenexchange.Rule) { r.OutliveSubject = r.Name == "gateway" })
+	w.changeRules(func(r *tx.Rule) {
+		if r.Name == "gateway" {
+			r.Impersonate.OutliveSubject = true
+		}
+	})
 	for range 10 { // keys are hashes: once could be luck
-		w.people.Add(tokenexchange.Subject{Identity: alice, Scope: tokenexchange.Scope{"read"}, Until: w.clock().Add(5 * time.Hour)})
+		w.people.Add(tx.Subject{Identity: alice, Scope: tx.Scope{"read"}, Until: w.clock().Add(5 * time.Hour)})
 		login, helper := w.opaque("alice"), w.opaque("bob")
 		a := w.granted(w.actFor(login, helper, "scope", "read"))
 		id := w.delegations()[0].ID
@@ -266,33 +288,34 @@ func TestC07_TheNameStays(t *testing.T) {
 		require.Len(t, list[0].Tokens, 1, "the first token has expired")
 		require.Equal(t, id, list[0].ID)
 		require.NoError(t, w.end(list[0].ID))
-		w.refused(w.actFor(login, helper, "scope", "read"), tokenexchange.InvalidRequest,
+		w.refused(w.actFor(login, helper, "scope", "read"), tx.InvalidRequest,
 			"ended this delegation")
-		w.after(2 * time.Minute) // the next login is after that
+		w.after(2 * time.Minute) // so that the next login is after the end
 	}
 }
 
-// C07: a name is no login, so the user must allow an ended delegation by its name before a door
-// that brings names goes on.
-func TestC07_NamesAreNoTokens(t *testing.T) {
+// A user name is not a login. So a grant that takes names works again only after the user has
+// allowed the ended delegation.
+func TestC07_UserNames(t *testing.T) {
 	w := newWorld(t)
-	w.lets(func(r *tokenexchange.Rule) {
+	w.changeRules(func(r *tx.Rule) {
 		if r.Name == "helpdesk" {
-			r.SubjectTypes, r.ActorTypes = append(r.SubjectTypes, ticket), append(r.ActorTypes, ticket)
+			r.SubjectTypes = append(r.SubjectTypes, ticket)
+			r.Delegate.ActorTypes = append(r.Delegate.ActorTypes, ticket)
 		}
 	})
+	open := func(_ context.Context, now time.Time) (tx.Request, tx.Token, *tx.Token, error) {
+		named := func(user string) tx.Token {
+			return tx.Token{Type: ticket, Kind: tx.KindUser, Name: true,
+				Issuer: issuer, Subject: user, Scope: tx.Scope{"read"},
+				Expires: now.Add(time.Hour)}
+		}
+		bob := named("bob")
+		return tx.Request{RequestedTokenType: access}, named("alice"), &bob, nil
+	}
 	act := func() (string, error) {
-		answer, err := w.x.Run(t.Context(), "act_as", w.client["helpdesk"], func(_ context.Context, now time.Time) (
-			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
-			named := func(who string) tokenexchange.Token {
-				return tokenexchange.Token{Type: ticket, Kind: tokenexchange.KindUser, Name: true,
-					Issuer: issuer, Subject: who, Scope: tokenexchange.Scope{"read"},
-					Expires: now.Add(time.Hour)}
-			}
-			bob := named("bob")
-			return tokenexchange.Request{RequestedTokenType: access}, named("alice"), &bob, nil
-		})
-		return answer.AccessToken, err
+		response, err := w.x.Run(t.Context(), "act_as", w.client["helpdesk"], open)
+		return response.AccessToken, err
 	}
 	first, err := act()
 	require.NoError(t, err)
@@ -306,7 +329,7 @@ func TestC07_NamesAreNoTokens(t *testing.T) {
 	require.False(t, w.active(second))
 	w.after(time.Hour)
 	_, err = act()
-	require.ErrorIs(t, err, tokenexchange.InvalidRequest)
+	require.ErrorIs(t, err, tx.InvalidRequest)
 	ended, err := w.tokens.EndedDelegations(t.Context(), alice)
 	require.NoError(t, err)
 	require.NoError(t, w.tokens.AllowDelegation(t.Context(), alice, ended[0].ID))
@@ -314,8 +337,8 @@ func TestC07_NamesAreNoTokens(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// C07: what is being exchanged while a delegation ends is refused, or has ended with it.
-func TestC07_EndAmongExchanges(t *testing.T) {
+// An exchange during EndDelegation is refused, or its token is revoked too.
+func TestC07_EndDuringExchanges(t *testing.T) {
 	w := newWorld(t)
 	login, helper := w.opaque("alice"), w.opaque("bob")
 	first := w.granted(w.actFor(login, helper, "scope", "read"))
@@ -326,7 +349,7 @@ func TestC07_EndAmongExchanges(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			own := first.text("access_token") // each one goes on with what it got last, so some are many hops deep
+			own := first.text("access_token") // exchanged again and again, through many hops
 			for after := 0; after < 3; {
 				select {
 				case <-ended:
@@ -366,22 +389,28 @@ func TestC07_EndAmongExchanges(t *testing.T) {
 	require.Empty(t, w.delegations())
 }
 
-// C07: revoking any of the tokens that it was made from ends a delegation.
-func TestC07_AnyParentEndsTheDelegation(t *testing.T) {
+// Revoking any of the tokens that it was made from ends a delegation.
+func TestC07_RevokedParentEndsTheDelegation(t *testing.T) {
 	for _, parent := range []string{"subject", "actor", "refresh"} {
 		w := newWorld(t)
 		login, helper := w.opaque("alice"), w.opaque("bob")
 		a := w.granted(w.actFor(login, helper, "scope", "read offline_access"))
-		on := w.granted(w.exchange("gateway", a.text("access_token"), access, "scope", "read"))
-		token := map[string]string{"subject": login, "actor": helper, "refresh": a.text("refresh_token")}[parent]
-		by := map[string]string{"subject": "webapp", "actor": "webapp", "refresh": "helpdesk"}[parent]
-		require.Equal(t, 200, w.post("/revoke", by, url.Values{"token": {token}}).status)
-		require.False(t, w.active(on.text("access_token")), parent)
+		second := w.granted(w.exchange("gateway", a.text("access_token"), access, "scope", "read"))
+		token, client := login, "webapp"
+		switch parent {
+		case "actor":
+			token = helper
+		case "refresh":
+			token, client = a.text("refresh_token"), "helpdesk"
+		}
+		require.Equal(t, 200, w.post("/revoke", client, url.Values{"token": {token}}).status)
+		require.False(t, w.active(second.text("access_token")), parent)
 		require.Empty(t, w.delegations(), parent)
 	}
 }
 
-func TestC07_FailuresAreNoAnswer(t *testing.T) {
+// A failure of the store is not ErrUnknown.
+func TestC07_FailingStore(t *testing.T) {
 	w := newWorld(t)
 	w.granted(w.actFor(w.opaque("alice"), w.opaque("bob")))
 	id := w.delegations()[0].ID
@@ -392,32 +421,35 @@ func TestC07_FailuresAreNoAnswer(t *testing.T) {
 	require.False(t, errors.Is(w.end(id), tokenstore.ErrUnknown))
 }
 
-// C07: a ticket is a delegation to whom it names, opaque or signed; what it is exchanged for joins it.
+// A ticket, opaque or signed, begins a delegation to the party that it names. The token that the
+// ticket is exchanged for joins it.
 func TestC07_TicketBeginsADelegation(t *testing.T) {
 	for _, opaque := range []bool{false, true} {
 		w := newWorld(t)
 		if opaque {
-			w.tokens.Opaque = map[tokenexchange.TokenType]string{access: "at_", ticket: "tk_"}
+			w.tokens.Opaque = map[tx.TokenType]string{access: "at_", ticket: "tk_"}
 		}
-		w.tokens.MayAct = func(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
+		w.tokens.MayAct = func(_ context.Context, d tx.Decision) (*tx.Actor, error) {
 			if d.Type == ticket {
-				return &tokenexchange.Actor{Issuer: issuer, Subject: "bob"}, nil
+				return &tx.Actor{Issuer: issuer, Subject: "bob"}, nil
 			}
 			return nil, nil
 		}
-		w.lets(func(r *tokenexchange.Rule) { r.Types = append(r.Types, ticket) })
-		made := w.granted(w.exchange("gateway", w.opaque("alice"), access, "requested_token_type", string(ticket), "scope", "read"))
+		w.changeRules(func(r *tx.Rule) { r.Types = append(r.Types, ticket) })
+		made := w.granted(w.exchange("gateway", w.opaque("alice"), access,
+			"requested_token_type", string(ticket), "scope", "read"))
 		d := w.delegations()
 		require.Len(t, d, 1)
 		require.NotNil(t, d[0].Actor)
 		require.Equal(t, "bob", d[0].Actor.Subject)
-		used := w.granted(w.exchange("helpdesk", made.text("access_token"), ticket, "actor_token", w.opaque("bob"),
-			"actor_token_type", string(access), "audience", api, "scope", "read"))
+		used := w.granted(w.exchange("helpdesk", made.text("access_token"), ticket,
+			"actor_token", w.opaque("bob"), "actor_token_type", string(access),
+			"audience", api, "scope", "read"))
 		list := w.delegations()
 		require.Len(t, list, 1)
 		require.Len(t, list[0].Tokens, 1, "the ticket is used up")
 		require.Equal(t, "helpdesk", list[0].Client)
 		require.NoError(t, w.end(d[0].ID))
-		require.False(t, w.active(used.text("access_token")), "it has joined the delegation of its ticket")
+		require.False(t, w.active(used.text("access_token")), "of the delegation of its ticket")
 	}
 }

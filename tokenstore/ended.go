@@ -15,23 +15,21 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// EndedDelegation says that a user has ended what a party may do through a client. Until the user
-// allows it again, the party gets no token for the user through that client, unless the subject
-// token descends from a login of the user after Ended.
+// EndedDelegation records that a user has ended the delegations of a party through a client. Until
+// the user allows them again, the party gets no token for the user through that client, unless the
+// subject token descends from a login of the user after Ended.
 type EndedDelegation struct {
-	ID     string               // for AllowDelegation; not Delegation.ID, and not a secret
-	Actor  *tokenexchange.Actor // Delegation.Actor; nil: the client acted as the user
+	ID     string               // for AllowDelegation; it is not Delegation.ID, and not a secret
+	Actor  *tokenexchange.Actor // Delegation.Actor; nil if the client acted as the user
 	Client string               // Delegation.Client
 	Ended  time.Time            // when EndDelegation was called
 }
 
-// endedForever is how long an ended delegation is remembered where Tokens.RememberEnded is zero.
-// It is longer than any grant lasts.
-const endedForever = 10 * 365 * 24 * time.Hour
+// defaultRememberEnded is the meaning of a zero Tokens.RememberEnded. It is longer than any grant.
+const defaultRememberEnded = 10 * 365 * 24 * time.Hour
 
 // EndedDelegations returns the delegations that a user has ended and not allowed again, the latest
-// first. Each is listed for as long as Tokens.RememberEnded says, also after the user has logged in
-// anew.
+// first. Each is listed for the time Tokens.RememberEnded, even after the user has logged in again.
 func (t *Tokens) EndedDelegations(ctx context.Context, about tokenexchange.Identity) (
 	[]EndedDelegation, error) {
 	ended, err := t.ended(ctx, about)
@@ -50,9 +48,9 @@ func (t *Tokens) EndedDelegations(ctx context.Context, about tokenexchange.Ident
 	return list, nil
 }
 
-// AllowDelegation lets a party act for the user through the client again, after EndDelegation. The
-// id is that of an EndedDelegation. Tokens from before stay inactive. ErrUnknown: the user has not
-// ended such a delegation, or has allowed it.
+// AllowDelegation lets a party act for the user through a client again, after EndDelegation. The id
+// is the ID of an EndedDelegation. Revoked tokens stay revoked. ErrUnknown: the user has not ended
+// such a delegation, or has allowed it already.
 func (t *Tokens) AllowDelegation(ctx context.Context, about tokenexchange.Identity,
 	id string) error {
 	ended, err := t.ended(ctx, about)
@@ -77,8 +75,8 @@ type relation [untilAt - relationAt]byte
 
 func (r relation) String() string { return base64.RawURLEncoding.EncodeToString(r[:]) }
 
-// relations returns the relations of a decision; the first is the one that Delegations shows. A
-// ticket may have two: that of the party that may act, and that of the party that acts already.
+// relations returns the relations of a decision. Delegations shows the first. A ticket may have
+// two, of the party that may act with it and of the party that acts already.
 func relations(d tokenexchange.Decision, mayAct *tokenexchange.Actor) (list []relation) {
 	if mayAct != nil && isEvidence(d.Type) {
 		list = append(list, relationOf(d, *mayAct))
@@ -86,7 +84,7 @@ func relations(d tokenexchange.Decision, mayAct *tokenexchange.Actor) (list []re
 	switch actor := d.Facts.Actor; {
 	case d.Actor != nil:
 		list = append(list, relationOf(d, *d.Actor))
-	case actor != nil: // a door mints a ticket for this party
+	case actor != nil: // package doors mints a ticket for this party
 		party := tokenexchange.Actor{Issuer: actor.Issuer, Subject: actor.ID}
 		if actor.Kind == tokenexchange.KindClient {
 			party.ClientID = actor.ID
@@ -98,7 +96,7 @@ func relations(d tokenexchange.Decision, mayAct *tokenexchange.Actor) (list []re
 	return list
 }
 
-// relationOf returns the relation of a party. A client and a user of the same name are two parties.
+// relationOf returns the relation of a party. A client and a user with the same ID are two parties.
 func relationOf(d tokenexchange.Decision, party tokenexchange.Actor) (r relation) {
 	subject, kind := cmp.Or(party.Subject, party.ClientID), "user"
 	if subject == party.ClientID {
@@ -117,23 +115,23 @@ func relationIn(key Key) (r relation) {
 	return r
 }
 
-// endedRecord is what the store keeps of an ended delegation. The time of the last end is kept
-// after the user has allowed the delegation: it names the generation of the tokens, see
-// generationKey.
+// endedRecord is the data of an ended delegation in the store. It stays after the user has allowed
+// the delegation, because the time of the last end names the generation of new tokens (see
+// generationKey).
 type endedRecord struct {
 	EndedDelegation
-	Allowed bool
+	Allowed bool // whether the user has allowed the delegation again
 	key     Key
 }
 
-// endedKey is the owner of the records that say what a user has ended.
+// endedKey is the owner of the records about the delegations that a user has ended.
 func endedKey(about tokenexchange.Identity) Key {
 	owner := ownerKey(about)
 	return KeyOf("ended", about.Issuer, string(owner[:]))
 }
 
-// ended returns the records of each relation by its ID, the latest first. Usually there is one:
-// older ones are left over where forget failed.
+// ended returns the records of each relation by its ID, the latest first. A relation has several
+// records only if forget has failed.
 func (t *Tokens) ended(ctx context.Context, about tokenexchange.Identity) (
 	map[string][]endedRecord, error) {
 	ended := map[string][]endedRecord{}
@@ -161,7 +159,7 @@ func (t *Tokens) ended(ctx context.Context, about tokenexchange.Identity) (
 	return ended, nil
 }
 
-// remember records the end of a delegation, or that it is allowed again.
+// remember writes a record that a delegation has ended or is allowed again.
 func (t *Tokens) remember(ctx context.Context, about tokenexchange.Identity, r endedRecord) error {
 	data, err := json.Marshal(r)
 	if err != nil {
@@ -169,24 +167,26 @@ func (t *Tokens) remember(ctx context.Context, about tokenexchange.Identity, r e
 	}
 	now := t.now()
 	record := Record{Key: KeyOf("ended delegation", about.Issuer, rand.Text()),
-		Owner: endedKey(about), Expires: now.Add(cmp.Or(t.RememberEnded, endedForever)), Data: data}
+		Owner: endedKey(about), Data: data,
+		Expires: now.Add(cmp.Or(t.RememberEnded, defaultRememberEnded))}
 	return t.Store.Commit(ctx, now, Batch{Put: []Record{record}})
 }
 
-// forget drops records that a later one has replaced. Where that fails, they stay and do no harm.
+// forget removes records that a later one has replaced. A record that it fails to remove does no
+// harm.
 func (t *Tokens) forget(ctx context.Context, records []endedRecord) {
 	for _, r := range records {
 		_ = t.Store.Discard(ctx, Batch{Put: []Record{{Key: r.key}}})
 	}
 }
 
-// generationKey is an ancestor of all tokens of a relation that were issued between two ends of it.
-// One tombstone for it ends them, and a Commit that is under way as well.
+// generationKey is an ancestor of all tokens of a relation that are issued between two ends of it.
+// One tombstone revokes them, and makes a Commit that is under way fail.
 func generationKey(issuer string, r relation, lastEnd time.Time) Key {
 	return KeyOf("generation", issuer, string(r[:]), generationName(lastEnd))
 }
 
-// generationName is empty before the first end.
+// generationName names a generation by the end before it. It is empty for the first one.
 func generationName(lastEnd time.Time) string {
 	if lastEnd.IsZero() {
 		return ""
@@ -194,8 +194,8 @@ func generationName(lastEnd time.Time) string {
 	return lastEnd.UTC().Format(time.RFC3339Nano)
 }
 
-// lastEnds returns when the user last ended each relation; zero: never. It refuses a decision if
-// one of them is ended.
+// lastEnds returns the time at which the user last ended each relation, or zero if the user never
+// has. It refuses the decision if one of the relations is still ended.
 func (i *issue) lastEnds(ctx context.Context, relations []relation) ([]time.Time, error) {
 	ended, err := i.ended(ctx, i.d.Facts.Subject.Identity)
 	if err != nil {
@@ -209,8 +209,8 @@ func (i *issue) lastEnds(ctx context.Context, relations []relation) ([]time.Time
 		}
 		last := records[0]
 		if !last.Allowed && !begun.After(last.Ended) {
-			return nil, no(fmt.Sprintf("the user ended this delegation at %s; "+
-				"the subject token begins with %s",
+			return nil, invalidRequest(fmt.Sprintf(
+				"the user ended this delegation at %s; the subject token begins with %s",
 				last.Ended.Format(time.RFC3339), loginAt(begun)), ErrRevoked)
 		}
 		ends[n] = last.Ended

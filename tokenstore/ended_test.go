@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-tokenexchange/tokenexchange"
+	tx "github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -28,7 +28,7 @@ func (s *failingOnce) Revoke(ctx context.Context, now time.Time, k tokenstore.Ke
 	return s.Store.Revoke(ctx, now, k, until)
 }
 
-// TestEndDelegation_Retried: an end that failed half-way is made whole by the next one.
+// A second call completes an EndDelegation that failed half-way.
 func TestEndDelegation_Retried(t *testing.T) {
 	w := newWorld(t)
 	w.store.Store = &failingOnce{Store: w.store.Store, fails: true}
@@ -41,30 +41,30 @@ func TestEndDelegation_Retried(t *testing.T) {
 	require.ErrorIs(t, w.end(id), tokenstore.ErrUnknown)
 }
 
-// TestEndDelegation_Companion: what a host has recorded with Parents beside a token ends too.
-func TestEndDelegation_Companion(t *testing.T) {
+// EndDelegation revokes a token that the host has recorded with Parents.
+func TestEndDelegation_RecordedByTheHost(t *testing.T) {
 	w := newWorld(t)
 	w.granted(w.actFor(w.opaque("alice"), w.opaque("bob")))
-	beside := tokenexchange.Token{Type: access, ID: "beside", Issuer: issuer, Subject: "alice",
+	beside := tx.Token{Type: access, ID: "beside", Issuer: issuer, Subject: "alice",
 		ClientID: "helpdesk", Audience: []string{api}, Expires: w.clock().Add(time.Hour)}
 	parents := tokenstore.Parents(w.audit.Last().Decision)
 	require.NoError(t, w.tokens.Record(t.Context(), beside, parents...))
 	require.NoError(t, w.tokens.Live(t.Context(), beside))
 	require.NoError(t, w.end(w.delegations()[0].ID))
-	require.ErrorIs(t, w.tokens.Live(t.Context(), beside), tokenexchange.InvalidRequest)
+	require.ErrorIs(t, w.tokens.Live(t.Context(), beside), tx.InvalidRequest)
 }
 
-// TestEndDelegation_Clocks: a user ends, allows and ends again while the clocks of two machines
-// differ, and can allow it once more. What is no longer needed is not kept.
+// A user can end, allow and end again while the clocks of two machines differ. Records that are no
+// longer needed are removed.
 func TestEndDelegation_Clocks(t *testing.T) {
 	w := newWorld(t)
 	login, actor := w.opaque("alice"), w.opaque("bob")
 	w.after(10 * time.Second)
 	for range 5 {
 		w.granted(w.actFor(login, actor))
-		w.after(-time.Second) // the request reaches the machine whose clock is behind
+		w.after(-time.Second) // on the machine whose clock is behind
 		require.NoError(t, w.end(w.delegations()[0].ID))
-		w.refused(w.actFor(login, actor), tokenexchange.InvalidRequest, "ended this delegation")
+		w.refused(w.actFor(login, actor), tx.InvalidRequest, "ended this delegation")
 		ended, err := w.tokens.EndedDelegations(t.Context(), alice)
 		require.NoError(t, err)
 		require.Len(t, ended, 1)
@@ -73,30 +73,30 @@ func TestEndDelegation_Clocks(t *testing.T) {
 	w.granted(w.actFor(login, actor))
 	user := tokenstore.KeyOf("owner", issuer, string(alice.Kind), alice.Tenant, alice.ID)
 	owner := tokenstore.KeyOf("ended", issuer, string(user[:]))
-	kept, _, err := w.store.List(t.Context(), w.clock(), owner, tokenstore.Key{}, tokenstore.MaxPage)
+	records, _, err := w.store.List(t.Context(), w.clock(), owner, tokenstore.Key{}, 10)
 	require.NoError(t, err)
-	require.Len(t, kept, 1)
+	require.Len(t, records, 1)
 }
 
-// TestEndDelegation_Ticket: of a ticket that an exchange has made, the party that may act is shut
-// out, and not the client that asked for the ticket.
+// To end the delegation of a ticket refuses the party that may act with it, and not the client that
+// requested the ticket.
 func TestEndDelegation_Ticket(t *testing.T) {
 	w := newWorld(t)
-	w.lets(func(r *tokenexchange.Rule) {
+	w.changeRules(func(r *tx.Rule) {
 		r.Types = append(r.Types, ticket)
 		r.Targets = append(r.Targets, "gateway")
 		if r.Name == "helpdesk" {
 			r.Clients = append(r.Clients, "gateway")
 		}
 	})
-	w.tokens.MayAct = func(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
+	w.tokens.MayAct = func(_ context.Context, d tx.Decision) (*tx.Actor, error) {
 		if d.Type == ticket {
-			return &tokenexchange.Actor{Subject: "bob", ClientID: "gateway"}, nil
+			return &tx.Actor{Subject: "bob", ClientID: "gateway"}, nil
 		}
 		return nil, nil
 	}
 	login, bobs := w.opaque("alice"), w.opaque("bob")
-	byBob := func(subject string, kind tokenexchange.TokenType) answer {
+	byBob := func(subject string, kind tx.TokenType) answer {
 		return w.exchange("gateway", subject, kind, "actor_token", bobs,
 			"actor_token_type", string(access), "audience", api, "scope", "read")
 	}
@@ -104,24 +104,27 @@ func TestEndDelegation_Ticket(t *testing.T) {
 		"audience", "gateway", "scope", "read")).text("access_token")
 	require.Equal(t, "bob", w.delegations()[0].Actor.Subject)
 	require.NoError(t, w.end(w.delegations()[0].ID))
-	w.refused(byBob(made, ticket), tokenexchange.InvalidRequest, "")
-	w.refused(byBob(login, access), tokenexchange.InvalidRequest, "ended this delegation")
+	w.refused(byBob(made, ticket), tx.InvalidRequest, "")
+	w.refused(byBob(login, access), tx.InvalidRequest, "ended this delegation")
 	w.granted(w.exchange("gateway", login, access, "audience", api, "scope", "read"))
 }
 
-// TestEndDelegation_ForeignLogin: a renewed token of another issuer is no login, whether or not its
-// auth_time is believed.
+// A renewed token of another issuer is no new login, whether or not its auth_time is trusted.
 func TestEndDelegation_ForeignLogin(t *testing.T) {
-	for _, login := range []*tokenexchange.LoginTrust{nil, {}, {AuthTime: true}} {
+	for _, believed := range []bool{false, true} {
 		w := newWorld(t)
 		idp := tokenexchangetest.NewMinter("https://idp.example")
 		trust := idp.ForeignTrust(issuer)
-		trust.Login = login
-		verifier, err := tokenexchange.NewVerifier(trust)
+		trust.AuthTime = believed
+		verifier, err := tx.NewVerifier(trust)
 		require.NoError(t, err)
 		w.x.Verify[idToken] = verifier.Verify
 		w.people.Link("https://idp.example", "ext-alice", alice)
-		w.lets(func(r *tokenexchange.Rule) { r.Issuers = []string{"https://idp.example"} })
+		w.changeRules(func(r *tx.Rule) {
+			if r.Delegate != nil {
+				r.Delegate.Issuers = []string{"https://idp.example"}
+			}
+		})
 		began, bobs := w.clock(), w.opaque("bob")
 		act := func() answer {
 			renewed := idp.IDToken(tokenexchangetest.Claims{Subject: "ext-alice",
@@ -134,19 +137,23 @@ func TestEndDelegation_ForeignLogin(t *testing.T) {
 		w.after(time.Minute)
 		require.NoError(t, w.end(w.delegations()[0].ID))
 		w.after(time.Minute)
-		w.refused(act(), tokenexchange.InvalidRequest, "ended this delegation")
+		w.refused(act(), tx.InvalidRequest, "ended this delegation")
 		began = w.clock()
 		w.granted(act())
 	}
 }
 
-// TestLineage_GrantThatOutlives: where a rule lets a grant outlive its subject token, the first
-// Until is its end, and a resolver that answers later and later does not move it.
+// If a rule lets a grant outlive its subject token, the grant ends at the first Until. A resolver
+// that returns a later Until at each refresh does not move that end.
 func TestLineage_GrantThatOutlives(t *testing.T) {
 	w := newWorld(t)
-	w.lets(func(r *tokenexchange.Rule) { r.OutliveSubject = true })
+	w.changeRules(func(r *tx.Rule) {
+		if r.Impersonate != nil {
+			r.Impersonate.OutliveSubject = true
+		}
+	})
 	slide := func() {
-		w.people.Add(tokenexchange.Subject{Identity: alice, Scope: w.client["gateway"].Scope,
+		w.people.Add(tx.Subject{Identity: alice, Scope: w.client["gateway"].Scope,
 			Until: w.clock().Add(48 * time.Hour)})
 	}
 	slide()

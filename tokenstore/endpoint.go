@@ -1,108 +1,58 @@
 package tokenstore
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
 )
 
-// maxToken is how many bytes one token may have (R10).
-const maxToken = 64 << 10
+// bodyOnly are the parameters that must not be in the query (R01).
+var bodyOnly = []string{"grant_type", "refresh_token", "scope", "token", "token_type_hint"}
 
-// endpoint is what introspection, revocation and refresh have in common with a token endpoint: a form by POST, in the
-// body and nowhere else, of a client that has been authenticated, and answers that nobody keeps (R01, R09, R12).
+// endpoint returns the common part of the handlers for introspection, revocation and refresh. Like
+// a token endpoint, it takes a form by POST, from the body only, and from an authenticated client.
+// Its responses must not be cached (R01, R09, R12).
 func (t *Tokens) endpoint(authenticate func(*http.Request) (tokenexchange.Client, error),
 	answer func(*http.Request, tokenexchange.Client) (http.Handler, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": tokenexchange.InvalidRequest})
-			return
-		}
-		err := readForm(w, r)
-		var client tokenexchange.Client
-		if err == nil {
-			client, err = identify(r, authenticate)
-		}
-		var h http.Handler
-		if err == nil {
-			h, err = guarded("the answer", func() (http.Handler, error) { return answer(r, client) })
-		}
-		if err != nil {
+	return endpoint.Post[tokenexchange.Client]{
+		BodyOnly:     bodyOnly,
+		Authenticate: authenticate,
+		ID:           func(c tokenexchange.Client) string { return c.ID },
+		Answer:       answer,
+		Report: func(r *http.Request, err error) {
 			if t.Report != nil {
-				t.Report(r.Context(), withoutTokens(err, r.PostForm))
+				presented := slices.Concat(r.PostForm["token"], r.PostForm["refresh_token"])
+				code := tokenexchange.AsError(err).Code
+				t.Report(r.Context(), redact.Error(err, code, presented...))
 			}
-			h = tokenexchange.AsError(tokenexchange.AsError(err).Code) // the code alone: what a host says of it stays inside
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// withoutTokens takes out of an error what was presented, if a host has put it there (I08).
-func withoutTokens(err error, values url.Values) error {
-	text := err.Error()
-	clean := redact.Text(text, slices.Concat(values["token"], values["refresh_token"])...)
-	if clean == text {
-		return err
+		},
+		Refusal: func(err error) http.Handler {
+			return tokenexchange.AsError(tokenexchange.AsError(err).Code)
+		},
+		InvalidRequest: tokenexchange.InvalidRequest,
+		InvalidClient:  tokenexchange.InvalidClient,
 	}
-	return &tokenexchange.Error{Code: tokenexchange.AsError(err).Code, Err: errors.New(clean)}
 }
 
-// identify asks the host who the client is.
-func identify(r *http.Request, authenticate func(*http.Request) (tokenexchange.Client, error)) (tokenexchange.Client, error) {
-	client, err := guarded("the authentication", func() (tokenexchange.Client, error) { return authenticate(r) })
-	if err == nil && client.ID == "" {
-		err = tokenexchange.InvalidClient
-	}
-	return client, err
-}
-
-// guarded turns a panic of the host into a failure (I12), and so an error that cannot be asked what it is: a typed nil. It
-// says the type of what was thrown, which may hold anything.
-func guarded[T any](what string, call func() (T, error)) (answer T, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			var none T
-			answer, err = none, fmt.Errorf("%s panicked with a %T", what, p)
-		}
-	}()
-	if answer, err = call(); err != nil {
-		_, _ = tokenexchange.AsError(err), err.Error()
-	}
-	return answer, err
-}
-
-// inBody are the parameters that must not be in a query.
-var inBody = []string{"grant_type", "refresh_token", "scope", "token", "token_type_hint"}
-
-// readForm fills in r.PostForm. What the form says is looked at once the client has been authenticated (D03).
-func readForm(w http.ResponseWriter, r *http.Request) error {
-	if err := form.Read(w, r, inBody); err != nil {
-		return no("malformed request", err)
-	}
-	return nil
-}
-
-// checkRepeats refuses a parameter that is repeated, those that are not ours too: another reader of the same form might take
-// the other value (R04).
+// checkRepeats refuses every repeated parameter, even an unknown one: another reader of the same
+// form might take the other value (R04).
 func checkRepeats(values url.Values) error {
 	for _, list := range values {
 		if len(list) > 1 {
-			return no("R04: a parameter is repeated", nil)
+			return invalidRequest("a parameter is repeated (R04)", nil)
 		}
 	}
 	return nil
 }
 
-// tokenOfForm returns the one parameter that introspection and revocation need. The type hint is only a hint: the value
-// itself says where to look (RFC 7662 §2.1, RFC 7009 §2.1).
+// tokenOfForm returns the parameter token of introspection and revocation. It ignores
+// token_type_hint, because the form of the value says where to look (RFC 7662 §2.1, RFC 7009 §2.1).
 func tokenOfForm(values url.Values) (string, error) {
 	if err := checkRepeats(values); err != nil {
 		return "", err
@@ -110,24 +60,10 @@ func tokenOfForm(values url.Values) (string, error) {
 	value := values.Get("token")
 	switch {
 	case value == "":
-		return "", no("R03: no token", nil)
-	case len(value) > maxToken:
-		return "", no("R10: the token is too long", nil)
+		return "", invalidRequest("the parameter token is missing (R03)", nil)
+	case len(value) > form.MaxValue:
+		reason := fmt.Sprintf("the token has %d bytes, more than %d (R10)", len(value), form.MaxValue)
+		return "", invalidRequest(reason, nil)
 	}
 	return value, nil
-}
-
-// writeJSON sends an answer. A write that fails has nobody left to tell.
-func writeJSON(w http.ResponseWriter, status int, members map[string]any) {
-	body, err := json.Marshal(members)
-	if err != nil {
-		status, body = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
 }

@@ -15,29 +15,36 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-tokenexchange/tokenexchange"
+	tx "github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Issuing changes type in every direction (Z25), and what was issued can be presented again.
+// A token of every type can be exchanged for every type, and the result exchanged again (Z25).
 func TestEveryPairOfTypes(t *testing.T) {
 	w := newWorld(t)
 	subjects := map[string]struct {
-		declared tokenexchange.TokenType
+		declared tx.TokenType
 		make     func() string
 	}{
-		"opaque":   {access, func() string { return w.opaque("alice") }},
-		"jwt":      {jwt, func() string { w.after(time.Second); return w.signed("alice", access) }},
-		"id_token": {idToken, func() string { w.after(time.Second); return w.signed("alice", idToken) }},
+		"opaque": {access, func() string { return w.opaque("alice") }},
+		"jwt": {jwt, func() string {
+			w.after(time.Second)
+			return w.signed("alice", access)
+		}},
+		"id_token": {idToken, func() string {
+			w.after(time.Second)
+			return w.signed("alice", idToken)
+		}},
 	}
 	for from, s := range subjects {
-		for _, to := range []tokenexchange.TokenType{"", access, jwt, idToken} {
+		for _, to := range []tx.TokenType{"", access, jwt, idToken} {
 			t.Run(from+" to "+string(to), func(t *testing.T) {
 				scope := "read"
 				if to == idToken {
 					scope = "openid"
 				}
-				a := w.granted(w.exchange("gateway", s.make(), s.declared, "requested_token_type", string(to), "scope", scope))
+				a := w.granted(w.exchange("gateway", s.make(), s.declared,
+					"requested_token_type", string(to), "scope", scope))
 				want := to
 				if to == "" {
 					want = access
@@ -49,7 +56,7 @@ func TestEveryPairOfTypes(t *testing.T) {
 				case idToken:
 					require.Equal(t, "N_A", a.text("token_type"))
 					require.Equal(t, "gateway", claims(t, value)["aud"])
-					require.False(t, w.active(value), "an ID token is nothing to introspect")
+					require.False(t, w.active(value), "an ID token cannot be introspected")
 				case jwt:
 					require.Equal(t, "alice", claims(t, value)["sub"])
 					require.True(t, w.active(value))
@@ -60,7 +67,7 @@ func TestEveryPairOfTypes(t *testing.T) {
 				}
 				declared := want
 				if want == jwt {
-					declared = access // an own JWT may be declared as either
+					declared = access // one of our JWTs may be declared as either type
 				}
 				w.granted(w.exchange("gateway", value, declared, "scope", scope))
 			})
@@ -69,7 +76,7 @@ func TestEveryPairOfTypes(t *testing.T) {
 	require.NotContains(t, w.audit.Events()[0].TokenID, "at_")
 }
 
-// A reduced token says what it was reduced to, and the old one what it said before (Z13).
+// A token with less scope says so, and the token that it was made from does not change (Z13).
 func TestReducedToken(t *testing.T) {
 	w := newWorld(t)
 	old := w.opaque("alice")
@@ -85,11 +92,12 @@ func TestReducedToken(t *testing.T) {
 	require.Equal(t, before, w.introspect("api", old))
 }
 
-// An ID token beside an opaque access token has the hash of that (Z16), beside a JWT that of the JWT.
+// An ID token has the hash of the access token beside it, opaque or JWT (Z16).
 func TestIDTokenBesideEither(t *testing.T) {
 	w := newWorld(t)
-	for _, to := range []tokenexchange.TokenType{access, jwt} {
-		a := w.granted(w.exchange("gateway", w.opaque("alice"), access, "requested_token_type", string(to), "scope", "read openid offline_access"))
+	for _, to := range []tx.TokenType{access, jwt} {
+		a := w.granted(w.exchange("gateway", w.opaque("alice"), access,
+			"requested_token_type", string(to), "scope", "read openid offline_access"))
 		hash := sha256.Sum256([]byte(a.text("access_token")))
 		c := claims(t, a.text("id_token"))
 		require.Equal(t, base64.RawURLEncoding.EncodeToString(hash[:16]), c["at_hash"])
@@ -100,14 +108,16 @@ func TestIDTokenBesideEither(t *testing.T) {
 		refresh := w.introspect("gateway", a.text("refresh_token"))
 		require.Equal(t, true, refresh["active"])
 		w.granted(w.post("/revoke", "gateway", url.Values{"token": {a.text("refresh_token")}}))
-		w.refused(w.exchange("gateway", a.text("id_token"), idToken, "scope", "read"), tokenexchange.InvalidRequest, "revoked")
+		w.refused(w.exchange("gateway", a.text("id_token"), idToken, "scope", "read"),
+			tx.InvalidRequest, "revoked")
 	}
 }
 
-// To revoke a subject token, an actor token or a session ends what was made from it, three hops deep, whatever the types.
+// Revoking a subject token, an actor token or a session ends every token that was made from it,
+// three hops deep and of every type.
 func TestFamilies(t *testing.T) {
 	session := tokenstore.KeyOf("session", issuer, "s1")
-	for name, kill := range map[string]func(w *world, subject, actor string){
+	for name, revoke := range map[string]func(w *world, subject, actor string){
 		"subject": func(w *world, subject, _ string) {
 			w.granted(w.post("/revoke", "webapp", url.Values{"token": {subject}}))
 		},
@@ -115,14 +125,16 @@ func TestFamilies(t *testing.T) {
 			w.granted(w.post("/revoke", "webapp", url.Values{"token": {actor}}))
 		},
 		"session": func(w *world, _, _ string) {
-			require.NoError(w, w.store.Revoke(w.Context(), w.clock(), session, w.clock().Add(time.Hour)))
+			until := w.clock().Add(time.Hour)
+			require.NoError(w, w.store.Revoke(w.Context(), w.clock(), session, until))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			subject, actor := w.opaque("alice", session), w.signed("bob", access)
-			one := w.granted(w.exchange("helpdesk", subject, access, "actor_token", actor, "actor_token_type", string(access), "scope", "read offline_access"))
-			two := w.granted(w.exchange("gateway", one.text("access_token"), access, "requested_token_type", string(jwt), "scope", "read"))
+			one := w.granted(w.actFor(subject, actor, "scope", "read offline_access"))
+			two := w.granted(w.exchange("gateway", one.text("access_token"), access,
+				"requested_token_type", string(jwt), "scope", "read"))
 			three := w.granted(w.exchange("other", two.text("access_token"), jwt, "scope", "read"))
 			var family []string
 			for _, a := range []answer{one, two, three} {
@@ -134,40 +146,48 @@ func TestFamilies(t *testing.T) {
 				require.Equal(t, "bob", got["act"].(map[string]any)["sub"], "the chain stays")
 			}
 			stranger := w.opaque("alice")
-			kill(w, subject, actor)
+			revoke(w, subject, actor)
 			for _, value := range family {
 				require.Equal(t, map[string]any{"active": false}, w.introspect("api", value))
 			}
 			require.True(t, w.active(stranger), "another token of the same user")
-			w.refused(w.exchange("other", family[2], access, "scope", "read"), tokenexchange.InvalidRequest, "revoked")
-			w.refused(w.refresh("helpdesk", one.text("refresh_token")), tokenexchange.InvalidGrant, "revoked")
+			w.refused(w.exchange("other", family[2], access, "scope", "read"),
+				tx.InvalidRequest, "revoked")
+			w.refused(w.refresh("helpdesk", one.text("refresh_token")),
+				tx.InvalidGrant, "revoked")
 		})
 	}
 }
 
-// To revoke what was made leaves its parents alone, and so does time.
-func TestParentsAreLeftAlone(t *testing.T) {
+// Revoking a token does not end the tokens that it was made from, and the expiry of a token ends no
+// other token.
+func TestRevokingAChild(t *testing.T) {
 	w := newWorld(t)
 	subject := w.opaque("alice")
-	child := w.granted(w.exchange("gateway", subject, access, "scope", "read")).text("access_token")
+	read := func() string {
+		a := w.granted(w.exchange("gateway", subject, access, "scope", "read"))
+		return a.text("access_token")
+	}
+	child := read()
 	w.granted(w.post("/revoke", "gateway", url.Values{"token": {child}}))
 	require.False(t, w.active(child))
 	require.True(t, w.active(subject))
 
 	w = newWorld(t)
 	rules := usualRules()
-	rules[0].OutliveSubject = true
+	rules[0].Impersonate.OutliveSubject = true
 	w.setRules(rules...)
-	w.people.Add(tokenexchange.Subject{Identity: alice, Scope: tokenexchange.Scope{"read"}, Until: w.clock().Add(24 * time.Hour)})
+	w.people.Add(tx.Subject{Identity: alice, Scope: tx.Scope{"read"},
+		Until: w.clock().Add(24 * time.Hour)})
 	subject = w.opaque("alice")
 	w.after(119 * time.Minute)
-	child = w.granted(w.exchange("gateway", subject, access, "scope", "read")).text("access_token")
+	child = read()
 	w.after(30 * time.Minute)
 	require.False(t, w.active(subject), "expired")
-	require.True(t, w.active(child), "the end of a parent by time ends nothing")
+	require.True(t, w.active(child))
 }
 
-// No token that was issued while its parent was being revoked stays active.
+// A token that is issued while its parent is being revoked does not stay active.
 func TestExchangeWhileRevoking(t *testing.T) {
 	w := newWorld(t)
 	for range 12 {
@@ -177,9 +197,10 @@ func TestExchangeWhileRevoking(t *testing.T) {
 		var issued []string
 		chain := func(client string) {
 			value, kind := subject, access
-			for _, to := range []tokenexchange.TokenType{access, jwt, access} {
-				resp, err := w.x.Exchange(t.Context(), w.client[client], tokenexchange.Request{SubjectToken: value,
-					SubjectTokenType: kind, RequestedTokenType: to, Scope: tokenexchange.Scope{"read"}}.Values())
+			for _, to := range []tx.TokenType{access, jwt, access} {
+				request := tx.Request{SubjectToken: value, SubjectTokenType: kind,
+					RequestedTokenType: to, Scope: tx.Scope{"read"}}
+				resp, err := w.x.Exchange(t.Context(), w.client[client], request.Values())
 				if err != nil {
 					assert.ErrorIs(t, err, tokenstore.ErrRevoked)
 					return
@@ -207,31 +228,32 @@ func TestExchangeWhileRevoking(t *testing.T) {
 	}
 }
 
-func (w *world) mustVerify(value string) tokenexchange.Token {
+func (w *world) mustVerify(value string) tx.Token {
 	tok, err := w.tokens.VerifyToken(w.Context(), w.credential(access, value))
 	require.NoError(w, err)
 	return tok
 }
 
-// A ticket is spent in the write that records the token: by one of many, by none that is refused, and not for a token that
-// does not leave.
+// Only one of many requests can use a ticket. A request that is refused, or whose token is
+// discarded, does not use the ticket up.
 func TestTickets(t *testing.T) {
 	for name, opaque := range map[string]bool{"signed": false, "opaque": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			if opaque {
-				w.tokens.Opaque = map[tokenexchange.TokenType]string{access: "at_", ticket: "tk_"}
+				w.tokens.Opaque = map[tx.TokenType]string{access: "at_", ticket: "tk_"}
 			}
 			value := w.ticket(opaque)
 			actor := w.signed("bob", idToken)
 			use := func(more ...string) answer {
-				return w.exchange("helpdesk", value, ticket, append([]string{"actor_token", actor, "actor_token_type", string(idToken)}, more...)...)
+				form := []string{"actor_token", actor, "actor_token_type", string(idToken)}
+				return w.exchange("helpdesk", value, ticket, append(form, more...)...)
 			}
-			w.refused(use("audience", "https://elsewhere.example"), tokenexchange.InvalidTarget, "D24")
-			w.actors.Fail(tokenexchange.ServerError)
-			w.refused(use(), tokenexchange.ServerError, "D11")
+			w.refused(use("audience", "https://elsewhere.example"), tx.InvalidTarget, "D24")
+			w.actors.Fail(tx.ServerError)
+			w.refused(use(), tx.ServerError, "D11")
 			w.actors.Fail(nil)
-			w.audit.Fail(tokenexchange.ServerError)
+			w.audit.Fail(tx.ServerError)
 			require.Equal(t, 500, use().status)
 			w.audit.Fail(nil)
 
@@ -249,16 +271,16 @@ func TestTickets(t *testing.T) {
 			}
 			group.Wait()
 			require.EqualValues(t, 1, won.Load())
-			w.refused(use(), tokenexchange.InvalidRequest, "used")
+			w.refused(use(), tx.InvalidRequest, "used")
 		})
 	}
 }
 
-// ticket is one for bob to act upon for alice.
+// ticket returns a ticket with which bob may act for alice.
 func (w *world) ticket(opaque bool) string {
 	tok := w.login("alice")
 	tok.Type, tok.ClientID, tok.Expires = ticket, "helpdesk", w.clock().Add(2*time.Minute)
-	tok.MayAct = &tokenexchange.Actor{Subject: "bob"}
+	tok.MayAct = &tx.Actor{Subject: "bob"}
 	if opaque {
 		t, err := w.tokens.Mint(w.Context(), tok)
 		require.NoError(w, err)
@@ -266,11 +288,13 @@ func (w *world) ticket(opaque bool) string {
 	}
 	tok.ID = "ticket 1"
 	require.NoError(w, w.tokens.Record(w.Context(), tok))
-	return w.minter.Sign("ticket+jwt", map[string]any{"iss": issuer, "sub": "alice", "aud": "helpdesk", "client_id": "helpdesk", "jti": tok.ID,
-		"iat": w.clock().Unix(), "exp": tok.Expires.Unix(), "may_act": map[string]any{"sub": "bob"}, "scope": "read"})
+	return w.minter.Sign("ticket+jwt", map[string]any{"iss": issuer, "sub": "alice",
+		"aud": "helpdesk", "client_id": "helpdesk", "jti": tok.ID, "scope": "read",
+		"iat": w.clock().Unix(), "exp": tok.Expires.Unix(),
+		"may_act": map[string]any{"sub": "bob"}})
 }
 
-// A token that must not leave has no live record, and nothing is spent for it (I06).
+// Tokens that are not sent have no live record (I06).
 func TestDiscard(t *testing.T) {
 	w := newWorld(t)
 	subject := w.opaque("alice")
@@ -279,7 +303,7 @@ func TestDiscard(t *testing.T) {
 		batch = b
 		return w.store.Store.Commit(ctx, now, b)
 	}
-	w.audit.Fail(tokenexchange.ServerError)
+	w.audit.Fail(tx.ServerError)
 	a := w.exchange("gateway", subject, access, "scope", "read openid offline_access")
 	require.Equal(t, 500, a.status)
 	require.Len(t, batch.Put, 3)
@@ -289,7 +313,7 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-// Where nobody knows whether a Commit has happened, it is undone.
+// A Commit that may or may not have happened is discarded.
 func TestCommitInDoubt(t *testing.T) {
 	w := newWorld(t)
 	subject := w.opaque("alice")
@@ -299,7 +323,8 @@ func TestCommitInDoubt(t *testing.T) {
 		require.NoError(t, w.store.Store.Commit(ctx, now, b))
 		return errBroken
 	}
-	w.refused(w.exchange("gateway", subject, access, "scope", "read"), tokenexchange.ServerError, "broken")
+	a := w.exchange("gateway", subject, access, "scope", "read")
+	w.refused(a, tx.ServerError, "broken")
 	_, err := w.store.Get(t.Context(), w.clock(), batch.Put[0].Key)
 	require.ErrorIs(t, err, tokenstore.ErrUnknown)
 }

@@ -9,16 +9,28 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// grant is what a refresh token stands for beside what every token says: the tokens that were exchanged, as they were
-// verified then, and the request. Privileges, scopes and organisations of people are not in it: they are asked for anew.
+// grant is what the record of a refresh token holds beside the token itself: the tokens that were
+// exchanged, as they were verified then, and the request. It holds no privileges, scopes or
+// organisations of people, because a refresh asks the host for those again.
 type grant struct {
-	Key     Key                    `json:"key"`     // its name in the lineage of all that is issued under it
-	Request tokenexchange.Request  `json:"request"` // without its tokens; RequestedTokenType is what was granted
-	Subject tokenexchange.Token    `json:"subject"`
-	Actor   *tokenexchange.Token   `json:"actor,omitempty"`
-	About   tokenexchange.Identity `json:"about"`           // Decision.Subject, in the tenant that was selected
-	Since   time.Time              `json:"since"`           // when it was given; refreshes leave it as it is
-	Chain   []byte                 `json:"chain,omitempty"` // Subject.Actor as it stands: encoding/json would change its bytes (D12)
+	// Key is an ancestor of every token that is issued under the grant.
+	Key Key `json:"key"`
+
+	// Request has no tokens. Its RequestedTokenType is the type that was granted.
+	Request tokenexchange.Request `json:"request"`
+
+	Subject tokenexchange.Token  `json:"subject"`
+	Actor   *tokenexchange.Token `json:"actor,omitempty"`
+
+	// About is Decision.Subject, in the tenant that was selected.
+	About tokenexchange.Identity `json:"about"`
+
+	// Since is the time of the exchange. A refresh does not change it.
+	Since time.Time `json:"since"`
+
+	// Chain is Subject.Actor while the grant is stored, because encoding/json would change the
+	// bytes of the chain (D12).
+	Chain []byte `json:"chain,omitempty"`
 }
 
 func (g *grant) encode() ([]byte, error) {
@@ -44,18 +56,19 @@ func decodeGrant(text []byte) (*grant, error) {
 	return g, err
 }
 
-// newGrant records a decision, with the claims of its tokens that keep names.
+// newGrant returns the grant of a decision. Of the claims of its tokens it keeps the named ones.
 func newGrant(d tokenexchange.Decision, key Key, keep []string) (*grant, error) {
-	g := &grant{Key: key, Request: d.Facts.Request, Subject: d.Facts.Subject.Token, About: d.Subject, Since: d.Issued}
+	g := &grant{Key: key, Request: d.Facts.Request, Subject: d.Facts.Subject.Token,
+		About: d.Subject, Since: d.Issued}
 	g.Request.RequestedTokenType = d.Type
 	g.Subject.Lineage = grantLineage(d)
 	var err error
-	if g.Subject.Claims, err = only(keep, g.Subject.Claims); err != nil {
+	if g.Subject.Claims, err = selectClaims(keep, g.Subject.Claims); err != nil {
 		return nil, err
 	}
 	if a := d.Facts.Actor; a != nil {
 		actor := a.Token
-		if actor.Claims, err = only(keep, actor.Claims); err != nil {
+		if actor.Claims, err = selectClaims(keep, actor.Claims); err != nil {
 			return nil, err
 		}
 		g.Actor = &actor
@@ -63,9 +76,10 @@ func newGrant(d tokenexchange.Decision, key Key, keep []string) (*grant, error) 
 	return g, nil
 }
 
-// grantLineage is the lineage of the recorded subject token. The own expiry of a login or an
-// assertion does not limit the grant, so its lineage gets the end of the grant, which no rotation
-// moves: Subject.Until, or the expiry of the first refresh token where that is zero.
+// grantLineage returns the lineage of the recorded subject token. The expiry of a login or an
+// assertion does not limit the grant. The lineage of such a token gets the end of the grant
+// instead, which no rotation moves: Subject.Until, or the expiry of the first refresh token if that
+// is zero.
 func grantLineage(d tokenexchange.Decision) *tokenexchange.Lineage {
 	subject := d.Facts.Subject.Token
 	if isEvidence(subject.Type) {
@@ -75,13 +89,13 @@ func grantLineage(d tokenexchange.Decision) *tokenexchange.Lineage {
 		}
 		return endingAt(subject, ends)
 	}
-	if d.Ends.After(subject.Expires) { // the rule lets the grant outlive the token, until then
+	if d.Ends.After(subject.Expires) { // the rule lets the grant outlive the token until d.Ends
 		return endingAt(subject, d.Ends)
 	}
 	return subject.Lineage
 }
 
-// endingAt returns the lineage of a token with an end for what is made from it.
+// endingAt returns the lineage of a token, with an end for everything that is made from it.
 func endingAt(t tokenexchange.Token, ends time.Time) *tokenexchange.Lineage {
 	lineage := tokenexchange.Lineage{Begun: t.Begun()}
 	if t.Lineage != nil {
@@ -93,30 +107,32 @@ func endingAt(t tokenexchange.Token, ends time.Time) *tokenexchange.Lineage {
 	return &lineage
 }
 
-// only returns the claims that are named; nil if none is left.
-func only(keep []string, claims json.RawMessage) (json.RawMessage, error) {
-	if len(keep) == 0 || len(claims) == 0 {
+// selectClaims returns the claims with these names, or nil if there are none.
+func selectClaims(names []string, claims json.RawMessage) (json.RawMessage, error) {
+	if len(names) == 0 || len(claims) == 0 {
 		return nil, nil
 	}
-	all, kept := map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	all, selected := map[string]json.RawMessage{}, map[string]json.RawMessage{}
 	if err := json.Unmarshal(claims, &all); err != nil {
 		return nil, err
 	}
-	for _, name := range keep {
-		if value, there := all[name]; there {
-			kept[name] = value
+	for _, name := range names {
+		if value, ok := all[name]; ok {
+			selected[name] = value
 		}
 	}
-	if len(kept) == 0 {
+	if len(selected) == 0 {
 		return nil, nil
 	}
-	return json.Marshal(kept)
+	return json.Marshal(selected)
 }
 
-// request is what a refresh asks the policy for: what was granted, or less scope. Targets that were asked for are asked
-// for again, so that one that selected a tenant does so again (D24). Where none was, what was granted is asked for, since
-// the defaults of today's policy could be more.
-func (g *grant) request(granted tokenexchange.Token, scope tokenexchange.Scope) tokenexchange.Request {
+// request returns the request of a refresh: what was granted, with the given scope. A refresh
+// requests the same targets as the exchange did, so that a target that selected a tenant selects it
+// again (D24). If the exchange requested none, the refresh requests the granted audience, because
+// the default targets of today's policy could be more.
+func (g *grant) request(granted tokenexchange.Token,
+	scope tokenexchange.Scope) tokenexchange.Request {
 	r := g.Request
 	if len(r.Targets()) == 0 {
 		r.Audience = granted.Audience
@@ -125,22 +141,22 @@ func (g *grant) request(granted tokenexchange.Token, scope tokenexchange.Scope) 
 	return r
 }
 
-// exceeded returns where a decision is not within what was granted, or nothing.
+// exceeded returns in what a decision exceeds the grant, or "" if it does not.
 func (g *grant) exceeded(granted tokenexchange.Token, d tokenexchange.Decision) (reason string) {
 	more := func(got, had []string) bool {
 		return slices.ContainsFunc(got, func(s string) bool { return !slices.Contains(had, s) })
 	}
 	switch {
 	case d.Subject != g.About:
-		return "D28: the subject is somebody else by now, or of another organisation"
+		return "the grant is for another subject or organisation (D28)"
 	case !sameChain(d.Actor, granted.Actor):
-		return "D28: other actors than were granted"
+		return "the grant is for other actors (D28)"
 	case d.Type != g.Request.RequestedTokenType:
-		return "D28: another type than was granted"
+		return "the grant is for another token type (D28)"
 	case more(d.Scope, granted.Scope):
-		return "D28: more scope than was granted"
+		return "the scope exceeds the scope of the grant (D28)"
 	case more(d.Audience, granted.Audience):
-		return "D28: more targets than were granted"
+		return "the targets exceed the targets of the grant (D28)"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package tokenstore_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,57 +14,69 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-tokenexchange/tokenexchange"
+	tx "github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Introspection says what a token says, in either claim shape and whatever it is made of (R17, D18, F11).
+// Introspection returns the content of a token, opaque or JWT, and in the standard form of act even
+// for a JWT with another form (R17, D18, F11).
 func TestIntrospectionReadsBack(t *testing.T) {
 	for _, actAs := range []bool{false, true} {
-		for _, kind := range []tokenexchange.TokenType{access, jwt} {
+		for _, kind := range []tx.TokenType{access, jwt} {
 			w := newWorld(t)
 			w.tokens.JWT.ActAs = actAs
-			w.tokens.MayAct = func(_ context.Context, d tokenexchange.Decision) (*tokenexchange.Actor, error) {
-				return &tokenexchange.Actor{Subject: "carol", ClientID: d.Client}, nil
+			w.tokens.MayAct = func(_ context.Context, d tx.Decision) (*tx.Actor, error) {
+				return &tx.Actor{Subject: "carol", ClientID: d.Client}, nil
 			}
 			hooked := false
-			w.tokens.JWT.Claims = func(_ context.Context, _ tokenexchange.Decision, c map[string]any) error {
+			w.tokens.JWT.Claims = func(_ context.Context, _ tx.Decision, c map[string]any) error {
 				hooked = c["may_act"] != nil
 				return nil
 			}
 			c := w.client["helpdesk"]
-			c.Confirmation = tokenexchange.Confirmation{X5T: "thumb"}
+			c.Confirmation = tx.Confirmation{X5T: "thumb"}
 			w.client["helpdesk"] = c
-			a := w.delegated("requested_token_type", string(kind), "audience", api, "audience", down)
+			a := w.delegated("requested_token_type", string(kind),
+				"audience", api, "audience", down)
 			d := w.audit.Last().Decision
-			body := w.post("/introspect", "helpdesk", url.Values{"token": {a.text("access_token")}}).body
-			got, err := tokenexchange.ParseToken([]byte(body))
+			form := url.Values{"token": {a.text("access_token")}}
+			body := w.post("/introspect", "helpdesk", form).body
+			got, err := tx.ParseToken([]byte(body))
 			require.NoError(t, err)
 			want := d.Token(w.audit.Last().TokenID)
 			want.Type, want.Kind, want.AMR, want.Claims = "", "", nil, got.Claims
-			want.MayAct = &tokenexchange.Actor{Subject: "carol", ClientID: "helpdesk"}
+			want.MayAct = &tx.Actor{Subject: "carol", ClientID: "helpdesk"}
 			require.Equal(t, want, got)
-			require.True(t, hooked, "the host's own hook is called too")
+			require.True(t, hooked, "the hook of the host is called too")
 			var all map[string]any
 			require.NoError(t, json.Unmarshal([]byte(body), &all))
-			require.Equal(t, map[string]any{"active": true, "token_type": "Bearer", "scope": "read write openid offline_access", "client_id": "helpdesk",
-				"sub": "alice", "aud": []any{api, down}, "iss": issuer, "jti": w.audit.Last().TokenID,
-				"exp": float64(d.Expires.Unix()), "iat": float64(d.Issued.Unix()), "acr": "gold", "auth_time": float64(w.login("alice").AuthTime.Unix()),
+			seconds := func(t time.Time) float64 { return float64(t.Unix()) }
+			require.Equal(t, map[string]any{
+				"active": true, "token_type": "Bearer", "client_id": "helpdesk",
+				"scope": "read write openid offline_access",
+				"sub":   "alice", "aud": []any{api, down}, "iss": issuer,
+				"jti": w.audit.Last().TokenID,
+				"exp": seconds(d.Expires), "iat": seconds(d.Issued),
+				"acr": "gold", "auth_time": seconds(w.login("alice").AuthTime),
 				"act":     map[string]any{"iss": issuer, "sub": "bob", "client_id": "webapp"},
 				"may_act": map[string]any{"sub": "carol", "client_id": "helpdesk"},
 				"cnf":     map[string]any{"x5t#S256": "thumb"},
-				"lineage": map[string]any{"lent": true}}, all)
+				"lineage": map[string]any{"lent": true},
+			}, all)
 		}
 	}
 }
 
-// A caller is told about what is for it, or was issued to it, and about nothing else.
-func TestWhoIsToldWhat(t *testing.T) {
+// A caller may introspect the tokens that are for it or were issued to it, and no others.
+func TestMayIntrospect(t *testing.T) {
 	w := newWorld(t)
-	a := w.granted(w.exchange("gateway", w.opaque("alice"), access, "scope", "read openid offline_access", "audience", down))
-	b := w.granted(w.exchange("gateway", w.opaque("alice"), access, "scope", "read", "requested_token_type", string(jwt)))
-	c := w.granted(w.exchange("gateway", w.opaque("alice"), access, "scope", "read offline_access", "audience", api))
+	a := w.granted(w.exchange("gateway", w.opaque("alice"), access,
+		"scope", "read openid offline_access", "audience", down))
+	b := w.granted(w.exchange("gateway", w.opaque("alice"), access,
+		"scope", "read", "requested_token_type", string(jwt)))
+	c := w.granted(w.exchange("gateway", w.opaque("alice"), access,
+		"scope", "read offline_access", "audience", api))
 	ticket := w.ticket(false)
 	foreign := w.minter.Sign("at+jwt", map[string]any{"iss": "https://elsewhere.example"})
 	w.after(time.Second)
@@ -72,12 +85,25 @@ func TestWhoIsToldWhat(t *testing.T) {
 		caller, token string
 		active        bool
 	}{
-		{"gateway", a.text("access_token"), true}, {"api", a.text("access_token"), false}, {"other", a.text("access_token"), false},
-		{"gateway", a.text("refresh_token"), true}, {"api", a.text("refresh_token"), false}, {"other", a.text("refresh_token"), false},
-		{"api", c.text("access_token"), true}, {"api", c.text("refresh_token"), false},
-		{"gateway", a.text("id_token"), false}, {"webapp", login, false}, {"helpdesk", ticket, false},
-		{"api", b.text("access_token"), true}, {"gateway", b.text("access_token"), true}, {"other", b.text("access_token"), false},
-		{"api", foreign, false}, {"api", "nonsense", false}, {"api", ".", false}, {"api", "at_", false}, {"api", "at_\x00", false},
+		{"gateway", a.text("access_token"), true},
+		{"api", a.text("access_token"), false},
+		{"other", a.text("access_token"), false},
+		{"gateway", a.text("refresh_token"), true},
+		{"api", a.text("refresh_token"), false},
+		{"other", a.text("refresh_token"), false},
+		{"api", c.text("access_token"), true},
+		{"api", c.text("refresh_token"), false},
+		{"gateway", a.text("id_token"), false},
+		{"webapp", login, false},
+		{"helpdesk", ticket, false},
+		{"api", b.text("access_token"), true},
+		{"gateway", b.text("access_token"), true},
+		{"other", b.text("access_token"), false},
+		{"api", foreign, false},
+		{"api", "nonsense", false},
+		{"api", ".", false},
+		{"api", "at_", false},
+		{"api", "at_\x00", false},
 	} {
 		got := w.introspect(row.caller, row.token)
 		require.Equal(t, row.active, got["active"], "%s %.10s", row.caller, row.token)
@@ -89,7 +115,8 @@ func TestWhoIsToldWhat(t *testing.T) {
 	tok.Audience = []string{"x", "other"}
 	named, err := w.tokens.Mint(t.Context(), tok)
 	require.NoError(t, err)
-	require.Equal(t, true, w.introspect("other", named.Value)["active"], "the ID of a client is always one of its names")
+	require.Equal(t, true, w.introspect("other", named.Value)["active"],
+		"the ID of a client is always one of its audiences")
 	require.Nil(t, w.introspect("gateway", a.text("refresh_token"))["token_type"])
 
 	w.after(time.Hour)
@@ -97,7 +124,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 	require.False(t, w.introspect("gateway", b.text("access_token"))["active"].(bool), "expired")
 }
 
-// A token of one issuer is nothing to another, although both keep theirs in one store.
+// A token of one issuer is unknown to another issuer with the same store.
 func TestIssuersAreKeptApart(t *testing.T) {
 	w := newWorld(t)
 	value := w.opaque("alice")
@@ -105,24 +132,28 @@ func TestIssuersAreKeptApart(t *testing.T) {
 	c.Issuer = "https://another.example"
 	_, err := w.tokens.VerifyToken(t.Context(), c)
 	require.ErrorIs(t, err, tokenstore.ErrUnknown)
-	h := w.tokens.IntrospectionHandler("https://another.example", func(*http.Request) (tokenexchange.Client, error) { return w.client["api"], nil })
+	authenticate := func(*http.Request) (tx.Client, error) { return w.client["api"], nil }
+	h := w.tokens.IntrospectionHandler("https://another.example", authenticate)
 	for _, token := range []string{value, w.signed("alice", access)} {
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(url.Values{"token": {token}}.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		form := url.Values{"token": {token}}.Encode()
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form))
+		r.Header.Set("Content-Type", formType)
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, r)
 		require.JSONEq(t, `{"active":false}`, rec.Body.String())
 	}
 }
 
-// A token of another issuer, although it is trusted for exchanges, is nothing to introspect or to revoke here.
-func TestForeignTokensAtTheDoors(t *testing.T) {
+// A token of another issuer cannot be introspected or revoked here, even if the issuer is trusted
+// for exchanges.
+func TestForeignTokens(t *testing.T) {
 	w := newWorld(t)
 	elsewhere := tokenexchangetest.NewMinter("https://elsewhere.example")
-	verifier, err := tokenexchange.NewVerifier(elsewhere.ForeignTrust(api))
+	verifier, err := tx.NewVerifier(elsewhere.ForeignTrust(api))
 	require.NoError(t, err)
 	w.tokens.Verify = verifier.Verify
-	value := elsewhere.AccessToken(tokenexchangetest.Claims{Subject: "alice", Client: "api", Audience: []string{api}, Now: w.clock()})
+	value := elsewhere.AccessToken(tokenexchangetest.Claims{Subject: "alice", Client: "api",
+		Audience: []string{api}, Now: w.clock()})
 	_, err = w.tokens.VerifyToken(t.Context(), w.credential(jwt, value))
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"active": false}, w.introspect("api", value))
@@ -131,8 +162,9 @@ func TestForeignTokensAtTheDoors(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The doors of introspection, revocation and refresh are as strict as that of the exchange (R01, R04, R09, R10, R12).
-func TestDoors(t *testing.T) {
+// The endpoints for introspection, revocation and refresh check requests as strictly as the token
+// endpoint (R01, R04, R09, R10, R12).
+func TestEndpoints(t *testing.T) {
 	w := newWorld(t)
 	value := w.opaque("alice")
 	var reported error
@@ -143,7 +175,7 @@ func TestDoors(t *testing.T) {
 		body := "grant_type=refresh_token&refresh_token=x&" + token
 		r, err := http.NewRequest("POST", w.url+path, strings.NewReader(body))
 		require.NoError(t, err)
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Content-Type", formType)
 		r.SetBasicAuth("webapp", "secret of webapp")
 		r.Header.Add("Authorization", "Basic x")
 		reported = nil
@@ -158,35 +190,36 @@ func TestDoors(t *testing.T) {
 		for name, row := range map[string]struct {
 			method, query, contentType, user, body string
 			status                                 int
-			code                                   string
 		}{
-			"GET":                 {method: "GET", status: 405, code: "invalid_request"},
-			"HEAD":                {method: "PUT", status: 405, code: "invalid_request"},
-			"JSON":                {contentType: "application/json", body: `{"token":"x"}`, status: 400, code: "invalid_request"},
-			"no type":             {contentType: "none", body: token, status: 400, code: "invalid_request"},
-			"charset":             {contentType: "application/x-www-form-urlencoded;charset=latin1", body: token, status: 400, code: "invalid_request"},
-			"token in query":      {query: "?token=x", body: token, status: 400, code: "invalid_request"},
-			"secret in query":     {query: "?client_secret=x", body: token, status: 400, code: "invalid_request"},
-			"no token":            {body: "token=", status: 400, code: "invalid_request"},
-			"two tokens":          {body: token + "&" + token, status: 400, code: "invalid_request"},
-			"two hints":           {body: token + "&token_type_hint=a&token_type_hint=", status: 400, code: "invalid_request"},
-			"malformed":           {body: "token=%zz", status: 400, code: "invalid_request"},
-			"too long":            {body: "token=" + big, status: 400, code: "invalid_request"},
-			"long token":          {body: "token=" + big[:64<<10+1], status: 400, code: "invalid_request"},
-			"many parameters":     {body: token + strings.Repeat("&", 1000), status: 400, code: "invalid_request"},
-			"unknown client":      {user: "nobody", body: token, status: 401, code: "invalid_client"},
-			"unknown, two tokens": {user: "nobody", body: token + "&" + token, status: 401, code: "invalid_client"}, // D03
-			"no client":           {user: "none", body: token, status: 401, code: "invalid_client"},
-			"two authentications": {body: token + "&client_secret=x", status: 400, code: "invalid_request"},
+			"GET":             {method: "GET", status: 405},
+			"PUT":             {method: "PUT", status: 405},
+			"JSON":            {contentType: "application/json", body: `{"token":""}`, status: 400},
+			"no type":         {contentType: "none", body: token, status: 400},
+			"charset":         {contentType: formType + ";charset=x", body: token, status: 400},
+			"token in query":  {query: "?token=x", body: token, status: 400},
+			"secret in query": {query: "?client_secret=x", body: token, status: 400},
+			"no token":        {body: "token=", status: 400},
+			"two tokens":      {body: token + "&" + token, status: 400},
+			"two hints":       {body: token + "&token_type_hint=a&token_type_hint=", status: 400},
+			"malformed":       {body: "token=%zz", status: 400},
+			"too long":        {body: "token=" + big, status: 400},
+			"long token":      {body: "token=" + big[:64<<10+1], status: 400},
+			"many parameters": {body: token + strings.Repeat("&", 1000), status: 400},
+			"unknown client":  {user: "unknown", body: token, status: 401},
+			"unknown client, two tokens": {
+				user: "unknown", body: token + "&" + token, status: 401}, // D03
+			"no client":           {user: "none", body: token, status: 401},
+			"two authentications": {body: token + "&client_secret=x", status: 400},
 		} {
 			t.Run(path+" "+name, func(t *testing.T) {
-				method := "POST"
-				if row.method != "" {
-					method = row.method
+				code := "invalid_request"
+				if row.status == 401 {
+					code = "invalid_client"
 				}
-				r, err := http.NewRequest(method, w.url+path+row.query, strings.NewReader(row.body))
+				r, err := http.NewRequest(cmp.Or(row.method, "POST"), w.url+path+row.query,
+					strings.NewReader(row.body))
 				require.NoError(t, err)
-				r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
+				r.Header.Set("Content-Type", formType+"; charset=UTF-8")
 				switch row.contentType {
 				case "":
 				case "none":
@@ -204,8 +237,9 @@ func TestDoors(t *testing.T) {
 				reported = nil
 				a := w.do(r)
 				require.Equal(t, row.status, a.status)
-				require.Equal(t, row.code, a.text("error"))
-				require.Equal(t, row.user == "nobody", a.header.Get("WWW-Authenticate") != "")
+				require.Equal(t, code, a.text("error"))
+				require.Equal(t, tx.AsError(tx.Code(code)).Description, a.text("error_description"))
+				require.Equal(t, row.user == "unknown", a.header.Get("WWW-Authenticate") != "")
 				require.Equal(t, row.status == 405, a.header.Get("Allow") == "POST")
 				require.NotContains(t, a.body, "wrong secret")
 				require.Equal(t, row.status != 405, reported != nil)
@@ -213,33 +247,39 @@ func TestDoors(t *testing.T) {
 			})
 		}
 	}
-	require.True(t, w.active(value), "nothing of that has ended it")
+	require.True(t, w.active(value), "no refused request revokes the token")
 	signed, verify := w.signed("alice", access), w.tokens.Verify
-	w.tokens.Verify = func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error) {
-		return tokenexchange.Token{}, fmt.Errorf("cannot read %q", signed)
+	w.tokens.Verify = func(context.Context, tx.Credential) (tx.Token, error) {
+		return tx.Token{}, fmt.Errorf("cannot read %q", signed)
 	}
-	require.Equal(t, "server_error", w.post("/introspect", "api", url.Values{"token": {signed}}).text("error"))
-	require.EqualError(t, reported, `server_error: cannot read "[token]"`, "I08")
+	a := w.post("/introspect", "api", url.Values{"token": {signed}})
+	require.Equal(t, "server_error", a.text("error"))
+	require.EqualError(t, reported, `server_error: cannot read "[redacted]"`, "I08")
 	for _, fail := range []func() error{
-		func() error { return (*hostError)(nil) },
-		func() error { panic(tokenexchange.InvalidRequest) },
+		func() error { return (*typedNil)(nil) },
+		func() error { panic(tx.InvalidRequest) },
 		func() error { panic(value) },
 	} { // I12
-		w.tokens.Verify = func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error) {
-			return tokenexchange.Token{}, fail()
+		w.tokens.Verify = func(context.Context, tx.Credential) (tx.Token, error) {
+			return tx.Token{}, fail()
 		}
 		for _, path := range []string{"/introspect", "/revoke"} {
-			require.Equal(t, "server_error", w.post(path, "api", url.Values{"token": {signed}}).text("error"))
-			require.ErrorContains(t, reported, "the answer panicked with a ")
+			a := w.post(path, "api", url.Values{"token": {signed}})
+			require.Equal(t, "server_error", a.text("error"))
+			require.ErrorContains(t, reported, "panic in ")
 			require.NotContains(t, reported.Error(), value)
 		}
 	}
 	w.tokens.Verify = verify
-	require.Equal(t, true, w.post("/introspect", "api", url.Values{"token": {value}, "token_type_hint": {"refresh_token"}}).json["active"], "a hint is a hint")
-	require.Equal(t, "unauthorized_client", w.post("/introspect", "phone", url.Values{"token": {value}}).text("error"))
+	a = w.post("/introspect", "api",
+		url.Values{"token": {value}, "token_type_hint": {"refresh_token"}})
+	require.Equal(t, true, a.json["active"], "a wrong token_type_hint is ignored")
+	a = w.post("/introspect", "phone", url.Values{"token": {value}})
+	require.Equal(t, "unauthorized_client", a.text("error"))
 }
 
-// A store that fails, and a host that panics, are a 500 without their text, and never an answer about the token.
+// For a store that fails and a host that panics, the response is 500 without the error text. It
+// says nothing about the token.
 func TestBrokenStore(t *testing.T) {
 	w := newWorld(t)
 	var reported error
@@ -253,58 +293,66 @@ func TestBrokenStore(t *testing.T) {
 			require.NotContains(t, a.body, "broken")
 			require.ErrorIs(t, reported, errBroken)
 		}
-		w.refused(w.exchange("gateway", value, access), tokenexchange.ServerError, "broken")
+		w.refused(w.exchange("gateway", value, access), tx.ServerError, "broken")
 	}
 	w.store.fail = nil
 	require.True(t, w.active(opaque))
-	h := w.tokens.IntrospectionHandler(issuer, func(*http.Request) (tokenexchange.Client, error) { panic(opaque) })
+	h := w.tokens.IntrospectionHandler(issuer, func(*http.Request) (tx.Client, error) {
+		panic(opaque)
+	})
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("token="+opaque))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Content-Type", formType)
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, r)
 	require.Equal(t, 500, rec.Code)
 	require.NotContains(t, reported.Error(), opaque)
-	h = w.tokens.IntrospectionHandler(issuer, func(*http.Request) (tokenexchange.Client, error) { return tokenexchange.Client{}, nil })
+	h = w.tokens.IntrospectionHandler(issuer, func(*http.Request) (tx.Client, error) {
+		return tx.Client{}, nil
+	})
 	rec = httptest.NewRecorder()
 	r.Body = http.NoBody
 	h.ServeHTTP(rec, r)
-	require.Equal(t, 401, rec.Code, "a host that says neither who the client is nor no")
+	require.Equal(t, 401, rec.Code, "the host returns no client and no error")
 }
 
-// A client gives back what was issued to it, and nobody else's (RFC 7009).
+// A client revokes its own tokens and no others (RFC 7009).
 func TestRevocation(t *testing.T) {
 	w := newWorld(t)
-	a := w.granted(w.exchange("gateway", w.opaque("alice"), access, "scope", "read openid offline_access"))
+	a := w.granted(w.exchange("gateway", w.opaque("alice"), access,
+		"scope", "read openid offline_access"))
 	b := w.granted(w.refresh("gateway", a.text("refresh_token")))
-	revoke := func(client, token string) answer { return w.post("/revoke", client, url.Values{"token": {token}}) }
+	revoke := func(client, token string) answer {
+		return w.post("/revoke", client, url.Values{"token": {token}})
+	}
 
-	for _, token := range []string{a.text("access_token"), b.text("refresh_token"), a.text("id_token")} {
+	for _, token := range []string{
+		a.text("access_token"), b.text("refresh_token"), a.text("id_token"),
+	} {
 		refused := revoke("other", token)
 		require.Equal(t, 400, refused.status)
 		require.Equal(t, "invalid_request", refused.text("error"))
 	}
 	require.True(t, w.active(b.text("access_token")))
-	for _, token := range []string{"nonsense", "at_" + strings.Repeat("A", 43), "a.b.c", w.minter.Sign("at+jwt", nil)} {
+	for _, token := range []string{
+		"nonsense", "at_" + strings.Repeat("A", 43), "a.b.c", w.minter.Sign("at+jwt", nil),
+	} {
 		require.Equal(t, 200, revoke("other", token).status)
 	}
 	require.Equal(t, "{}", w.granted(revoke("gateway", a.text("access_token"))).body)
 	require.False(t, w.active(a.text("access_token")))
-	require.True(t, w.active(b.text("access_token")), "an access token ends alone")
+	require.True(t, w.active(b.text("access_token")), "another access token of the grant")
 	w.granted(revoke("gateway", a.text("access_token")))
 
-	w.granted(revoke("gateway", a.text("refresh_token"))) // one that was rotated out long ago
+	w.granted(revoke("gateway", a.text("refresh_token"))) // which was rotated out
 	require.False(t, w.active(b.text("access_token")))
-	w.refused(w.refresh("gateway", b.text("refresh_token")), tokenexchange.InvalidGrant, "revoked")
-	w.refused(w.exchange("gateway", a.text("id_token"), idToken, "scope", "read"), tokenexchange.InvalidRequest, "revoked")
+	w.refused(w.refresh("gateway", b.text("refresh_token")), tx.InvalidGrant, "revoked")
+	w.refused(w.exchange("gateway", a.text("id_token"), idToken, "scope", "read"),
+		tx.InvalidRequest, "revoked")
 
-	c := w.granted(w.exchange("phone", w.opaque("alice"), access, "scope", "read", "requested_token_type", string(jwt)))
+	c := w.granted(w.exchange("phone", w.opaque("alice"), access,
+		"scope", "read", "requested_token_type", string(jwt)))
 	d := w.granted(w.exchange("gateway", c.text("access_token"), access, "scope", "read"))
 	w.granted(revoke("phone", c.text("access_token")))
-	require.False(t, w.active(c.text("access_token")), "a public client, and a JWT")
-	require.False(t, w.active(d.text("access_token")), "what was made from it")
+	require.False(t, w.active(c.text("access_token")), "a JWT of a public client")
+	require.False(t, w.active(d.text("access_token")), "a token that was made from it")
 }
-
-// hostError is an error that panics as a typed nil.
-type hostError struct{ text string }
-
-func (e *hostError) Error() string { return e.text }

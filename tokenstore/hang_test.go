@@ -9,11 +9,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-tokenexchange/tokenexchange"
+	tx "github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// hanging is a Store that does not come back from what ends tokens, whatever its context says.
+// hanging is a Store whose Discard and Revoke block and ignore their context.
 type hanging struct {
 	tokenstore.Store
 	until chan struct{}
@@ -26,19 +26,20 @@ func (s hanging) Revoke(context.Context, time.Time, tokenstore.Key, time.Time) e
 	return nil
 }
 
-// What must be undone or ended although the request may be gone has a time of its own.
+// A discard or revocation that must happen even if the request is canceled has a timeout of its
+// own.
 func TestStoreThatHangs(t *testing.T) {
-	exchanged := func(w *world, subject string) (tokenexchange.Response, error) {
+	exchanged := func(w *world, subject string) (tx.Response, error) {
 		return w.x.Exchange(w.Context(), w.client["gateway"], url.Values{
-			"grant_type": {tokenexchange.GrantType}, "subject_token": {subject},
+			"grant_type": {tx.GrantType}, "subject_token": {subject},
 			"subject_token_type": {string(access)}, "scope": {"read offline_access"}})
 	}
-	refreshed := func(w *world, token string) (tokenexchange.Response, error) {
+	refreshed := func(w *world, token string) (tx.Response, error) {
 		return w.tokens.Refresh(w.Context(), w.x, w.client["gateway"], url.Values{
 			"grant_type": {"refresh_token"}, "refresh_token": {token}})
 	}
 	for name, run := range map[string]func(w *world, login, used string) error{
-		"Discard after a Commit of which nothing is known": func(w *world, login, _ string) error {
+		"Discard after a Commit that failed": func(w *world, login, _ string) error {
 			w.store.commit = func(context.Context, time.Time, tokenstore.Batch) error {
 				return errBroken
 			}

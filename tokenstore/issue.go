@@ -12,14 +12,20 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
-// IssueToken makes what was decided, and is a tokenexchange.TokenIssuer: an opaque token or a JWT by type, an ID token
-// beside either with the hash of that token (at_hash), a refresh token. All of it is recorded in one Commit, with what it
-// was made from, and in the same Commit a ticket is spent: a subject token of our own that is evidence and says who may
-// act. So a ticket is good once, and what is refused before, or discarded after, leaves it as it was.
+// IssueToken issues the tokens of a decision and makes Tokens a tokenexchange.TokenIssuer. The main
+// token is opaque or a JWT, depending on its type; beside it there may be an ID token with its hash
+// (at_hash), and a refresh token. One Commit records all of them, with the tokens that they were
+// made from.
 //
-// A parent that is revoked by then, and a ticket that is spent, is an error with the code InvalidRequest. An incomplete
-// decision, the zero Decision for one, is an error. A decision of the refresh_token grant is an error outside of Refresh.
-func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+// The same Commit spends a ticket, which is a subject token of our own that is evidence and names
+// the party that may act. So a ticket can be used once. An exchange that is refused before the
+// Commit, or discarded after it, does not use the ticket up.
+//
+// If a token that the new ones are made from has been revoked by then, or the ticket is spent, the
+// error has the code InvalidRequest. An incomplete decision, such as the zero Decision, is an
+// error. So is a decision of the refresh_token grant outside Refresh.
+func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (
+	tokenexchange.IssuedToken, error) {
 	if err := d.Check(); err != nil {
 		return tokenexchange.IssuedToken{}, fmt.Errorf("tokenstore: %w", err)
 	}
@@ -27,12 +33,14 @@ func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	case t.Store == nil:
 		return tokenexchange.IssuedToken{}, errNoStore
 	case d.Type == tokenexchange.TypeRefreshToken:
-		return tokenexchange.IssuedToken{}, errors.New("tokenstore: a refresh token is no type to be asked for (D28)")
+		return tokenexchange.IssuedToken{}, errors.New(
+			"tokenstore: a refresh token cannot be the requested token (D28)")
 	}
 	i := &issue{Tokens: t, d: d, owner: ownerKey(d.Facts.Subject.Identity)}
-	ctx = context.WithValue(ctx, parentsKey{}, i)
+	ctx = context.WithValue(ctx, issueKey{}, i)
 	steps := []func(context.Context) error{
-		i.trace, i.nameActor, i.join, i.main, i.idToken, i.refreshToken, i.commit,
+		i.findParents, i.findMayAct, i.joinDelegation,
+		i.mainToken, i.idToken, i.refreshToken, i.commit,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -43,54 +51,55 @@ func (t *Tokens) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	return i.issued, nil
 }
 
-// issue is one decision on its way into the store.
+// issue is one call of IssueToken.
 type issue struct {
 	*Tokens
 	d       tokenexchange.Decision
 	owner   Key
-	refresh *rotation // nil: not a refresh
-	parents []Key
-	value   string               // of the refresh token to be
-	mayAct  *tokenexchange.Actor // who may act with the access token; nil: no party is named
+	refresh *rotation            // nil outside Refresh
+	parents []Key                // what the new tokens are made from
+	value   string               // the value of the new refresh token
+	mayAct  *tokenexchange.Actor // the party that may act with the main token; nil if there is none
 	batch   Batch
 	issued  tokenexchange.IssuedToken
 }
 
-// trace finds out what the tokens are made from, and what is used up by that.
-func (i *issue) trace(ctx context.Context) error {
+// findParents collects the tokens and the grant that the new tokens are made from, and the mark of
+// a ticket.
+func (i *issue) findParents(ctx context.Context) error {
 	if i.d.RefreshToken {
 		i.value = newValue(refreshPrefix)
 	}
 	if i.d.Facts.Grant == grantRefresh {
-		return i.traceRefresh(ctx)
+		return i.findRefreshParents(ctx)
 	}
-	i.parents = madeFrom(i.d)
+	i.parents = tokenParents(i.d)
 	if i.d.RefreshToken {
 		i.parents = append(i.parents, grantKey(i.d.Issuer, i.value))
 	}
 	if subject := i.d.Facts.Subject.Token; isTicket(subject, i.d.Issuer) {
 		if subject.ID == "" {
-			return no("D09: a ticket without an ID cannot be spent", nil)
+			return invalidRequest("a ticket without an ID cannot be spent (D09)", nil)
 		}
 		i.batch.Spend = []Mark{{Key: TokenKey(subject), Until: subject.Expires}}
 	}
 	return nil
 }
 
-// Parents is what IssueToken makes the tokens of a decision from: subject token, actor token, and the delegation that the
-// decision begins or adds to. A user id, which is no token, is none. Parents that only the store
-// knows are missing: a record of the host that must end with such a token has the parents that
-// ParentsIn returns.
+// Parents returns the keys that IssueToken makes the tokens of a decision from: the subject token,
+// the actor token, and the delegation that the decision begins or adds to. A user ID is not a token
+// and has no key here. Keys that only the store knows are missing: a host that records something
+// which must end with the token uses ParentsIn.
 func Parents(d tokenexchange.Decision) []Key {
-	list := madeFrom(d)
+	list := tokenParents(d)
 	if !isOwn(d) {
 		list = append(list, delegationKey(d, relations(d, nil)[0], time.Time{}))
 	}
 	return list
 }
 
-// madeFrom returns the keys of the subject token and of the actor token, if they have names.
-func madeFrom(d tokenexchange.Decision) (list []Key) {
+// tokenParents returns the keys of the subject token and of the actor token, if they are not zero.
+func tokenParents(d tokenexchange.Decision) (list []Key) {
 	if key := TokenKey(d.Facts.Subject.Token); key != (Key{}) {
 		list = append(list, key)
 	}
@@ -100,15 +109,15 @@ func madeFrom(d tokenexchange.Decision) (list []Key) {
 	return list
 }
 
-// nameActor finds out who may act with the token.
-func (i *issue) nameActor(ctx context.Context) (err error) {
+// findMayAct finds the party that may act with the main token.
+func (i *issue) findMayAct(ctx context.Context) (err error) {
 	i.mayAct, err = i.mayActFor(ctx, i.d)
 	return err
 }
 
-// join adds the tokens to the delegation that the decision begins or continues. A refresh is in it
-// already.
-func (i *issue) join(ctx context.Context) error {
+// joinDelegation adds the tokens to the delegation that the decision begins or adds to. The tokens
+// of a refresh are in the delegation already, through the refresh token.
+func (i *issue) joinDelegation(ctx context.Context) error {
 	if i.refresh != nil || isOwn(i.d) {
 		return nil
 	}
@@ -126,28 +135,30 @@ func (i *issue) join(ctx context.Context) error {
 	return nil
 }
 
-type parentsKey struct{}
+// issueKey is the context key of the issue.
+type issueKey struct{}
 
-// ParentsIn is Parents for a hook that IssueToken calls, JWT.Claims or MayAct, with the context that it is called with: the
-// grant of a refresh token is then among them, what the refresh token of a refresh was made from,
-// and the key by which EndDelegation ends the token. Elsewhere it is Parents.
+// ParentsIn is Parents for the hooks that IssueToken calls, JWT.Claims and MayAct, with the context
+// of the hook. It also returns the grant of a refresh token, the keys that the refresh token of a
+// refresh was made from, and the key by which EndDelegation ends the token. With any other context
+// it returns Parents(d).
 func ParentsIn(ctx context.Context, d tokenexchange.Decision) []Key {
-	if i, ok := ctx.Value(parentsKey{}).(*issue); ok {
+	if i, ok := ctx.Value(issueKey{}).(*issue); ok {
 		return slices.Clone(i.parents)
 	}
 	return Parents(d)
 }
 
-// grantKey names all that is issued under one grant, after its first refresh token.
-func grantKey(issuer, value string) Key { return KeyOf(kindGrant, issuer, handle(value)) }
+// grantKey returns the key of a grant, named after its first refresh token.
+func grantKey(issuer, value string) Key { return KeyOf("grant", issuer, valueID(value)) }
 
-// isTicket reports whether a subject token is good once: our own, neither an access nor an ID token, and for somebody to
-// act upon.
+// isTicket reports whether a subject token can be used only once: it is evidence, of our own, and
+// names the party that may act.
 func isTicket(t tokenexchange.Token, issuer string) bool {
 	return isEvidence(t.Type) && t.Issuer == issuer && t.MayAct != nil
 }
 
-// isEvidence reports whether a type is neither that of an access token nor that of an ID token.
+// isEvidence reports whether a token type is neither an access token nor a refresh or ID token.
 func isEvidence(t tokenexchange.TokenType) bool {
 	switch t {
 	case tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeJWT,
@@ -157,13 +168,13 @@ func isEvidence(t tokenexchange.TokenType) bool {
 	return true
 }
 
-// main makes the token that was asked for.
-func (i *issue) main(ctx context.Context) (err error) {
+// mainToken makes the token of the requested type.
+func (i *issue) mainToken(ctx context.Context) (err error) {
 	tok := i.d.Token("")
 	tok.MayAct = i.mayAct
 	if prefix, opaque := i.prefix(i.d.Type); opaque {
 		i.issued.Value = newValue(prefix)
-		tok.ID = handle(i.issued.Value)
+		tok.ID = valueID(i.issued.Value)
 	} else {
 		signer, err := i.signer(i.mayAct)
 		if err != nil {
@@ -180,8 +191,9 @@ func (i *issue) main(ctx context.Context) (err error) {
 	return i.put(tok, nil)
 }
 
-// mayActFor returns who may act with a token of the decision: the party that the subject token
-// names, where that is carried, else the party that the hook names; nil if neither names one.
+// mayActFor returns the party that may act with a token of the decision. It is the party that the
+// subject token names, if the decision carries it over, and otherwise the party that the MayAct
+// hook names. It is nil if neither names a party.
 func (i *issue) mayActFor(ctx context.Context, d tokenexchange.Decision) (
 	*tokenexchange.Actor, error) {
 	carried := d.MayAct()
@@ -198,13 +210,14 @@ func (i *issue) mayActFor(ctx context.Context, d tokenexchange.Decision) (
 	return party, nil
 }
 
-// signer is the JWTIssuer with a hook that names who may act, before its own hook.
+// signer returns the JWTIssuer with a hook that sets may_act before the hook of the host runs.
 func (i *issue) signer(mayAct *tokenexchange.Actor) (*tokenexchange.JWTIssuer, error) {
 	if i.JWT == nil {
-		return nil, fmt.Errorf("tokenstore: no issuer of JWTs for type %q", i.d.Type)
+		return nil, fmt.Errorf("tokenstore: type %q needs Tokens.JWT, which is not set", i.d.Type)
 	}
 	signer := *i.JWT
-	signer.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+	signer.Claims = func(ctx context.Context, d tokenexchange.Decision,
+		claims map[string]any) error {
 		if mayAct != nil {
 			claims["may_act"] = mayAct
 		}
@@ -216,7 +229,7 @@ func (i *issue) signer(mayAct *tokenexchange.Actor) (*tokenexchange.JWTIssuer, e
 	return &signer, nil
 }
 
-// idToken signs the ID token beside the main token.
+// idToken makes the ID token beside the main token.
 func (i *issue) idToken(ctx context.Context) error {
 	if !i.d.IDToken {
 		return nil
@@ -239,8 +252,8 @@ func (i *issue) idToken(ctx context.Context) error {
 	return i.put(tok, nil)
 }
 
-// refreshToken makes the refresh token: of a new grant, or the next one of an old. Its may_act is
-// that of the access token, since it may be exchanged like one.
+// refreshToken makes the refresh token, the first of a new grant or the next of an existing one. It
+// has the may_act of the main token, because it may be exchanged like an access token.
 func (i *issue) refreshToken(context.Context) (err error) {
 	if !i.d.RefreshToken {
 		return nil
@@ -249,24 +262,26 @@ func (i *issue) refreshToken(context.Context) (err error) {
 	tok.Type, tok.MayAct = tokenexchange.TypeRefreshToken, i.mayAct
 	var g *grant
 	if i.refresh != nil {
-		tok, g = i.refresh.token, i.refresh.grant // its scope is not narrowed with that of the access token (RFC 6749 §6)
+		// A refresh may narrow the scope of the access token, but not of the grant (RFC 6749 §6).
+		tok, g = i.refresh.token, i.refresh.grant
 		tok.Issued = i.d.Issued
 	} else if g, err = newGrant(i.d, grantKey(i.d.Issuer, i.value), i.Keep); err != nil {
 		return err
 	}
 	i.issued.RefreshToken, i.issued.RefreshExpires = i.value, i.d.RefreshExpires
-	tok.ID, tok.Expires = handle(i.value), i.d.RefreshExpires
+	tok.ID, tok.Expires = valueID(i.value), i.d.RefreshExpires
 	return i.put(tok, g)
 }
 
+// put adds the record of a token to the batch.
 func (i *issue) put(tok tokenexchange.Token, g *grant) error {
-	r, err := record(tok, g, i.parents, i.owner)
+	r, err := newRecord(tok, g, i.parents, i.owner)
 	i.batch.Put = append(i.batch.Put, r)
 	return err
 }
 
-// commit writes it all. Where nobody knows whether that has happened, it is undone: no live record may stay of a token
-// that does not leave (I06).
+// commit writes the batch. If the store does not know whether it has written the batch, commit
+// discards it: a token that is not sent must not have a live record (I06).
 func (i *issue) commit(ctx context.Context) error {
 	err := i.Store.Commit(ctx, i.d.Issued, i.batch)
 	var refusal Refusal
@@ -276,8 +291,8 @@ func (i *issue) commit(ctx context.Context) error {
 	case err == nil:
 	case !errors.As(err, &refusal):
 		return errors.Join(err, bounded.Call(ctx, bounded.Usual, i.discard(i.batch)))
-	case refusal == ErrSpent && i.refresh != nil: // another request was faster: the token is in two hands
-		return i.reused(ctx, i.refresh.finding, i.d.Issued)
+	case refusal == ErrSpent && i.refresh != nil: // two requests used the same refresh token
+		return i.endReused(ctx, i.refresh.storedToken, i.d.Issued)
 	}
 	return err
 }

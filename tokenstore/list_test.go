@@ -10,18 +10,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-tokenexchange/tokenexchange"
+	tx "github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Whatever the length of the pages is, a list has the same tokens, each once.
+// A list has the same tokens, each once, whatever the length of its pages.
 func TestListInPages(t *testing.T) {
 	w := newWorld(t)
 	for range 3 {
 		a := w.delegated()
-		w.granted(w.refresh("helpdesk", a.text("refresh_token"))) // which leaves a spent record
+		w.granted(w.refresh("helpdesk", a.text("refresh_token"))) // leaves a spent record
 	}
-	ids := func(list []tokenexchange.Token) (ids []string) {
+	ids := func(list []tx.Token) (ids []string) {
 		for _, tok := range list {
 			ids = append(ids, tok.ID)
 		}
@@ -35,20 +35,20 @@ func TestListInPages(t *testing.T) {
 	}
 	for _, after := range []string{"x", "!", "AAAA"} {
 		_, _, err := w.tokens.List(t.Context(), alice, after, 10)
-		require.ErrorContains(t, err, "not a position in a list")
+		require.ErrorContains(t, err, "after is not a position in a list")
 	}
 	for _, limit := range []int{0, -1} {
 		_, _, err := w.tokens.List(t.Context(), alice, "", limit)
 		require.Error(t, err)
 	}
 	_, _, err := (&tokenstore.Tokens{}).List(t.Context(), alice, "", 10)
-	require.ErrorContains(t, err, "without a Store")
+	require.ErrorContains(t, err, "has no Store")
 }
 
-// C07: a delegation may have more tokens than a page, and ends with all of them.
+// A delegation may have more tokens than a page, and all of them end with it.
 func TestC07_DelegationOfSeveralPages(t *testing.T) {
 	w := newWorld(t)
-	form := url.Values{"grant_type": {tokenexchange.GrantType}, "scope": {"read"},
+	form := url.Values{"grant_type": {tx.GrantType}, "scope": {"read"},
 		"subject_token": {w.opaque("alice")}, "subject_token_type": {string(access)},
 		"actor_token": {w.opaque("bob")}, "actor_token_type": {string(access)}}
 	const n = 2*tokenstore.MaxPage + 1
@@ -64,10 +64,11 @@ func TestC07_DelegationOfSeveralPages(t *testing.T) {
 	require.ErrorIs(t, w.end(list[0].ID), tokenstore.ErrUnknown)
 }
 
-// late is a Store in which things happen between the pages of a list: what is put then is on none.
+// late is a Store that calls between after the first page of a list. Records that are put then are
+// on no page.
 type late struct {
 	tokenstore.Store
-	owner   tokenstore.Key // of the list
+	owner   tokenstore.Key // the owner of the list
 	between func()
 	known   map[tokenstore.Key]bool
 }
@@ -95,12 +96,12 @@ func (s *late) List(ctx context.Context, now time.Time, owner, after tokenstore.
 	return slices.DeleteFunc(page, isLate), next, err
 }
 
-// C07: a refresh while the records are read does not save a delegation from being ended.
-func TestC07_RefreshedWhileItIsEnded(t *testing.T) {
+// A refresh while EndDelegation reads the records does not keep the delegation alive.
+func TestC07_RefreshDuringEndDelegation(t *testing.T) {
 	w := newWorld(t)
 	a := w.granted(w.actFor(w.opaque("alice"), w.opaque("bob"), "scope", "read offline_access"))
 	id := w.delegations()[0].ID
-	w.after(61 * time.Minute) // only the refresh token is live
+	w.after(61 * time.Minute) // now only the refresh token is live
 	require.Len(t, w.list(alice, 100), 1)
 	var renewed answer
 	w.store.Store = &late{Store: w.store.memory, between: func() {
@@ -110,23 +111,23 @@ func TestC07_RefreshedWhileItIsEnded(t *testing.T) {
 	w.store.Store = w.store.memory
 	require.False(t, w.active(renewed.text("access_token")))
 	again := w.refresh("helpdesk", renewed.text("refresh_token"))
-	w.refused(again, tokenexchange.InvalidGrant, "revoked")
+	w.refused(again, tx.InvalidGrant, "revoked")
 	require.Empty(t, w.delegations())
 }
 
-// round is a Store that gives its first page again and again.
-type round struct{ tokenstore.Store }
+// endless is a Store that returns its first page again and again.
+type endless struct{ tokenstore.Store }
 
-func (s round) List(ctx context.Context, now time.Time, owner, _ tokenstore.Key, _ int) (
+func (s endless) List(ctx context.Context, now time.Time, owner, _ tokenstore.Key, _ int) (
 	[]tokenstore.Record, tokenstore.Key, error) {
 	return s.Store.List(ctx, now, owner, tokenstore.Key{}, 1)
 }
 
-// A driver that does not move on is an error, and no list without end.
-func TestListThatDoesNotMoveOn(t *testing.T) {
+// A driver whose pages do not advance causes an error instead of an endless loop.
+func TestListOfEndlessPages(t *testing.T) {
 	w := newWorld(t)
 	w.delegated()
-	w.store.Store = round{w.store.memory}
+	w.store.Store = endless{w.store.memory}
 	_, err := w.tokens.Delegations(t.Context(), alice)
 	require.ErrorContains(t, err, "not greater than after")
 	unknown := base64.RawURLEncoding.EncodeToString(make([]byte, 32))

@@ -12,8 +12,9 @@ import (
 
 // Memory is a Store in the memory of one process. Its content is lost when the process ends.
 //
-// Every call also removes a few entries that have expired, so expired entries go without a pause,
-// however many expire at once. A Memory that is no longer called keeps its expired entries.
+// Commit, Get, Revoke and List also remove a few expired entries each, so that no call takes long,
+// however many entries expire at once. A Memory that is not called removes nothing. The maps keep
+// the space of removed keys for new ones.
 type Memory struct {
 	mu      sync.Mutex
 	entries map[Key]*entry
@@ -25,8 +26,8 @@ type Memory struct {
 // of a record, revoked or spent.
 type entry struct {
 	key       Key
-	due       int64   // when sweep looks at the entry next
-	expires   int64   // when all that was put under the key or made from it has expired
+	due       int64   // when sweep has to look at the entry, in Unix time
+	expires   int64   // when everything put under the key or made from it has expired
 	ancestors []Key   // kept after the record has expired: later records may be made from the key
 	record    *Record // nil if there is none; its Ancestors and Spent are not used
 	revoked   bool
@@ -310,7 +311,8 @@ func (m *Memory) schedule(e *entry) {
 	heap.Push(&m.due, e)
 }
 
-// sweep removes what is no longer needed of as many entries as limit, and no more.
+// sweep looks at the next due entries, limit of them at most. It removes each entry that may be
+// forgotten, and the expired record of each other entry.
 func (m *Memory) sweep(at int64, limit int) {
 	for ; limit > 0 && len(m.due) > 0 && m.due[0].due <= at; limit-- {
 		e := heap.Pop(&m.due).(*entry)
@@ -354,6 +356,5 @@ func (e *entry) copy() Record {
 	return r
 }
 
-// roundUp returns the second in or before which t is: a mark or a tombstone with a fraction of a
-// second must not be forgotten early.
+// roundUp returns t in seconds, rounded up, so that a mark or a tombstone is not forgotten early.
 func roundUp(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }

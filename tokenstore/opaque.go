@@ -9,60 +9,63 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// refreshPrefix begins every refresh token.
+// refreshPrefix is the prefix of every refresh token.
 const refreshPrefix = "rt_"
 
-// usual are the opaque types where Tokens.Opaque is nil.
-var usual = map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "at_"}
+// defaultOpaque is the meaning of a nil Tokens.Opaque.
+var defaultOpaque = map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "at_"}
 
 const (
-	valueBytes   = 32 // of randomness
-	handleLength = 43 // of as many bytes in base64url
+	valueBytes = 32 // random bytes of a value
+	hashLength = 43 // length of 32 bytes in base64url, for a value after its prefix and for an ID
 )
 
-// prefix returns what values of the type begin with; false if they are not opaque.
-func (t *Tokens) prefix(kind tokenexchange.TokenType) (prefix string, opaque bool) {
+// prefix returns the prefix of the values of a type, and whether the type is opaque.
+func (t *Tokens) prefix(typ tokenexchange.TokenType) (prefix string, opaque bool) {
 	types := t.Opaque
 	if types == nil {
-		types = usual
+		types = defaultOpaque
 	}
-	switch kind {
+	switch typ {
 	case tokenexchange.TypeRefreshToken:
 		return refreshPrefix, true
 	case tokenexchange.TypeJWT, tokenexchange.TypeIDToken:
 		return "", false
 	}
-	prefix, opaque = types[kind]
+	prefix, opaque = types[typ]
 	return prefix, opaque && isPrefix(prefix)
 }
 
-// isPrefix keeps opaque values apart from JWTs, which have dots, and from characters that would need an escape.
+// isPrefix reports whether s consists of letters, digits and underscores. With such a prefix a
+// value is never taken for a JWT, which has dots, and needs no escapes.
 func isPrefix(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+		c := s[i]
+		if c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
 			return false
 		}
 	}
 	return s != ""
 }
 
-// isValue reports whether a value has the form of the type's opaque tokens.
-func (t *Tokens) isValue(kind tokenexchange.TokenType, value string) bool {
-	prefix, opaque := t.prefix(kind)
-	return opaque && len(value) == len(prefix)+handleLength && value[:len(prefix)] == prefix
+// isValue reports whether a value has the form of the opaque tokens of a type.
+func (t *Tokens) isValue(typ tokenexchange.TokenType, value string) bool {
+	prefix, opaque := t.prefix(typ)
+	return opaque && len(value) == len(prefix)+hashLength && value[:len(prefix)] == prefix
 }
 
-// newValue makes an opaque token.
+// newValue returns a new opaque token.
 func newValue(prefix string) string {
 	var raw [valueBytes]byte
 	rand.Read(raw[:]) // never fails, by its contract
-	buf := make([]byte, 0, len(prefix)+handleLength)
+	buf := make([]byte, 0, len(prefix)+hashLength)
 	return string(base64.RawURLEncoding.AppendEncode(append(buf, prefix...), raw[:]))
 }
 
-// handle is the ID of an opaque token: a name under which it can be spoken of, from which nobody makes the token. It is
-// taken of the whole value, so one that was cut, extended or given another prefix is another name.
-func handle(value string) string {
+// valueID returns the ID of an opaque token. The ID may be logged: the token cannot be found from
+// it. It is a hash of the whole value, so a value that is cut, extended or given another prefix has
+// another ID.
+func valueID(value string) string {
 	hash := sha256.Sum256([]byte(value))
 	return base64.RawURLEncoding.EncodeToString(hash[:])
 }

@@ -13,44 +13,55 @@ import (
 
 const (
 	grantRefresh = "refresh_token"
-	offline      = "offline_access"
+	scopeOffline = "offline_access"
 )
 
-// rotation is one refresh: how IssueToken, which the exchange calls, knows what it replaces. It travels in the context
-// because an issuer of the host may stand between.
+// rotation tells IssueToken, which the exchange calls, the refresh token that a refresh replaces.
+// It is in the context, because an issuer of the host may stand between Refresh and IssueToken.
 type rotation struct {
-	finding
+	storedToken
 	tokens *Tokens
-	done   bool // IssueToken has written it
+	done   bool // whether IssueToken has committed the new tokens
 }
 
+// rotationKey is the context key of the rotation.
 type rotationKey struct{}
 
-// Refresh answers a form of the refresh_token grant (RFC 6749 §6) for a refresh token that an exchange has issued, with a
-// new one: the old one is used up in the write that records what replaces it. It runs the whole policy of x again, with
-// the tokens that were exchanged as they were recorded, and asks for what was granted then, or for less scope where the
-// form says so; the answer is never more, and act is as it was. A subject or actor who has lost what it takes, a parent
-// that was revoked, or has expired and may not be outlived, and a refusal by today's policy are refusals (D28).
+// Refresh answers a request of the refresh_token grant (RFC 6749 §6) for a refresh token that an
+// exchange has issued. It issues new tokens, a new refresh token among them, and the write that
+// records them uses up the old refresh token.
 //
-// A refresh token that is used twice ends its grant, all that was issued under it included, and so does a race between
-// two requests with the same one: it is in two hands, and nobody knows whose are the right ones (RFC 9700 §4.14.2). That
-// is noticed until the old token's own expiry. A refusal uses nothing up.
+// Refresh runs the whole policy of x again on the recorded tokens of the exchange, and requests
+// what was granted then, or less scope if the form has a scope. The new tokens never allow more
+// than was granted, and have the same act. Refresh refuses the request (D28) if the subject or the
+// actor has lost a right that the exchange needs, if a token that the grant was made from is
+// revoked, or has expired and the grant may not outlive it, and if today's policy refuses it.
 //
-// Scope may be narrowed for the access token; the refresh token keeps all of it, and offline_access with it. Audience,
-// resource and authorization_details are refused, since ignoring them could give more than was meant. A grant that is
-// bound to a key needs a proof of one, of the same key for a public client (RFC 9449 §5). A refresh token that does not
-// come from an exchange is refused: logins are the host's to refresh. The error is an *Error as from Exchange, with
-// InvalidGrant where the refresh token is at fault; every outcome is audited. x.Tokens must be t, or call it.
-func (t *Tokens) Refresh(ctx context.Context, x *tokenexchange.Exchanger, client tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
+// A refresh token that is used twice ends its grant and everything that was issued under it, even
+// if the two requests race: two parties have the token, and the server cannot tell which one is the
+// client (RFC 9700 §4.14.2). This works until the old refresh token expires. A refused request uses
+// nothing up.
+//
+// A request may narrow the scope of the access token. The refresh token keeps the whole scope,
+// offline_access included. The parameters audience, resource and authorization_details are refused,
+// because to ignore them could grant more than the client meant. A grant that is bound to a key
+// requires a proof of a key, and for a public client of the same key (RFC 9449 §5). A refresh token
+// that does not come from an exchange is refused: the host refreshes its own logins.
+//
+// The error is an *Error as of Exchanger.Exchange, with InvalidGrant if the refresh token is at
+// fault. Every outcome is audited. x.Tokens must be t, or call t.
+func (t *Tokens) Refresh(ctx context.Context, x *tokenexchange.Exchanger,
+	client tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
 	r := &rotation{tokens: t}
 	ctx = context.WithValue(ctx, rotationKey{}, r)
-	answer, err := x.Run(ctx, grantRefresh, client, func(ctx context.Context, now time.Time) (
+	response, err := x.Run(ctx, grantRefresh, client, func(ctx context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
-		presented := tokenexchange.Request{SubjectToken: form.Get("refresh_token")} // so that it is kept out of errors
+		// The request has the presented token, so that it is removed from errors.
+		presented := tokenexchange.Request{SubjectToken: form.Get("refresh_token")}
 		err := checkRefreshForm(form)
 		if err == nil {
-			r.finding, err = t.findRefresh(ctx, x.Issuer, client, presented.SubjectToken, now)
-			err = asGrant(err)
+			r.storedToken, err = t.lookupRefresh(ctx, x.Issuer, client, presented.SubjectToken, now)
+			err = asInvalidGrant(err)
 		}
 		if err != nil {
 			return presented, tokenexchange.Token{}, nil, err
@@ -60,27 +71,31 @@ func (t *Tokens) Refresh(ctx context.Context, x *tokenexchange.Exchanger, client
 		if err != nil {
 			return req, tokenexchange.Token{}, nil, err
 		}
-		if s := &r.grant.Subject; isEvidence(s.Type) && (s.Lineage == nil || s.Lineage.Ends.IsZero()) {
-			// A grant from before ends were recorded ends with this refresh token.
+		s := &r.grant.Subject
+		if isEvidence(s.Type) && (s.Lineage == nil || s.Lineage.Ends.IsZero()) {
+			// A grant that was recorded without an end ends with this refresh token.
 			s.Lineage = endingAt(*s, r.Expires)
 		}
 		return req, r.grant.Subject, r.grant.Actor, nil
 	})
 	if err == nil && !r.done {
-		return tokenexchange.Response{}, tokenexchange.AsError(errors.New("tokenstore: Refresh with an Exchanger that does not issue with these Tokens"))
+		return tokenexchange.Response{}, tokenexchange.AsError(errors.New(
+			"tokenstore: Refresh needs an Exchanger whose Tokens call IssueToken of these Tokens"))
 	}
-	return answer, err
+	return response, err
 }
 
-// RefreshHandler is the refresh_token grant of a token endpoint, for a host that looks at grant_type and hands on. What
-// is said of tokenexchange.Exchanger.Handler is true of it too.
-func (t *Tokens) RefreshHandler(x *tokenexchange.Exchanger, authenticate func(*http.Request) (tokenexchange.Client, error)) http.Handler {
-	return t.endpoint(authenticate, func(r *http.Request, client tokenexchange.Client) (http.Handler, error) {
+// RefreshHandler is the refresh_token grant of a token endpoint. The host calls it for requests
+// with that grant_type. The documentation of tokenexchange.Exchanger.Handler applies to it too.
+func (t *Tokens) RefreshHandler(x *tokenexchange.Exchanger,
+	authenticate func(*http.Request) (tokenexchange.Client, error)) http.Handler {
+	return t.endpoint(authenticate, func(r *http.Request, client tokenexchange.Client) (
+		http.Handler, error) {
 		return t.Refresh(r.Context(), x, client, r.PostForm)
 	})
 }
 
-// checkRefreshForm refuses what the grant does not know (R04).
+// checkRefreshForm refuses a form that is not a plain refresh (R04).
 func checkRefreshForm(form url.Values) error {
 	if err := checkRepeats(form); err != nil {
 		return err
@@ -90,62 +105,78 @@ func checkRefreshForm(form url.Values) error {
 	}
 	switch {
 	case form.Get("grant_type") == "":
-		return no("R02: no grant_type", nil)
+		return invalidRequest("the parameter grant_type is missing (R02)", nil)
 	case form.Get("grant_type") != grantRefresh:
-		return refuse(tokenexchange.UnsupportedGrantType, "R02: the grant type is not refresh_token")
+		return refuse(tokenexchange.UnsupportedGrantType, "grant_type is not refresh_token (R02)")
 	case form.Get("refresh_token") == "":
-		return no("R03: no refresh_token", nil)
+		return invalidRequest("the parameter refresh_token is missing (R03)", nil)
 	case form.Get("authorization_details") != "":
-		return refuse(tokenexchange.InvalidAuthorizationDetails, "R04: authorization_details was sent")
+		return refuse(tokenexchange.InvalidAuthorizationDetails,
+			"authorization_details is not supported (R04)")
 	case form.Get("audience") != "" || form.Get("resource") != "":
-		return refuse(tokenexchange.InvalidTarget, "R04: a refresh is for the targets of its grant")
+		return refuse(tokenexchange.InvalidTarget,
+			"a refresh cannot change the targets of its grant (R04)")
 	}
 	return nil
 }
 
-// asGrant gives a refusal of the refresh token the code of this door (RFC 6749 §5.2).
-func asGrant(err error) error {
+// asInvalidGrant turns InvalidRequest into InvalidGrant, the code for a bad refresh token (RFC 6749
+// §5.2).
+func asInvalidGrant(err error) error {
 	if err == nil || tokenexchange.AsError(err).Code != tokenexchange.InvalidRequest {
 		return err
 	}
-	return &tokenexchange.Error{Code: tokenexchange.InvalidGrant, Reason: "D28: the refresh token", Err: err}
+	return &tokenexchange.Error{Code: tokenexchange.InvalidGrant,
+		Reason: "the refresh token is refused (D28)", Err: err}
 }
 
-// request is what the policy is asked for.
-func (r *rotation) request(client tokenexchange.Client, form url.Values) (tokenexchange.Request, error) {
-	bound, proof := r.token.Confirmation, client.Confirmation
-	zero := tokenexchange.Confirmation{}
-	switch {
-	case r.grant == nil:
-		return tokenexchange.Request{}, asGrant(no("D28: a refresh token that no exchange has issued", nil))
-	case bound != zero && proof == zero:
-		return tokenexchange.Request{}, asGrant(no("D30: the grant is bound to a key, and none was proved", nil))
-	case client.Public && (bound.JKT != "" && bound.JKT != proof.JKT || bound.X5T != "" && bound.X5T != proof.X5T):
-		return tokenexchange.Request{}, asGrant(no("D30: the key of the grant was not proved", nil))
+// request returns the request for the policy.
+func (r *rotation) request(client tokenexchange.Client, form url.Values) (
+	tokenexchange.Request, error) {
+	if err := r.check(client); err != nil {
+		return tokenexchange.Request{}, asInvalidGrant(err)
 	}
-	scope, asked := r.token.Scope, form.Get("scope")
-	if asked != "" {
-		narrowed, err := tokenexchange.ParseScope(asked)
+	scope := r.token.Scope
+	if requested := form.Get("scope"); requested != "" {
+		narrowed, err := tokenexchange.ParseScope(requested)
 		if err != nil || len(narrowed.Within(scope)) != len(narrowed) {
-			return tokenexchange.Request{}, &tokenexchange.Error{Code: tokenexchange.InvalidScope, Reason: "D28: malformed, or more scope than was granted", Err: err}
+			return tokenexchange.Request{}, &tokenexchange.Error{Code: tokenexchange.InvalidScope,
+				Reason: "the scope is malformed or exceeds the scope of the grant (D28)", Err: err}
 		}
-		if slices.Contains(scope, offline) && !slices.Contains(narrowed, offline) {
-			narrowed = append(narrowed, offline) // the grant goes on
+		if slices.Contains(scope, scopeOffline) && !slices.Contains(narrowed, scopeOffline) {
+			narrowed = append(narrowed, scopeOffline) // so that a new refresh token is issued
 		}
 		scope = narrowed
 	}
 	return r.grant.request(r.token, scope), nil
 }
 
-// traceRefresh is trace for a refresh: what is issued has the ancestors of the refresh token, its grant among them, and
-// uses it up.
-func (i *issue) traceRefresh(ctx context.Context) error {
+// check refuses a refresh token that is not from an exchange, and a client without the key of the
+// grant.
+func (r *rotation) check(client tokenexchange.Client) error {
+	bound, proof := r.token.Confirmation, client.Confirmation
+	otherKey := bound.JKT != "" && bound.JKT != proof.JKT ||
+		bound.X5T != "" && bound.X5T != proof.X5T
+	switch {
+	case r.grant == nil:
+		return invalidRequest("the refresh token is not from an exchange (D28)", nil)
+	case bound != tokenexchange.Confirmation{} && proof == tokenexchange.Confirmation{}:
+		return invalidRequest("the grant is bound to a key, and the client proved none (D30)", nil)
+	case client.Public && otherKey:
+		return invalidRequest("the client did not prove the key of the grant (D30)", nil)
+	}
+	return nil
+}
+
+// findRefreshParents is findParents for a refresh. The new tokens have the ancestors of the refresh
+// token, its grant among them, and use the refresh token up.
+func (i *issue) findRefreshParents(ctx context.Context) error {
 	r, _ := ctx.Value(rotationKey{}).(*rotation)
 	if r == nil || r.tokens != i.Tokens || r.grant == nil {
-		return errors.New("tokenstore: a decision of the refresh_token grant outside of Refresh")
+		return errors.New("tokenstore: a decision of the refresh_token grant needs Tokens.Refresh")
 	}
 	if reason := r.grant.exceeded(r.token, i.d); reason != "" {
-		return no(reason, nil)
+		return invalidRequest(reason, nil)
 	}
 	i.refresh, i.parents = r, r.Ancestors
 	i.batch.Spend = []Mark{{Key: r.Key, Until: r.Expires}}

@@ -10,62 +10,68 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Tokens issues, verifies, refreshes and ends tokens that have a record in a Store. Whose issuer they are is said by the
-// decision or the credential, so one Tokens serves an Exchanger that is copied for every issuer. It must not be changed
-// once it is in use; then any number of goroutines may share it.
+// Tokens issues, verifies, refreshes and revokes tokens that have a record in a Store. The issuer
+// comes from the decision or the credential, so one Tokens serves an Exchanger that is copied for
+// every issuer. It must not be changed once it is in use; then it is safe for concurrent use.
 //
 //	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: signer, Subjects: directory}
 //	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Live: tokens.Live, …})
 //	tokens.Verify = verifier.Verify
 //	x.Tokens = tokens
 //	x.Verify = tokenexchange.Verifiers{
-//		tokenexchange.TypeAccessToken: tokens.VerifyToken, tokenexchange.TypeJWT: tokens.VerifyToken,
-//		tokenexchange.TypeIDToken: tokens.VerifyToken,
+//		tokenexchange.TypeAccessToken: tokens.VerifyToken,
+//		tokenexchange.TypeJWT:         tokens.VerifyToken,
+//		tokenexchange.TypeIDToken:     tokens.VerifyToken,
 //	}
 type Tokens struct {
-	Store Store // nil: every method fails
+	// Store keeps the records. If it is nil, every method fails.
+	Store Store
 
-	// JWT signs every token that is not opaque, and ID tokens. Nil: a decision that asks for one is an error.
+	// JWT signs ID tokens and every other token that is not opaque. If it is nil, a decision that
+	// needs it is an error.
 	JWT *tokenexchange.JWTIssuer
 
-	// Verify verifies JWTs, (*tokenexchange.Verifier).Verify fits; in its Trust of our own issuer, Live must be that of
-	// these Tokens. Nil: every JWT is refused.
+	// Verify verifies JWTs; the method Verify of a tokenexchange.Verifier fits. In its Trust for
+	// our own issuer, Live must be the method Live of these Tokens. If it is nil, every JWT is
+	// refused.
 	Verify func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error)
 
-	// Opaque are the types that are issued as opaque tokens, each with the prefix of its values: letters, digits and
-	// underscores. Nil: access tokens only, with "at_". Refresh tokens are always opaque, with "rt_", and TypeJWT and
-	// TypeIDToken never are.
+	// Opaque has the types that are issued as opaque tokens, each with the prefix of its values,
+	// which consists of letters, digits and underscores. Nil means access tokens only, with "at_".
+	// Refresh tokens are always opaque, with "rt_". TypeJWT and TypeIDToken never are.
 	Opaque map[tokenexchange.TokenType]string
 
-	// MayAct says who may act with a token that is about to be issued, opaque or signed. It is
-	// asked where the token does not carry the may_act of the subject token (Decision.MayAct), and
-	// where the rule lets it replace that one (Decision.ReplaceMayAct). A nil answer names no
-	// party, and replaces nothing; an error means that nothing is issued. Nil: only a carried
-	// may_act is written (D17).
+	// MayAct returns the party that may act with a token that is about to be issued. It is asked
+	// if the token does not carry over the may_act of the subject token (Decision.MayAct), and if
+	// the rule lets the answer replace that may_act (Decision.ReplaceMayAct). A nil party sets and
+	// replaces nothing. After an error nothing is issued. If MayAct is nil, a token has only the
+	// may_act that it carries over (D17).
 	MayAct func(context.Context, tokenexchange.Decision) (*tokenexchange.Actor, error)
 
-	// Keep names the claims of subject and actor tokens that a refresh keeps, where a resolver or a hook of the host
-	// reads Token.Claims. Nil: none, since all else that a later decision and an ID token need is in fields of their own.
+	// Keep names the claims of subject and actor tokens that a grant records, for a resolver or a
+	// hook of the host that reads Token.Claims at a refresh. Nil means none. A later decision and
+	// an ID token need no claims, because all that they use is in fields of Token.
 	Keep []string
 
-	// Subjects is asked by IntrospectionHandler and VerifyActive whether the subject of a token and
-	// the current actor of its chain are still active, as an Exchanger asks at every exchange; it
-	// may be the same resolver. Nil: introspection does not ask, and a token of somebody who has
-	// been disabled stays active there until it expires or is revoked.
+	// Subjects tells IntrospectionHandler and VerifyActive whether the subject of a token and the
+	// current actor of its chain are still active. It may be the resolver of the Exchanger, which
+	// asks it at every exchange. If it is nil, introspection does not ask, and the token of a
+	// disabled user stays active there until it expires or is revoked.
 	Subjects tokenexchange.SubjectResolver
 
-	// Report is told why a handler has refused or failed, for a log; the caller only gets the code. What Refresh answers is
-	// audited besides. Nil: nobody is told.
+	// Report gets the errors for which a handler refuses a request or fails, for a log. The client
+	// gets only the code. The results of Refresh are audited as well. If Report is nil, the errors
+	// are dropped.
 	Report func(context.Context, error)
 
 	// RememberEnded is how long EndDelegation is remembered. It should be longer than any login,
-	// grant or user id can be exchanged. Zero is ten years.
+	// grant or user ID can be exchanged. Zero means ten years.
 	RememberEnded time.Duration
 
-	Now func() time.Time // for what is not told the time: Live, Record, Mint, Revoke, List, delegations and the handlers; nil is time.Now
+	// Now returns the time for the methods that do not get it from an Exchanger: Live, Record,
+	// Mint, Revoke, List, the methods for delegations, and the handlers. Nil means time.Now.
+	Now func() time.Time
 }
-
-const kindGrant = "grant"
 
 func (t *Tokens) now() time.Time {
 	if t.Now == nil {
@@ -74,16 +80,17 @@ func (t *Tokens) now() time.Time {
 	return t.Now()
 }
 
-var errNoStore = errors.New("tokenstore: Tokens without a Store")
+var errNoStore = errors.New("tokenstore: Tokens has no Store")
 
-// no is a refusal with a reason for the audit trail.
-func no(reason string, cause error) error {
+// invalidRequest returns a refusal with a reason for the audit trail.
+func invalidRequest(reason string, cause error) error {
 	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: reason, Err: cause}
 }
 
-// Live fits in tokenexchange.Trust. Nil: the token has a record, of its kind, and neither it nor anything that it was
-// made from is revoked. A token that is unknown, expired, revoked or spent is an error with the code InvalidRequest, any
-// other error a failure. So what a host issues elsewhere, at a login, it must Record.
+// Live fits in tokenexchange.Trust. It returns nil if the token has a record of its type and
+// neither it nor anything that it was made from is revoked. A token that is unknown, expired,
+// revoked or spent is an error with the code InvalidRequest; any other error is a failure. So a
+// host must Record the tokens that it issues elsewhere, such as at a login.
 func (t *Tokens) Live(ctx context.Context, tok tokenexchange.Token) error {
 	if t.Store == nil {
 		return errNoStore
@@ -97,22 +104,25 @@ func (t *Tokens) Live(ctx context.Context, tok tokenexchange.Token) error {
 	case err != nil:
 		return err
 	case recorded.Type != tok.Type:
-		return no("D07: recorded as a token of another type", nil)
+		return invalidRequest("the recorded type is another one (D07)", nil)
 	case r.Spent:
-		return no("D09: the ticket has been used", ErrSpent)
+		return invalidRequest("the ticket has been used (D09)", ErrSpent)
 	}
-	if seen, ok := ctx.Value(recordSeen{}).(*tokenexchange.Kind); ok {
-		*seen = recorded.Kind
+	if kind, ok := ctx.Value(recordedKind{}).(*tokenexchange.Kind); ok {
+		*kind = recorded.Kind
 	}
 	return nil
 }
 
-// Record notes a token that the host has made elsewhere, at a login or for a client's own use, so that it is live and can
-// be introspected, revoked and exchanged. Issuer, ID, Type and Expires are needed; Kind is told to the resolver when the
-// token is presented. Parents end it when they are revoked: the session of the login is one for which KeyOf("session",
-// issuer, id) is a good name, with no record of its own. Claims are not kept.
+// Record records a token that the host has issued elsewhere, at a login or for its own use. From
+// then on the token is live, and can be introspected, revoked and exchanged. Issuer, ID, Type and
+// Expires are required. The resolver gets Kind when the token is presented. Claims are not
+// recorded.
+//
+// The token is revoked with any of its parents. A parent can be the session of the login, with the
+// key KeyOf("session", issuer, id) and without a record.
 func (t *Tokens) Record(ctx context.Context, tok tokenexchange.Token, parents ...Key) error {
-	r, err := record(tok, nil, parents, Key{})
+	r, err := newRecord(tok, nil, parents, Key{})
 	if err != nil {
 		return err
 	}
@@ -122,39 +132,47 @@ func (t *Tokens) Record(ctx context.Context, tok tokenexchange.Token, parents ..
 	return t.Store.Commit(ctx, t.now(), Batch{Put: []Record{r}})
 }
 
-// Mint makes an opaque token that says what tok says, and records it as Record does. The type must be an opaque one, or
-// TypeRefreshToken, which can then be presented as far as VerifyRefreshToken is in use, and not be refreshed. The ID is
-// made here.
-func (t *Tokens) Mint(ctx context.Context, tok tokenexchange.Token, parents ...Key) (tokenexchange.IssuedToken, error) {
+// Mint issues an opaque token with the content of tok and a new ID, and records it as Record does.
+// The type must be opaque. A refresh token from Mint can be exchanged if VerifyRefreshToken is in
+// use, but not refreshed.
+func (t *Tokens) Mint(ctx context.Context, tok tokenexchange.Token, parents ...Key) (
+	tokenexchange.IssuedToken, error) {
 	prefix, opaque := t.prefix(tok.Type)
 	if !opaque {
-		return tokenexchange.IssuedToken{}, fmt.Errorf("tokenstore: type %q is not opaque", tok.Type)
+		err := fmt.Errorf("tokenstore: type %q is not opaque", tok.Type)
+		return tokenexchange.IssuedToken{}, err
 	}
 	value := newValue(prefix)
-	tok.ID = handle(value)
+	tok.ID = valueID(value)
 	if err := t.Record(ctx, tok, parents...); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
-	undo := Batch{Put: []Record{{Key: TokenKey(tok)}}}
-	return tokenexchange.IssuedToken{Value: value, ID: tok.ID, Expires: tok.Expires, Discard: t.discard(undo)}, nil
+	batch := Batch{Put: []Record{{Key: TokenKey(tok)}}}
+	return tokenexchange.IssuedToken{Value: value, ID: tok.ID, Expires: tok.Expires,
+		Discard: t.discard(batch)}, nil
 }
 
-// record is what the store keeps of a token.
-func record(tok tokenexchange.Token, g *grant, parents []Key, owner Key) (Record, error) {
-	if tok.Issuer == "" || tok.ID == "" || tok.Type == "" || tok.Type == tokenexchange.TypeJWT {
-		return Record{}, errors.New("tokenstore: a token without issuer, ID or a type that says what it is")
+// newRecord returns the record of a token.
+func newRecord(tok tokenexchange.Token, g *grant, parents []Key, owner Key) (Record, error) {
+	if tok.Issuer == "" || tok.ID == "" {
+		return Record{}, errors.New("tokenstore: the token has no issuer or ID")
+	}
+	if tok.Type == "" || tok.Type == tokenexchange.TypeJWT {
+		return Record{}, fmt.Errorf("tokenstore: type %q does not say what the token is", tok.Type)
 	}
 	data, err := encode(tok, g)
-	return Record{Key: TokenKey(tok), Ancestors: parents, Owner: owner, Expires: tok.Expires, Data: data}, err
+	return Record{Key: TokenKey(tok), Ancestors: parents, Owner: owner, Expires: tok.Expires,
+		Data: data}, err
 }
 
 func (t *Tokens) discard(b Batch) func(context.Context) error {
 	return func(ctx context.Context) error { return t.Store.Discard(ctx, b) }
 }
 
-// Revoke ends a token and everything that was made from it; a refresh token with its whole grant, all that was issued
-// under it (RFC 7009 §2.1). Issuer and ID name it, and Expires says how long a token of which there is no record must be
-// remembered: one of another issuer can be revoked too. A token that has ended is no error.
+// Revoke revokes a token and everything that was made from it. It revokes a refresh token with its
+// whole grant and everything that was issued under it (RFC 7009 §2.1). Issuer and ID name the
+// token. A token without a record, such as one of another issuer, can be revoked too: the
+// revocation is remembered until Expires. To revoke a token that has ended is not an error.
 func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 	if t.Store == nil {
 		return errNoStore
@@ -181,21 +199,21 @@ func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 	return t.Store.Revoke(ctx, now, key, r.Expires)
 }
 
-// List returns a page of the live tokens that exchanges have issued about somebody, refresh tokens
-// included, the user's own ones as well as those that an actor has, see Delegations. Tokens that a
-// host records or mints itself are not among them. Revoke ends one.
+// List returns a page of the live tokens that exchanges have issued about a user. The page has the
+// user's own tokens, the tokens that another party uses (see Delegations), and refresh tokens. It
+// has no tokens that the host has recorded or minted. Revoke revokes one of them.
 //
-// A page has at most limit tokens, and at most MaxPage; a limit below 1 is an error. A page may
+// A page has at most limit tokens, and at most MaxPage. A limit below 1 is an error. A page may
 // have fewer tokens, or none, although more follow. next is the value of after for the next page,
-// and is empty after the last page; an empty after begins. It names a position in the list and is
-// not a secret. The order has no meaning. A token that is live from the first page to the last is
-// on exactly one.
+// and is empty on the last page. An empty after starts the list. The value names a position in the
+// list and is not a secret. The order of the tokens has no meaning. A token that is live from the
+// first page to the last is on exactly one page.
 func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after string, limit int) (
 	page []tokenexchange.Token, next string, err error) {
 	var from Key
 	if after != "" {
 		if from, err = parseKey(after); err != nil {
-			return nil, "", fmt.Errorf("tokenstore: not a position in a list: %w", err)
+			return nil, "", fmt.Errorf("tokenstore: after is not a position in a list: %w", err)
 		}
 	}
 	if t.Store == nil {
@@ -220,22 +238,23 @@ func (t *Tokens) List(ctx context.Context, about tokenexchange.Identity, after s
 	return page, next, nil
 }
 
-// all yields the records about somebody, spent ones included. It ends after an error.
-func (t *Tokens) all(ctx context.Context, about tokenexchange.Identity) iter.Seq2[finding, error] {
-	return func(yield func(finding, error) bool) {
+// all yields all stored tokens about a user, spent ones included. It stops after an error.
+func (t *Tokens) all(ctx context.Context,
+	about tokenexchange.Identity) iter.Seq2[storedToken, error] {
+	return func(yield func(storedToken, error) bool) {
 		for r, err := range t.records(ctx, ownerKey(about)) {
-			f := finding{Record: r}
+			s := storedToken{Record: r}
 			if err == nil {
-				f.token, f.grant, err = decode(about.Issuer, r)
+				s.token, s.grant, err = decode(about.Issuer, r)
 			}
-			if !yield(f, err) || err != nil {
+			if !yield(s, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// records yields the records of an owner, and reads each page when it is needed. It ends after an
+// records yields the records of an owner, and reads each page when it is needed. It stops after an
 // error.
 func (t *Tokens) records(ctx context.Context, owner Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
@@ -266,16 +285,21 @@ func (t *Tokens) records(ctx context.Context, owner Key) iter.Seq2[Record, error
 	}
 }
 
+// ownerKey returns the owner of the tokens about a user.
 func ownerKey(id tokenexchange.Identity) Key {
 	return KeyOf("owner", id.Issuer, string(id.Kind), id.Tenant, id.ID)
 }
 
-// Once is replay memory: nil for the first who says the id within its kind and issuer, ErrSpent for everybody else until
-// then, on whatever machine. It is for the jti of assertions (RFC 7523 §3); kind keeps their name spaces apart, see KeyOf.
-// Until should be the expiry of the assertion, which a host should bound: so long the store remembers.
-func (t *Tokens) Once(ctx context.Context, now time.Time, kind, issuer, id string, until time.Time) error {
+// Once protects against replay, for example of assertions by their jti (RFC 7523 §3). The first
+// call with an ID in the name space of a kind and an issuer returns nil. Every other call until the
+// given time returns ErrSpent, on any machine that shares the store. For the kinds see KeyOf. until
+// should be the expiry of the assertion, which the host should limit, because the store remembers
+// the ID until then.
+func (t *Tokens) Once(ctx context.Context, now time.Time, kind, issuer, id string,
+	until time.Time) error {
 	if t.Store == nil {
 		return errNoStore
 	}
-	return t.Store.Commit(ctx, now, Batch{Spend: []Mark{{Key: KeyOf(kind, issuer, id), Until: until}}})
+	return t.Store.Commit(ctx, now, Batch{
+		Spend: []Mark{{Key: KeyOf(kind, issuer, id), Until: until}}})
 }

@@ -8,119 +8,136 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 )
 
-// recordSeen is under which Live tells VerifyToken what only the record knows, so that it is not fetched twice.
-type recordSeen struct{}
+// recordedKind is the context key under which Live passes the recorded kind of a token to
+// VerifyToken, so that the record is not read twice.
+type recordedKind struct{}
 
-// VerifyToken fits in tokenexchange.Verifiers, for TypeAccessToken, TypeJWT, TypeIDToken and every opaque type. A value
-// with a dot goes to Verify; any other is looked up under its declared type. A refresh token is none of these. What is
-// unknown, cut, extended, expired, revoked, spent or of another type is an error with the code InvalidRequest, any other
-// error is a failure of the store.
+// VerifyToken fits in tokenexchange.Verifiers for TypeAccessToken, TypeJWT, TypeIDToken and every
+// opaque type. It passes a value with a dot to Verify and looks up any other value as a token of
+// the declared type. It refuses refresh tokens.
 //
-// Token.Kind is what the record says; a token of another issuer has none.
-func (t *Tokens) VerifyToken(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// A token that is unknown, altered, expired, revoked, spent or of another type is an error with the
+// code InvalidRequest. Any other error is a failure of the store.
+//
+// Token.Kind is the recorded kind. A token of another issuer has none.
+func (t *Tokens) VerifyToken(ctx context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	if isJWT(c.Token) {
 		return t.verifyJWT(ctx, c)
 	}
 	if c.Type == tokenexchange.TypeRefreshToken {
-		return tokenexchange.Token{}, no("D28: a refresh token", nil)
+		return tokenexchange.Token{}, invalidRequest("a refresh token is not accepted (D28)", nil)
 	}
-	found, err := t.find(ctx, c.Issuer, c.Type, c.Token, c.Now)
+	found, err := t.lookupType(ctx, c.Issuer, c.Type, c.Token, c.Now)
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
 	if found.Spent {
-		return tokenexchange.Token{}, no("D09: the ticket has been used", ErrSpent)
+		return tokenexchange.Token{}, invalidRequest("the ticket has been used (D09)", ErrSpent)
 	}
 	return found.token, nil
 }
 
-func (t *Tokens) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+func (t *Tokens) verifyJWT(ctx context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	if t.Verify == nil {
-		return tokenexchange.Token{}, no("R07: JWTs are not in use", nil)
+		return tokenexchange.Token{}, invalidRequest(
+			"JWTs are not accepted because Tokens.Verify is not set (R07)", nil)
 	}
 	var kind tokenexchange.Kind
-	tok, err := t.Verify(context.WithValue(ctx, recordSeen{}, &kind), c)
+	tok, err := t.Verify(context.WithValue(ctx, recordedKind{}, &kind), c)
 	if err == nil && tok.Kind == "" && tok.Issuer == c.Issuer {
 		tok.Kind = kind
 	}
 	return tok, err
 }
 
-// VerifyRefreshToken fits in tokenexchange.Verifiers for TypeRefreshToken, where a host lets a client exchange a refresh
-// token of its own (D28): it counts as an access token with the scope and the targets of its grant. It is not used up by
-// that. One that was rotated out is refused, and its grant ends, as when it is presented to be refreshed.
-func (t *Tokens) VerifyRefreshToken(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// VerifyRefreshToken fits in tokenexchange.Verifiers for TypeRefreshToken, for a host that lets a
+// client exchange its own refresh token (D28). The token counts as an access token with the scope
+// and the targets of its grant, and the exchange does not use it up. A refresh token that was
+// rotated out is refused and its grant ends, as in Refresh.
+func (t *Tokens) VerifyRefreshToken(ctx context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	if c.Type != tokenexchange.TypeRefreshToken {
-		return tokenexchange.Token{}, no("R07: not declared as a refresh token", nil)
+		return tokenexchange.Token{}, invalidRequest(
+			"the declared type is not that of a refresh token (R07)", nil)
 	}
-	found, err := t.findRefresh(ctx, c.Issuer, c.Client, c.Token, c.Now)
+	found, err := t.lookupRefresh(ctx, c.Issuer, c.Client, c.Token, c.Now)
 	return found.token, err
 }
 
-// finding is a record together with what it says.
-type finding struct {
+// storedToken is a record with its decoded data.
+type storedToken struct {
 	Record
 	token tokenexchange.Token
-	grant *grant // nil: none
+	grant *grant // nil if the token is not a refresh token of an exchange
 }
 
-// lookup finds an opaque token of any type. It is known by the hash of the whole value, and its type by the record.
-func (t *Tokens) lookup(ctx context.Context, issuer, value string, now time.Time) (finding, error) {
+// lookup returns the opaque token with a value, of any type. The record has its type.
+func (t *Tokens) lookup(ctx context.Context, issuer, value string, now time.Time) (
+	storedToken, error) {
 	if t.Store == nil {
-		return finding{}, errNoStore
+		return storedToken{}, errNoStore
 	}
-	r, err := t.Store.Get(ctx, now, TokenKey(tokenexchange.Token{Issuer: issuer, ID: handle(value)}))
+	key := TokenKey(tokenexchange.Token{Issuer: issuer, ID: valueID(value)})
+	r, err := t.Store.Get(ctx, now, key)
 	if err != nil {
-		return finding{}, err
+		return storedToken{}, err
 	}
-	f := finding{Record: r}
-	if f.token, f.grant, err = decode(issuer, r); err != nil {
-		return finding{}, err
+	s := storedToken{Record: r}
+	if s.token, s.grant, err = decode(issuer, r); err != nil {
+		return storedToken{}, err
 	}
-	if !t.isValue(f.token.Type, value) {
-		return finding{}, no("R07: not a token of the type that is recorded", ErrUnknown)
+	if !t.isValue(s.token.Type, value) {
+		return storedToken{}, invalidRequest(
+			"the value does not have the form of its recorded type (R07)", ErrUnknown)
 	}
-	return f, nil
+	return s, nil
 }
 
-// find is lookup for one type; what cannot be a value of it costs no round trip.
-func (t *Tokens) find(ctx context.Context, issuer string, kind tokenexchange.TokenType, value string, now time.Time) (finding, error) {
-	if !t.isValue(kind, value) {
-		return finding{}, no("R08: not an opaque token of this type", ErrUnknown)
+// lookupType is lookup for one type. It does not ask the store about a value that cannot have the
+// type.
+func (t *Tokens) lookupType(ctx context.Context, issuer string, typ tokenexchange.TokenType,
+	value string, now time.Time) (storedToken, error) {
+	if !t.isValue(typ, value) {
+		return storedToken{}, invalidRequest(
+			"the value is not an opaque token of the declared type (R08)", ErrUnknown)
 	}
-	f, err := t.lookup(ctx, issuer, value, now)
-	if err == nil && f.token.Type != kind {
-		return finding{}, no("R07: recorded as a token of another type", ErrUnknown)
+	s, err := t.lookup(ctx, issuer, value, now)
+	if err == nil && s.token.Type != typ {
+		return storedToken{}, invalidRequest("the recorded type is another one (R07)", ErrUnknown)
 	}
-	return f, err
+	return s, err
 }
 
-// findRefresh looks up a refresh token of a client. One that is presented although it was rotated out is in two hands, so
-// nobody may go on with its grant (RFC 9700 §4.14.2).
-func (t *Tokens) findRefresh(ctx context.Context, issuer string, client tokenexchange.Client, value string, now time.Time) (finding, error) {
-	f, err := t.find(ctx, issuer, tokenexchange.TypeRefreshToken, value, now)
+// lookupRefresh returns a refresh token of a client. If the token was rotated out, two parties have
+// it, and its grant ends (RFC 9700 §4.14.2).
+func (t *Tokens) lookupRefresh(ctx context.Context, issuer string, client tokenexchange.Client,
+	value string, now time.Time) (storedToken, error) {
+	s, err := t.lookupType(ctx, issuer, tokenexchange.TypeRefreshToken, value, now)
 	switch {
 	case err != nil:
-		return finding{}, err
-	case f.token.ClientID != client.ID:
-		return finding{}, no("D28: a refresh token of another client", nil)
-	case f.Spent:
-		return finding{}, t.reused(ctx, f, now)
+		return storedToken{}, err
+	case s.token.ClientID != client.ID:
+		return storedToken{}, invalidRequest(
+			"the refresh token was issued to another client (D28)", nil)
+	case s.Spent:
+		return storedToken{}, t.endReused(ctx, s, now)
 	}
-	return f, nil
+	return s, nil
 }
 
-// reused ends the grant of a refresh token that was used twice, and is the refusal.
-func (t *Tokens) reused(ctx context.Context, f finding, now time.Time) error {
-	key := f.Key
-	if f.grant != nil {
-		key = f.grant.Key
+// endReused ends the grant of a refresh token that was used twice, and returns the refusal.
+func (t *Tokens) endReused(ctx context.Context, s storedToken, now time.Time) error {
+	key := s.Key
+	if s.grant != nil {
+		key = s.grant.Key
 	}
 	err := bounded.Call(ctx, bounded.Usual, func(ctx context.Context) error {
-		return t.Store.Revoke(ctx, now, key, f.Expires)
+		return t.Store.Revoke(ctx, now, key, s.Expires)
 	})
 	if err != nil {
 		return err
 	}
-	return no("D28: a refresh token was used twice; its grant has ended", ErrSpent)
+	return invalidRequest("the refresh token was used twice; its grant has ended (D28)", ErrSpent)
 }

@@ -17,74 +17,77 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-tokenexchange/tokenexchange"
+	tx "github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
 const (
+	formType = "application/x-www-form-urlencoded"
+
 	issuer  = "https://as.example"
 	api     = "https://api.example"
 	down    = "https://down.example"
 	orgA    = "urn:org:a"
 	orgB    = "urn:org:b"
-	access  = tokenexchange.TypeAccessToken
-	jwt     = tokenexchange.TypeJWT
-	idToken = tokenexchange.TypeIDToken
-	refresh = tokenexchange.TypeRefreshToken
-	ticket  = tokenexchange.TokenType("urn:example:ticket")
+	access  = tx.TypeAccessToken
+	jwt     = tx.TypeJWT
+	idToken = tx.TypeIDToken
+	refresh = tx.TypeRefreshToken
+	ticket  = tx.TokenType("urn:example:ticket")
 )
 
 var (
-	alice = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: orgA, ID: "alice"}
-	bob   = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, Tenant: orgA, ID: "bob"}
+	alice = tx.Identity{Issuer: issuer, Kind: tx.KindUser, Tenant: orgA, ID: "alice"}
+	bob   = tx.Identity{Issuer: issuer, Kind: tx.KindUser, Tenant: orgA, ID: "bob"}
 )
 
-// world is an authorization server around Tokens, over real HTTP.
+// world is an authorization server with Tokens, over real HTTP.
 type world struct {
 	*testing.T
-	store  *watched
+	store  *testStore
 	tokens *tokenstore.Tokens
-	x      *tokenexchange.Exchanger
+	x      *tx.Exchanger
 	minter *tokenexchangetest.Minter
 	people *tokenexchangetest.Directory
 	actors *tokenexchangetest.Authorizer
 	audit  *tokenexchangetest.Recorder
-	rules  []tokenexchange.Rule
-	policy *tokenexchange.Policy
-	client map[string]tokenexchange.Client
+	rules  []tx.Rule
+	policy *tx.Policy
+	client map[string]tx.Client
 	url    string
 
 	mu  sync.Mutex
 	now time.Time
 }
 
-// watched is a Memory whose answers a test may replace.
-type watched struct {
+// testStore is a Memory that records what is committed, and whose answers a test may replace.
+type testStore struct {
 	tokenstore.Store
 	memory *tokenstore.Memory
-	fail   error // what every call answers; nil: the memory does
+	fail   error // if not nil, Get and Commit return it
 	commit func(context.Context, time.Time, tokenstore.Batch) error
 
 	mu   sync.Mutex
-	data strings.Builder // the data of every record that was committed
+	data strings.Builder
 }
 
 // committed returns the data of all records that were committed, discarded ones included.
-func (s *watched) committed() string {
+func (s *testStore) committed() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.data.String()
 }
 
-func (s *watched) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
+func (s *testStore) Get(ctx context.Context, now time.Time, k tokenstore.Key) (
+	tokenstore.Record, error) {
 	if s.fail != nil {
 		return tokenstore.Record{}, s.fail
 	}
 	return s.Store.Get(ctx, now, k)
 }
 
-func (s *watched) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
+func (s *testStore) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
 	if s.fail != nil {
 		return s.fail
 	}
@@ -102,53 +105,81 @@ func (s *watched) Commit(ctx context.Context, now time.Time, b tokenstore.Batch)
 
 func newWorld(t *testing.T) *world {
 	memory := tokenstore.NewMemory()
-	w := &world{T: t, now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), minter: tokenexchangetest.NewMinter(issuer),
-		store:  &watched{Store: memory, memory: memory},
-		people: tokenexchangetest.NewDirectory(), audit: &tokenexchangetest.Recorder{},
-		actors: &tokenexchangetest.Authorizer{Func: func(context.Context, tokenexchange.Facts) error { return nil }}}
-	all := tokenexchange.Scope{"read", "write", "openid", "offline_access"}
-	w.people.Add(tokenexchange.Subject{Identity: alice, Scope: all, Tenants: []string{orgA, orgB}}, tokenexchange.Subject{Identity: bob, Scope: all})
-	w.client = map[string]tokenexchange.Client{}
-	for _, id := range []string{"webapp", "gateway", "helpdesk", "other"} {
-		w.client[id] = tokenexchange.Client{ID: id, Scope: all}
+	allow := func(context.Context, tx.Facts) error { return nil }
+	w := &world{
+		T:      t,
+		now:    time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+		store:  &testStore{Store: memory, memory: memory},
+		minter: tokenexchangetest.NewMinter(issuer),
+		people: tokenexchangetest.NewDirectory(),
+		actors: &tokenexchangetest.Authorizer{Func: allow},
+		audit:  &tokenexchangetest.Recorder{},
 	}
-	w.client["api"] = tokenexchange.Client{ID: "api", Audiences: []string{api}, Scope: all}
-	w.client["phone"] = tokenexchange.Client{ID: "phone", Scope: all, Public: true}
+	all := tx.Scope{"read", "write", "openid", "offline_access"}
+	w.people.Add(tx.Subject{Identity: alice, Scope: all, Tenants: []string{orgA, orgB}},
+		tx.Subject{Identity: bob, Scope: all})
+	w.client = map[string]tx.Client{}
+	for _, id := range []string{"webapp", "gateway", "helpdesk", "other"} {
+		w.client[id] = tx.Client{ID: id, Scope: all}
+	}
+	w.client["api"] = tx.Client{ID: "api", Audiences: []string{api}, Scope: all}
+	w.client["phone"] = tx.Client{ID: "phone", Scope: all, Public: true}
 
 	w.tokens = &tokenstore.Tokens{Store: w.store, JWT: w.minter.JWTIssuer(), Now: w.clock}
-	w.tokens.JWT.Types = map[tokenexchange.TokenType]string{ticket: "ticket+jwt"}
+	w.tokens.JWT.Types = map[tx.TokenType]string{ticket: "ticket+jwt"}
 	trust := w.minter.Trust()
 	trust.Live, trust.Types[ticket] = w.tokens.Live, "ticket+jwt"
-	verifier, err := tokenexchange.NewVerifier(trust)
+	verifier, err := tx.NewVerifier(trust)
 	require.NoError(t, err)
 	w.tokens.Verify = verifier.Verify
-	w.x = &tokenexchange.Exchanger{Issuer: issuer, Verify: tokenexchange.Verifiers{access: w.tokens.VerifyToken,
-		jwt: w.tokens.VerifyToken, idToken: w.tokens.VerifyToken, ticket: w.tokens.VerifyToken, refresh: w.tokens.VerifyRefreshToken},
+	verify := w.tokens.VerifyToken
+	w.x = &tx.Exchanger{
+		Issuer: issuer,
+		Verify: tx.Verifiers{access: verify, jwt: verify, idToken: verify, ticket: verify,
+			refresh: w.tokens.VerifyRefreshToken},
 		Subjects: w.people, Actors: w.actors, Tokens: w.tokens, Audit: w.audit, Now: w.clock,
-		Decide: func(f tokenexchange.Facts) (tokenexchange.Decision, error) { return w.policy.Decide(f) }}
+		Decide: func(f tx.Facts) (tx.Decision, error) { return w.policy.Decide(f) },
+	}
 	w.setRules(usualRules()...)
 	w.serve()
 	return w
 }
 
-func usualRules() []tokenexchange.Rule {
-	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*", ID: "*"}}
-	gateway := tokenexchange.Rule{Name: "gateway", Mode: tokenexchange.Impersonate, Clients: []string{"gateway", "other", "phone"},
-		Subjects: users, SubjectTypes: []tokenexchange.TokenType{access, idToken, refresh}, Types: []tokenexchange.TokenType{access, jwt, idToken},
-		Targets: []string{api, down}, DefaultTargets: []string{api}, TenantTargets: true, Scope: tokenexchange.Scope{"*"},
-		Lifetime: time.Hour, RefreshLifetime: 24 * time.Hour,
-		OtherTokens: true, Carry: true, PublicClients: true, IDToken: true, RefreshToken: true}
-	helpdesk := tokenexchange.Rule{Name: "helpdesk", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
-		Subjects: users, SubjectTypes: []tokenexchange.TokenType{access, idToken, ticket}, Types: []tokenexchange.TokenType{access, jwt},
-		Actors: users, ActorTypes: []tokenexchange.TokenType{access, idToken},
-		Targets: []string{api, down}, DefaultTargets: []string{api}, Scope: tokenexchange.Scope{"*"},
-		Lifetime: time.Hour, RefreshLifetime: 24 * time.Hour,
-		OtherTokens: true, OtherActors: true, IDToken: true, RefreshToken: true}
-	return []tokenexchange.Rule{gateway, helpdesk}
+func usualRules() []tx.Rule {
+	users := []tx.Identity{{Kind: tx.KindUser, Tenant: "*", ID: "*"}}
+	gateway := tx.Rule{Name: "gateway",
+		Impersonate: &tx.Impersonation{
+			TenantTargets:   true,
+			RefreshLifetime: 24 * time.Hour,
+			OtherTokens:     true,
+			Carry:           true,
+			PublicClients:   true,
+			IDToken:         true,
+		},
+		Clients:  []string{"gateway", "other", "phone"},
+		Subjects: users, SubjectTypes: []tx.TokenType{access, idToken, refresh}, Types: []tx.TokenType{access, jwt, idToken},
+		Targets: []string{api, down}, DefaultTargets: []string{api}, Scope: tx.Scope{"*"},
+		Lifetime: time.Hour,
+	}
+	helpdesk := tx.Rule{Name: "helpdesk",
+		Delegate: &tx.Delegation{
+			Actors:          users,
+			ActorTypes:      []tx.TokenType{access, idToken},
+			RefreshLifetime: 24 * time.Hour,
+			OtherTokens:     true,
+			OtherActors:     true,
+			IDToken:         true,
+		},
+		Clients:  []string{"helpdesk"},
+		Subjects: users, SubjectTypes: []tx.TokenType{access, idToken, ticket}, Types: []tx.TokenType{access, jwt},
+		Targets: []string{api, down}, DefaultTargets: []string{api}, Scope: tx.Scope{"*"},
+		Lifetime: time.Hour,
+	}
+	return []tx.Rule{gateway, helpdesk}
 }
 
-func (w *world) setRules(rules ...tokenexchange.Rule) {
-	policy, err := tokenexchange.NewPolicy(rules...)
+func (w *world) setRules(rules ...tx.Rule) {
+	policy, err := tx.NewPolicy(rules...)
 	require.NoError(w, err)
 	w.rules, w.policy = rules, policy
 }
@@ -182,18 +213,18 @@ func (w *world) serve() {
 	w.url = server.URL
 }
 
-func (w *world) authenticate(r *http.Request) (tokenexchange.Client, error) {
+func (w *world) authenticate(r *http.Request) (tx.Client, error) {
 	id, secret, _ := r.BasicAuth()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c, known := w.client[id]
 	if !known || secret != "secret of "+id {
-		return tokenexchange.Client{}, fmt.Errorf("%w: a wrong secret", tokenexchange.InvalidClient)
+		return tx.Client{}, fmt.Errorf("%w: wrong secret", tx.InvalidClient)
 	}
 	return c, nil
 }
 
-// answer is what came back.
+// answer is an HTTP response.
 type answer struct {
 	status int
 	header http.Header
@@ -206,7 +237,7 @@ func (a answer) text(name string) string { s, _ := a.json[name].(string); return
 func (w *world) post(path, client string, form url.Values) answer {
 	r, err := http.NewRequest(http.MethodPost, w.url+path, strings.NewReader(form.Encode()))
 	require.NoError(w, err)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Content-Type", formType)
 	r.SetBasicAuth(client, "secret of "+client)
 	return w.do(r)
 }
@@ -224,9 +255,10 @@ func (w *world) do(r *http.Request) answer {
 	return a
 }
 
-// exchange posts a token exchange; more are further parameters in pairs.
-func (w *world) exchange(client, token string, kind tokenexchange.TokenType, more ...string) answer {
-	form := url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {token}, "subject_token_type": {string(kind)}}
+// exchange posts a token exchange with more parameters in pairs of name and value.
+func (w *world) exchange(client, token string, kind tx.TokenType, more ...string) answer {
+	form := url.Values{"grant_type": {tx.GrantType},
+		"subject_token": {token}, "subject_token_type": {string(kind)}}
 	for pair := range slices.Chunk(more, 2) {
 		form.Add(pair[0], pair[1])
 	}
@@ -247,8 +279,8 @@ func (w *world) granted(a answer) answer {
 	return a
 }
 
-// refused demands an error code, and the cause in the audit trail.
-func (w *world) refused(a answer, code tokenexchange.Code, cause string) {
+// refused expects an error code, and a text in the error of the audit trail.
+func (w *world) refused(a answer, code tx.Code, cause string) {
 	w.Helper()
 	require.Equal(w, string(code), a.text("error"), a.body)
 	require.Equal(w, code.Status(), a.status)
@@ -263,8 +295,8 @@ func (w *world) introspect(client, token string) map[string]any {
 
 func (w *world) active(token string) bool { return w.introspect("api", token)["active"] == true }
 
-// list reads all pages about somebody.
-func (w *world) list(about tokenexchange.Identity, limit int) (list []tokenexchange.Token) {
+// list returns all pages of the tokens about a user.
+func (w *world) list(about tx.Identity, limit int) (list []tx.Token) {
 	for after := ""; ; {
 		page, next, err := w.tokens.List(w.Context(), about, after, limit)
 		require.NoError(w, err)
@@ -278,33 +310,37 @@ func (w *world) list(about tokenexchange.Identity, limit int) (list []tokenexcha
 	}
 }
 
-// login is a token for the API that webapp was given when somebody logged in.
-func (w *world) login(who string) tokenexchange.Token {
-	return tokenexchange.Token{Type: access, Kind: tokenexchange.KindUser, Issuer: issuer, Subject: who, ClientID: "webapp",
-		Audience: []string{api}, Scope: tokenexchange.Scope{"read", "write", "openid", "offline_access"},
-		Issued: w.clock(), Expires: w.clock().Add(2 * time.Hour), AuthTime: w.clock().Add(-time.Minute), ACR: "gold"}
+// login is the token for the API that webapp gets when a user logs in.
+func (w *world) login(user string) tx.Token {
+	return tx.Token{Type: access, Kind: tx.KindUser, Issuer: issuer, Subject: user,
+		ClientID: "webapp", Audience: []string{api},
+		Scope:  tx.Scope{"read", "write", "openid", "offline_access"},
+		Issued: w.clock(), Expires: w.clock().Add(2 * time.Hour),
+		AuthTime: w.clock().Add(-time.Minute), ACR: "gold"}
 }
 
-func (w *world) opaque(who string, parents ...tokenstore.Key) string {
-	t, err := w.tokens.Mint(w.Context(), w.login(who), parents...)
+// opaque mints the token of a login.
+func (w *world) opaque(user string, parents ...tokenstore.Key) string {
+	t, err := w.tokens.Mint(w.Context(), w.login(user), parents...)
 	require.NoError(w, err)
 	return t.Value
 }
 
-// signed is a JWT of the same login, recorded by the host.
-func (w *world) signed(who string, kind tokenexchange.TokenType, parents ...tokenstore.Key) string {
-	tok := w.login(who)
-	c := tokenexchangetest.Claims{Subject: who, Client: "webapp", Audience: tok.Audience, Scope: tok.Scope, Now: w.clock(), Lifetime: 2 * time.Hour,
-		Extra: map[string]any{"jti": fmt.Sprint(kind, who, w.clock().UnixNano())}}
+// signed returns a JWT of the same login, which the host has recorded.
+func (w *world) signed(user string, kind tx.TokenType, parents ...tokenstore.Key) string {
+	tok := w.login(user)
+	c := tokenexchangetest.Claims{Subject: user, Client: "webapp", Audience: tok.Audience,
+		Scope: tok.Scope, Now: w.clock(), Lifetime: 2 * time.Hour,
+		Extra: map[string]any{"jti": fmt.Sprint(kind, user, w.clock().UnixNano())}}
 	mint := w.minter.AccessToken
 	if kind == idToken {
 		c.Audience = []string{"gateway", "helpdesk", "webapp"}
 		mint = w.minter.IDToken
 	}
 	value := mint(c)
-	tok, err := tokenexchange.ParseToken(payload(w.T, value))
+	tok, err := tx.ParseToken(payload(w.T, value))
 	require.NoError(w, err)
-	tok.Type, tok.Kind = kind, tokenexchange.KindUser
+	tok.Type, tok.Kind = kind, tx.KindUser
 	require.NoError(w, w.tokens.Record(w.Context(), tok, parents...))
 	return value
 }
@@ -324,7 +360,8 @@ func claims(t *testing.T, token string) (c map[string]any) {
 	return c
 }
 
-// credential is what an Exchanger would present to a verifier.
-func (w *world) credential(kind tokenexchange.TokenType, token string) tokenexchange.Credential {
-	return tokenexchange.Credential{Token: token, Type: kind, Issuer: issuer, Client: w.client["gateway"], Now: w.clock()}
+// credential is the credential that an Exchanger presents to a verifier.
+func (w *world) credential(kind tx.TokenType, token string) tx.Credential {
+	return tx.Credential{Token: token, Type: kind, Issuer: issuer, Client: w.client["gateway"],
+		Now: w.clock()}
 }

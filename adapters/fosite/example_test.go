@@ -77,8 +77,9 @@ func Example() {
 	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
-		Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"my-client"}, Subjects: users, SubjectTypes: access,
-		Actors: users, ActorTypes: access, Types: access, Targets: []string{"https://orders.example"},
+		Name: "support", Delegate: &tokenexchange.Delegation{Actors: users, ActorTypes: access},
+		Clients: []string{"my-client"}, Subjects: users, SubjectTypes: access,
+		Types: access, Targets: []string{"https://orders.example"},
 		Scope: tokenexchange.Scope{"photos"}, Lifetime: 5 * time.Minute,
 	})
 	if err != nil {

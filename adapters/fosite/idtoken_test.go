@@ -328,12 +328,13 @@ func TestD07_AnIDTokenAsActor(t *testing.T) {
 		users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 		both := []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeIDToken}
 		policy, err := tokenexchange.NewPolicy(
-			tokenexchange.Rule{Name: "id", Mode: tokenexchange.Impersonate,
+			tokenexchange.Rule{Name: "id", Impersonate: &tokenexchange.Impersonation{},
 				Clients: []string{"helpdesk"}, Subjects: users, SubjectTypes: both,
 				Types: both[1:], Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute},
-			tokenexchange.Rule{Name: "act", Mode: tokenexchange.Delegate,
-				Clients: []string{"helpdesk"}, Subjects: users, SubjectTypes: both,
-				Actors: users, ActorTypes: both, Types: both[:1],
+			tokenexchange.Rule{Name: "act",
+				Delegate: &tokenexchange.Delegation{Actors: users, ActorTypes: both},
+				Clients:  []string{"helpdesk"}, Subjects: users, SubjectTypes: both,
+				Types:   both[:1],
 				Targets: []string{"https://orders.example"},
 				Scope:   tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 		require.NoError(t, err)

@@ -357,9 +357,14 @@ func TestD23_ScopesThatAskForMoreTokens(t *testing.T) {
 		h.exchange.IDTokens = nil
 		users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 		access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
-		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "generous", Mode: tokenexchange.Impersonate, Clients: []string{"webapp"}, Subjects: users, SubjectTypes: access,
+		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "generous",
+			Impersonate: &tokenexchange.Impersonation{
+				IDToken:         true,
+				RefreshLifetime: time.Hour,
+			},
+			Clients: []string{"webapp"}, Subjects: users, SubjectTypes: access,
 			Types: append(access, tokenexchange.TypeIDToken), Targets: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute,
-			IDToken: true, RefreshToken: true, RefreshLifetime: time.Hour})
+		})
 		require.NoError(t, err)
 		h.exchange.Exchanger.Decide = policy.Decide
 		h.exchange.Exchanger.Actors = everybody{}

@@ -104,8 +104,10 @@ func TestD25_AnOriginThatExpires(t *testing.T) {
 	h := newHost(t, opaque, func(h *host) {
 		users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 		access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
-		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "outlive", Mode: tokenexchange.Impersonate, Clients: []string{"webapp"}, Subjects: users, SubjectTypes: access,
-			Types: access, Targets: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute, OutliveSubject: true})
+		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "outlive",
+			Impersonate: &tokenexchange.Impersonation{OutliveSubject: true},
+			Clients:     []string{"webapp"}, Subjects: users, SubjectTypes: access,
+			Types: access, Targets: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 		require.NoError(t, err)
 		h.exchange.Exchanger.Decide = policy.Decide
 		h.exchange.Exchanger.Actors = everybody{}

@@ -221,7 +221,7 @@ func newHost(t testing.TB, format string, set ...func(*host)) *host {
 	jwks, err := idTokens.JWKS()
 	require.NoError(t, err)
 	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: issuer, JWKS: jwks,
-		Live: h.live, Actors: true,
+		Live: h.live, ActClaims: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: ""}})
 	require.NoError(t, err)
 	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeIDToken: verifier.Verify, tokenexchange.TypeJWT: verifier.Verify}

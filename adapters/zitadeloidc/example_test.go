@@ -84,7 +84,7 @@ func Example() {
 		panic(err)
 	}
 	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
-		Name: "smaller", Mode: tokenexchange.Narrow, Clients: []string{"web"},
+		Name: "smaller", Narrow: &tokenexchange.Narrowing{}, Clients: []string{"web"},
 		Subjects:     []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}},
 		SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
 		Types:        []tokenexchange.TokenType{tokenexchange.TypeAccessToken},

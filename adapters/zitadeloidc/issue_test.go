@@ -171,10 +171,13 @@ func TestD27_IDTokens(t *testing.T) {
 // D23, D28: the framework would renew a refresh token without asking the policy, so there is none.
 func TestD23_D28_NoRefreshTokens(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) {
-		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "all", Mode: tokenexchange.Impersonate, Clients: []string{"webapp"},
-			Subjects: []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-			Types: []tokenexchange.TokenType{tokenexchange.TypeAccessToken}, SubjectAudience: true, Scope: tokenexchange.Scope{"*"},
-			Lifetime: time.Minute, RefreshToken: true, RefreshLifetime: time.Hour})
+		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "all",
+			Impersonate:  &tokenexchange.Impersonation{RefreshLifetime: time.Hour},
+			Clients:      []string{"webapp"},
+			Subjects:     []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}},
+			SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+			Types:        []tokenexchange.TokenType{tokenexchange.TypeAccessToken}, SubjectAudience: true, Scope: tokenexchange.Scope{"*"},
+			Lifetime: time.Minute})
 		require.NoError(t, err)
 		h.grant.Exchanger.Decide, h.grant.Exchanger.Actors = policy.Decide, yes{}
 		h.grant.Exchanger.Subjects = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {

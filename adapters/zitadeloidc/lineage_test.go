@@ -132,7 +132,7 @@ func TestLineage_TooManyOrigins(t *testing.T) {
 		}
 		records := len(h.live())
 		ev := h.refused(t, h.narrow(t, token), invalid)
-		require.Contains(t, ev.Err.Error(), "made from 33 others; 32 are allowed")
+		require.Contains(t, ev.Err.Error(), "made from 33 tokens; 32 are allowed")
 		require.Len(t, h.live(), records)
 	})
 }
@@ -219,12 +219,14 @@ func (h *host) mayActIn(t testing.TB, replace bool) {
 	user := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 	policy, err := tokenexchange.NewPolicy(
-		tokenexchange.Rule{Name: "smaller", Mode: tokenexchange.Narrow, Clients: []string{"webapp"},
+		tokenexchange.Rule{Name: "smaller", Narrow: &tokenexchange.Narrowing{},
+			ReplaceMayAct: replace, Clients: []string{"webapp"},
 			Subjects: user, SubjectTypes: access, Types: access, SubjectAudience: true,
-			Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute, ReplaceMayAct: replace},
-		tokenexchange.Rule{Name: "support", Mode: tokenexchange.Delegate,
-			Clients: []string{"helpdesk"}, Subjects: user, SubjectTypes: access, Actors: user,
-			ActorTypes: access, Types: access,
+			Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute},
+		tokenexchange.Rule{Name: "support",
+			Delegate: &tokenexchange.Delegation{Actors: user, ActorTypes: access},
+			Clients:  []string{"helpdesk"}, Subjects: user, SubjectTypes: access,
+			Types:           access,
 			SubjectAudience: true, Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 	require.NoError(t, err)
 	h.grant.Exchanger.Decide = policy.Decide

@@ -93,11 +93,11 @@ func TestR01_R04_R10_MalformedRequests(t *testing.T) {
 			r.Header.Add("Authorization", "Basic x")
 			return f.Encode()
 		},
-		"parameter scope is repeated":          func(_ *http.Request, f url.Values) string { return f.Encode() + "&scope=" },
-		"parameter actor_token is repeated":    func(_ *http.Request, f url.Values) string { return f.Encode() + "&actor_token=x" },
-		"parameter grant_type is repeated":     func(_ *http.Request, f url.Values) string { return f.Encode() + "&grant_type=x" },
-		"R04: a parameter that is not of this": func(_ *http.Request, f url.Values) string { return f.Encode() + "&flavour=mint&flavour=mint" },
-		"the form is larger than":              func(_ *http.Request, f url.Values) string { return f.Encode() + "&x=" + strings.Repeat("y", 256<<10) },
+		"parameter scope is repeated":       func(_ *http.Request, f url.Values) string { return f.Encode() + "&scope=" },
+		"parameter actor_token is repeated": func(_ *http.Request, f url.Values) string { return f.Encode() + "&actor_token=x" },
+		"parameter grant_type is repeated":  func(_ *http.Request, f url.Values) string { return f.Encode() + "&grant_type=x" },
+		"an unknown parameter is repeated":  func(_ *http.Request, f url.Values) string { return f.Encode() + "&flavour=mint&flavour=mint" },
+		"the form is larger than":           func(_ *http.Request, f url.Values) string { return f.Encode() + "&x=" + strings.Repeat("y", 256<<10) },
 		"subject_token is too long": func(_ *http.Request, f url.Values) string {
 			f.Set("subject_token", strings.Repeat("y", 1<<16+1))
 			return f.Encode()
@@ -174,11 +174,16 @@ func TestR09_Clients(t *testing.T) {
 func TestR07_FurtherTypes(t *testing.T) {
 	const userID = "urn:example:user-id"
 	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) {
-		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "by name", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
+		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "by name",
+			Delegate: &tokenexchange.Delegation{
+				Actors:      []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}},
+				ActorTypes:  []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+				OtherTokens: true,
+			},
+			Clients:  []string{"helpdesk"},
 			Subjects: []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}, SubjectTypes: []tokenexchange.TokenType{userID},
-			Actors: []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}, ActorTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
 			Types: []tokenexchange.TokenType{tokenexchange.TypeAccessToken}, Targets: []string{"https://orders.example"}, DefaultTargets: []string{"https://orders.example"},
-			Scope: tokenexchange.Scope{"*"}, OtherTokens: true, Lifetime: time.Minute})
+			Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 		require.NoError(t, err)
 		h.grant.Exchanger.Decide = policy.Decide
 		h.grant.Exchanger.Verify = h.grant.Verifiers()

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,12 +18,18 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
+
+	"github.com/go-tokenexchange/tokenexchange/examples/authserver/server"
+	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
+
+// demoWorld is the world that is served where no other is named. It is a file like any other.
+//
+//go:embed world.json
+var demoWorld []byte
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -78,16 +85,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer l.Close()
 	o.Issuer = "http://" + l.Addr().String()
-	s, err := newServer(w, o)
+	s, err := server.New(w, o)
 	if err != nil {
 		return err
 	}
-	return s.serve(ctx, l, func() error {
-		s.log.Info("listening", "address", l.Addr().String(), "issuer", s.issuer)
+	return s.Serve(ctx, l, func() error {
+		s.Log.Info("listening", "address", l.Addr().String(), "issuer", s.Issuer)
 		if !a.demo {
 			return nil
 		}
-		line, err := s.demo(ctx, w)
+		line, err := s.Demo(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -96,55 +103,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // load reads the files that the arguments name.
-func (a arguments) load() (w *world, o options, err error) {
+func (a arguments) load() (w *world.World, o server.Options, err error) {
 	data := demoWorld
 	if a.world != "" {
 		if data, err = os.ReadFile(a.world); err != nil {
 			return nil, o, err
 		}
 	}
-	if w, err = parseWorld(data); err == nil && a.key != "" {
-		o.Key, err = readKey(a.key)
+	if w, err = world.Parse(data); err == nil && a.key != "" {
+		o.Key, err = server.ReadKey(a.key)
 	}
 	return w, o, err
-}
-
-// drainTime is how long requests that are under way have once the server is told to stop.
-const drainTime = 10 * time.Second
-
-// serve answers requests until ctx ends; ready is called as soon as they are accepted.
-func (s *server) serve(ctx context.Context, l net.Listener, ready func() error) error {
-	web := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelError),
-	}
-	served := make(chan error, 1)
-	go func() { served <- web.Serve(l) }()
-	err := ready()
-	if ctx.Err() != nil {
-		err = nil // told to stop before it was ready
-	}
-	if err == nil {
-		select {
-		case <-ctx.Done():
-		case err = <-served:
-			return err
-		}
-	}
-	s.log.Info("stopping")
-	drain, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
-	err = errors.Join(err, web.Shutdown(drain))
-	if s.notices != nil && s.notices.Close(drain) != nil {
-		s.log.Warn("users were not told any more", "dropped", s.notices.Dropped())
-	}
-	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
-		err = errors.Join(err, ended)
-	}
-	return err
 }

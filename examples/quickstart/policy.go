@@ -17,7 +17,7 @@ var (
 var rules = []tokenexchange.Rule{
 	{
 		// The web app makes its users' tokens smaller before it sends them anywhere.
-		Name: "narrow", Mode: tokenexchange.Narrow, Clients: []string{"webapp"},
+		Name: "narrow", Narrow: &tokenexchange.Narrowing{}, Clients: []string{"webapp"},
 		Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens,
 		SubjectAudience: true,                     // targets: those of the token that is presented
 		Scope:           tokenexchange.Scope{"*"}, // scope: whatever token and client have in common
@@ -25,18 +25,26 @@ var rules = []tokenexchange.Rule{
 	},
 	{
 		// A support agent acts for a user. Which agent for which user is for AuthorizeActor, and for the user's may_act.
-		Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
+		Name: "support",
+		Delegate: &tokenexchange.Delegation{
+			Actors:     anyUser,
+			ActorTypes: accessTokens,
+		},
+		Clients:  []string{"helpdesk"},
 		Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens,
-		Actors: anyUser, ActorTypes: accessTokens,
 		Targets:  []string{"https://orders.example", "https://ai-agent.example"},
 		Scope:    tokenexchange.Scope{"orders:read", "tickets"},
 		Lifetime: 10 * time.Minute,
 	},
 	{
 		// The AI agent acts for whom it was called, and only towards its tool.
-		Name: "tool", Mode: tokenexchange.Delegate, Clients: []string{"ai-agent"},
+		Name: "tool",
+		Delegate: &tokenexchange.Delegation{
+			Actors:     []tokenexchange.Identity{{Kind: tokenexchange.KindClient, ID: "ai-agent"}},
+			ActorTypes: accessTokens,
+		},
+		Clients:  []string{"ai-agent"},
 		Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens,
-		Actors: []tokenexchange.Identity{{Kind: tokenexchange.KindClient, ID: "ai-agent"}}, ActorTypes: accessTokens,
 		Targets:  []string{"https://tickets.example"},
 		Scope:    tokenexchange.Scope{"tickets"},
 		Lifetime: 2 * time.Minute,
@@ -44,7 +52,7 @@ var rules = []tokenexchange.Rule{
 	},
 	{
 		// The gateway speaks to a ledger that is older than act. Its tokens don't tell that it is the gateway that calls.
-		Name: "legacy", Mode: tokenexchange.Impersonate, Clients: []string{"gateway"},
+		Name: "legacy", Impersonate: &tokenexchange.Impersonation{}, Clients: []string{"gateway"},
 		Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens,
 		Targets:  []string{"https://ledger.example"},
 		Scope:    tokenexchange.Scope{"orders:read"},

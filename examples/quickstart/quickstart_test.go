@@ -115,7 +115,8 @@ func TestBrokenPolicy(t *testing.T) {
 		},
 		"impersonation that is none": {
 			func(rules []tokenexchange.Rule) []tokenexchange.Rule {
-				rules[3].Mode = tokenexchange.ClientActs
+				rules[3].Impersonate = nil
+				rules[3].ClientActs = &tokenexchange.ClientActing{}
 				return rules
 			},
 			`token: expected act=none, got act={"iss":"https://as.example","sub":"gateway","client_id":"gateway"}`,
@@ -133,7 +134,8 @@ func TestBrokenPolicy(t *testing.T) {
 		},
 		"more targets": {
 			func(rules []tokenexchange.Rule) []tokenexchange.Rule {
-				return append(rules, tokenexchange.Rule{Name: "payroll", Mode: tokenexchange.Impersonate, Clients: []string{"webapp"},
+				return append(rules, tokenexchange.Rule{Name: "payroll",
+					Impersonate: &tokenexchange.Impersonation{}, Clients: []string{"webapp"},
 					Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens, Targets: []string{"https://payroll.example"},
 					Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 			},

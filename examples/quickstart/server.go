@@ -54,11 +54,11 @@ func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.Audit
 		return nil, err
 	}
 	own, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer: issuer,
-		JWKS:   keys,
-		Types:  map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""}, // "" is the usual typ, at+jwt
-		Live:   s.isLive,
-		Actors: true, // we believe what we wrote into act and may_act
+		Issuer:    issuer,
+		JWKS:      keys,
+		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""}, // "" is the usual typ, at+jwt
+		Live:      s.isLive,
+		ActClaims: true, // we believe what we wrote into act and may_act
 	})
 	if err != nil {
 		return nil, err

@@ -130,12 +130,12 @@ func (k *walk) post(ctx context.Context, client string, form url.Values) (*http.
 // the server is another issuer: hence Foreign, and TypeJWT. A real one makes its Verifier once, when it starts.
 func (k *walk) verifyAt(ctx context.Context, api, token string) (tokenexchange.Token, error) {
 	v, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer:   issuer,
-		JWKSURL:  k.base + "/jwks",
-		Types:    map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""}, // "" is the usual typ, at+jwt
-		Foreign:  true,
-		Audience: []string{api},
-		Actors:   true,
+		Issuer:    issuer,
+		JWKSURL:   k.base + "/jwks",
+		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""}, // "" is the usual typ, at+jwt
+		Foreign:   true,
+		Audience:  []string{api},
+		ActClaims: true,
 	})
 	if err != nil {
 		return tokenexchange.Token{}, err

@@ -26,10 +26,15 @@ func exchanger(t *testing.T, sink *notify.Sink) (*tokenexchange.Exchanger, *toke
 		return tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: id}
 	}
 	policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{
-		Name: "help", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"},
+		Name: "help",
+		Delegate: &tokenexchange.Delegation{
+			Actors:      []tokenexchange.Identity{user("*")},
+			ActorTypes:  []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+			OtherTokens: true,
+		},
+		Clients:  []string{"helpdesk"},
 		Subjects: []tokenexchange.Identity{user("*")}, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-		Actors: []tokenexchange.Identity{user("*")}, ActorTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-		Types: []tokenexchange.TokenType{tokenexchange.TypeJWT}, OtherTokens: true,
+		Types:   []tokenexchange.TokenType{tokenexchange.TypeJWT},
 		Targets: []string{"https://api.example"}, DefaultTargets: []string{"https://api.example"},
 		Scope: tokenexchange.Scope{"read"}, Lifetime: time.Hour,
 	})

@@ -68,8 +68,8 @@ func discover(ctx context.Context, s settings) (*provider, error) {
 	var err error
 	p.ids, err = tokenexchange.NewVerifier(tokenexchange.Trust{
 		Issuer: s.Issuer, JWKSURL: p.Keys, Foreign: true, Audience: []string{s.ClientID},
-		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: ""},
-		Login: &tokenexchange.LoginTrust{AuthTime: true}, // logIn compares it with its own clock
+		Types:    map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: ""},
+		AuthTime: true, // logIn compares it with its own clock
 	})
 	return p, err
 }

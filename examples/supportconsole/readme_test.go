@@ -51,17 +51,3 @@ func TestREADME(t *testing.T) {
 		require.Contains(t, string(world), of+"-demo-password")
 	}
 }
-
-// TestDocs_U01: the row of U01 in the table of scenarios leads to the test that there is. What it quotes is compared by
-// TestDocs_ScenarioTable of examples/authserver.
-func TestDocs_U01(t *testing.T) {
-	table, err := os.ReadFile("../../docs/scenarios.md")
-	require.NoError(t, err)
-	row := regexp.MustCompile("(?m)^\\| U01 \\| .* \\| `TestScenario/U01` in \\[`(\\w+\\.go)`\\]\\(\\.\\./examples/supportconsole/(\\w+\\.go)\\) \\| \\[U01\\]\\(#u01\\) \\|$").FindStringSubmatch(string(table))
-	require.NotNil(t, row)
-	require.Equal(t, row[1], row[2])
-	source, err := os.ReadFile(row[1])
-	require.NoError(t, err)
-	require.Contains(t, string(source), "func TestScenario(")
-	require.Contains(t, string(source), `t.Run("U01", `)
-}

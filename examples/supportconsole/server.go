@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -28,13 +29,20 @@ type server struct {
 	read    chan struct{} // closed when all that it logs has been passed on
 }
 
-// buildServer builds examples/authserver into dir, which takes Go and some seconds.
+// buildServer builds examples/authserver into dir. That needs Go and takes some seconds. The server
+// is a module of its own, in the same repository as this program.
 func buildServer(ctx context.Context, dir string, stderr io.Writer) (program string, err error) {
+	const library = "github.com/go-tokenexchange/tokenexchange"
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", library).Output()
+	if err != nil {
+		return "", fmt.Errorf("finding examples/authserver from outside of its repository: %w", err)
+	}
 	program = filepath.Join(dir, "authserver")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/go-tokenexchange/tokenexchange/examples/authserver")
+	source := filepath.Join(strings.TrimSpace(string(root)), "examples", "authserver")
+	build := exec.CommandContext(ctx, "go", "build", "-C", source, "-o", program, ".")
 	build.Stderr = stderr
 	if err := build.Run(); err != nil {
-		return "", fmt.Errorf("building examples/authserver, which is done from within its module: %w", err)
+		return "", fmt.Errorf("building examples/authserver: %w", err)
 	}
 	return program, nil
 }

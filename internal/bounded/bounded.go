@@ -8,22 +8,21 @@ import (
 	"time"
 )
 
-// Usual is the time that one call gets where nothing else is configured.
+// Usual is the time limit of a call unless the host has configured another.
 const Usual = 5 * time.Second
 
-// Call returns the result of call, or after limit an error that is context.DeadlineExceeded. The
-// context of call has the values of ctx and ends after limit; the end of ctx does not end it. Call
-// is for work that must be done although the request is gone, and that must not take for ever.
+// Call returns the result of call, or an error that wraps context.DeadlineExceeded if call takes
+// longer than limit. The context of call has the values of ctx and the deadline limit, but is not
+// cancelled with ctx. Call is for work that must be done even if the request has been cancelled.
 //
-// A call that ignores its context goes on in a goroutine of its own, and its result is dropped. It
-// keeps its variables until it returns, so it must not write to variables that the caller reads.
-// Call panics if call does so within limit.
+// If call ignores its context, it continues in a goroutine of its own, and its result is dropped.
+// So call must not write to variables that the caller reads. If call panics in time, Call panics.
 func Call(ctx context.Context, limit time.Duration, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	ended := make(chan outcome, 1)
 	go func() {
-		end := outcome{err: errors.New("the call ended without an answer, by runtime.Goexit")}
+		end := outcome{err: errors.New("the call ended its goroutine with runtime.Goexit")}
 		defer func() {
 			end.thrown = recover()
 			ended <- end
@@ -36,17 +35,17 @@ func Call(ctx context.Context, limit time.Duration, call func(context.Context) e
 	case <-ctx.Done():
 	}
 	select {
-	case end := <-ended: // at the last moment
+	case end := <-ended: // both were ready
 		return end.answer()
 	default:
 		return fmt.Errorf("no answer within %v: %w", limit, ctx.Err())
 	}
 }
 
-// outcome is how a call has ended.
+// outcome is the result of a call.
 type outcome struct {
 	err    error
-	thrown any // nil: it did not panic
+	thrown any // the value of a panic, or nil
 }
 
 func (o outcome) answer() error {

@@ -15,8 +15,8 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// kind is what a public key is, as far as the choice of an algorithm goes. An algorithm takes keys of one kind only:
-// that, not a comparison of names, is what makes RS256 tokens signed with HS256 and a public key impossible.
+// kind is the kind of a public key. Each algorithm takes keys of one kind only, so that no token
+// can be signed with HS256 and a public RSA key as its secret.
 type kind string
 
 // The names of the curves are those of RFC 7518 §6.2.1.1, and of crypto/elliptic.
@@ -32,11 +32,11 @@ const (
 type algorithm struct {
 	name string
 	kind kind
-	hash crypto.Hash // what OpenID Connect takes for at_hash; Ed25519 hashes with SHA-512 inside
+	hash crypto.Hash // also the hash of at_hash in OpenID Connect; Ed25519 uses SHA-512 inside
 }
 
-// algorithms are all there are; HMAC and none are not among them. The first that fits a key is what it signs with unless
-// it is told otherwise, hence PS before RS.
+// algorithms are the supported algorithms. HMAC and none are not among them. A signer without a
+// configured algorithm takes the first that fits its key, hence PS before RS.
 var algorithms = []algorithm{
 	{"ES256", kindP256, crypto.SHA256},
 	{"ES384", kindP384, crypto.SHA384},
@@ -50,13 +50,13 @@ var algorithms = []algorithm{
 	{"RS512", kindRSA, crypto.SHA512},
 }
 
-// method is an allowed algorithm and what verifies it.
+// method is an allowed algorithm with its verifier.
 type method struct {
 	algorithm
 	jws.Verifier
 }
 
-// methods are the allowed algorithms by their names. Nil allows none.
+// methods are the allowed algorithms by name. Nil allows none.
 type methods map[string]method
 
 // newMethods fails for an empty list and for a name that is not in algorithms.
@@ -70,7 +70,7 @@ func newMethods(names []string) (methods, error) {
 		if !ok {
 			return nil, fmt.Errorf("algorithm %q is not supported", name)
 		}
-		// Taken once: jwx keeps its verifiers in a table that anybody in the process may change later.
+		// Taken once: jwx keeps verifiers in a table that any package of the process can change.
 		v, err := jws.NewVerifier(jwa.SignatureAlgorithm(name))
 		if err != nil {
 			return nil, err
@@ -83,7 +83,7 @@ func newMethods(names []string) (methods, error) {
 	return ms, nil
 }
 
-// lookup finds a row by its name, which is compared as RFC 7515 §4.1.1 has it: exactly.
+// lookup finds an algorithm by its exact name (RFC 7515 §4.1.1).
 func lookup(name string) (algorithm, bool) {
 	for _, a := range algorithms {
 		if a.name == name {
@@ -113,21 +113,23 @@ func (f fixedSalt) Verify(signed, signature []byte, public any) error {
 	return rsa.VerifyPSS(rsaKey, hash, h.Sum(nil), signature, salt)
 }
 
-// RSA keys outside these sizes are weak (RFC 7518 §3.3 and §3.5 demand 2048 bits), or slow enough to be a way to keep a
-// server busy: the time for a verification grows with the square of the size.
+// A smaller RSA key is weak (RFC 7518 §3.3 and §3.5 require 2048 bits). A larger one lets an
+// attacker keep the server busy: the time of a verification grows with the square of the size.
 const (
 	minRSABits = 2048
 	maxRSABits = 8192
 )
 
-var errKeyType = errors.New("not an ECDSA key on P-256, P-384 or P-521, an Ed25519 key or an RSA key")
+var errKeyType = errors.New(
+	"not an ECDSA key on P-256, P-384 or P-521, an Ed25519 key or an RSA key")
 
-// inspect tells what a public key is and how many bytes a signature by it has in a JWS, or why it is fit for none.
-// It accepts exactly the types that the keys of crypto return from Public.
+// inspect returns the kind of a public key and the length of its signatures in a JWS. It fails for
+// a key that cannot be used, and for any type but those that the private keys of crypto return from
+// Public.
 func inspect(public crypto.PublicKey) (k kind, size int, err error) {
 	switch pub := public.(type) {
 	case *ecdsa.PublicKey:
-		// A nil or a zero key would panic below, in code that expects keys to come from crypto.
+		// crypto/ecdsa panics for a nil or zero key.
 		if pub == nil || pub.Curve == nil {
 			return "", 0, errKeyType
 		}
@@ -138,7 +140,7 @@ func inspect(public crypto.PublicKey) (k kind, size int, err error) {
 		if _, err := pub.Bytes(); err != nil {
 			return "", 0, errors.New("the point is not on the curve")
 		}
-		// r and s, each as long as the order of the curve and never shorter (RFC 7518 §3.4).
+		// r and s have the length of the order of the curve (RFC 7518 §3.4).
 		return k, 2 * ((pub.Params().BitSize + 7) / 8), nil
 	case ed25519.PublicKey:
 		if len(pub) != ed25519.PublicKeySize { // ed25519.Verify panics for any other
@@ -153,9 +155,10 @@ func inspect(public crypto.PublicKey) (k kind, size int, err error) {
 			return "", 0, errKeyType
 		}
 		if bits := pub.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-			return "", 0, fmt.Errorf("an RSA key of %d bits; %d to %d are accepted", bits, minRSABits, maxRSABits)
+			return "", 0, fmt.Errorf("an RSA key of %d bits; %d to %d are accepted",
+				bits, minRSABits, maxRSABits)
 		}
-		// No honest key is like that. With an exponent of 1 every message is its own signature.
+		// With an exponent of 1 every message is its own signature. Even numbers are never valid.
 		if pub.N.Bit(0) == 0 || pub.E < 3 || pub.E&1 == 0 {
 			return "", 0, errors.New("an RSA modulus or exponent that is even, or an exponent of 1")
 		}

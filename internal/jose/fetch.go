@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// maxSet is how long a fetched JWK set may be, in bytes, after any decompression. A hundred RSA keys with their
-// certificate chains fit.
+// maxSet is the limit for a fetched JWK set, in bytes after decompression. A hundred RSA keys with
+// their certificate chains fit.
 const maxSet = 512 << 10
 
-// checkURL refuses what could hand the choice of keys to somebody on the way: http beyond this machine. User names would
-// end up in logs, and a fragment is a sign that the URL was meant for something else.
+// checkURL refuses http to another machine, where a third party could replace the keys. It refuses
+// a user name, which would end up in logs, and a fragment, which no server receives.
 func checkURL(raw string) error {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		return errors.New("the URL of the keys does not parse") // not err, which quotes what may be a password
+		return errors.New("the URL of the keys does not parse") // err may quote a password
 	case u.Hostname() == "":
 		return errors.New("the URL of the keys has no host")
 	case u.User != nil:
@@ -34,8 +34,8 @@ func checkURL(raw string) error {
 	return errors.New("the URL of the keys is neither https nor http to a loopback address")
 }
 
-// loopback says whether a host is this machine by its very name. Names that merely resolve to it do not count: who
-// answers for them can change.
+// loopback reports whether a host is localhost or a loopback address. A name that resolves to one
+// does not count, since DNS can change.
 func loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -44,13 +44,14 @@ func loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// newClient uses the process's default transport, with the proxies and roots the host has set up there. It follows no
-// redirect: where the keys are is configuration, not a matter for whoever answers.
+// newClient returns a client with the default transport of the process, and so with its proxies and
+// roots. It follows no redirect, since the URL of the keys is a matter of configuration.
 func newClient() *http.Client {
-	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{CheckRedirect: stay}
 }
 
-// get fetches the set once. Whatever is not a 200 with a whole JWK set, in time and within its size, is an error.
+// get fetches the set once. It fails for any answer but a 200 with a whole JWK set within maxSet.
 func (r *Remote) get() (*Keys, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.fetchLimit)
 	defer cancel()
@@ -59,7 +60,7 @@ func (r *Remote) get() (*Keys, error) {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
-	// The deadline of ctx holds for the body as well.
+	// The deadline of ctx also applies to the body.
 	resp, err := r.client.Do(req)
 	if err != nil {
 		return nil, err
@@ -68,8 +69,7 @@ func (r *Remote) get() (*Keys, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("status %d from %s", resp.StatusCode, r.url)
 	}
-	// One byte more than allowed tells a set that is too long from one that just fits. A cut one would not parse anyway,
-	// but the reason given would be the wrong one.
+	// One byte more than the limit tells a set that is too long from one that just fits.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSet+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", r.url, err)

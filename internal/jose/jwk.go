@@ -13,38 +13,42 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// key is one public key that may verify signatures, converted once.
+// key is a public key for the verification of signatures.
 type key struct {
-	id     string // kid; "" together with !hasID
+	id     string // kid; empty if !hasID
 	hasID  bool
-	alg    string // the one algorithm it is for; "" is any of its kind
+	alg    string // the only algorithm of the key; empty: any of its kind
 	kind   kind
-	size   int // of a signature
+	size   int // length of a signature
 	public any // *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey
 }
 
-// fits says whether k may verify signatures of algorithm a.
+// fits reports whether k may verify signatures of algorithm a.
 func (k *key) fits(a algorithm) bool {
 	return k.kind == a.kind && (k.alg == "" || k.alg == a.name)
 }
 
-// Errors of a key. They say what is wrong in kind and never quote: a key that is wrong may be a secret.
+// The errors of a key never quote it, since it may be a secret.
 var (
-	errMalformedKey = errors.New("a member is missing or not what RFC 7517 and 7518 say it is")
-	errSecretKey    = errors.New("a private or symmetric key; only public keys belong here")
+	errMalformedKey = errors.New("a member of the key is missing or malformed (RFC 7517, RFC 7518)")
+	errSecretKey    = errors.New("the key is private or symmetric; only public keys are accepted")
 )
 
-// secret are the members that only a private or symmetric key has, of whatever type (RFC 7518 §6, RFC 8037 §2).
+// secret are the members that only private and symmetric keys have (RFC 7518 §6, RFC 8037 §2).
 var secret = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-// curves are the curves of type EC. Their coordinates have a fixed length, leading zeros included.
-var curves = map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
+// curves are the curves of type EC.
+var curves = map[string]elliptic.Curve{
+	"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521(),
+}
 
-// readKey reads one JWK, which has passed strictjson.Check. It returns nil and no error for a key that is well formed but
-// for something else: encryption, a type or a curve that no algorithm here uses. Certificates in it are not looked at.
+// readKey reads one JWK, which has passed strictjson.Check. It returns nil and no error for a key
+// with another purpose: encryption, or a type or curve that no algorithm here uses. It ignores
+// certificates.
 //
-// The standard library builds the key rather than jwx, which takes Ed25519 keys of any length and points off the curve,
-// cuts long RSA exponents, and fails on a use of key_ops that RFC 7517 §4.3 leaves open.
+// The standard library makes the key and not jwx, which accepts Ed25519 keys of any length and
+// points off the curve, truncates long RSA exponents, and fails on a use of key_ops that RFC 7517
+// §4.3 allows.
 func readKey(raw []byte) (*key, error) {
 	if !strictjson.IsObject(raw) {
 		return nil, errMalformedKey
@@ -57,7 +61,7 @@ func readKey(raw []byte) (*key, error) {
 	if !ok {
 		return nil, errMalformedKey
 	}
-	// First of all, so that a set with a secret in it is noticed whatever the secret is for.
+	// This comes first, so that a secret is noticed whatever its purpose.
 	if kty == "oct" || slices.ContainsFunc(secret, jwk.has) {
 		return nil, errSecretKey
 	}
@@ -68,7 +72,7 @@ func readKey(raw []byte) (*key, error) {
 	if public == nil || err != nil {
 		return nil, err
 	}
-	// The same inspection as for a key that signs here: what this library would not use, it does not believe either.
+	// A key that this package would not sign with must not verify either.
 	k := &key{public: public}
 	if k.kind, k.size, err = inspect(public); err != nil {
 		return nil, err
@@ -83,30 +87,32 @@ func readKey(raw []byte) (*key, error) {
 	if k.id, k.hasID = jwk.text("kid"); jwk.has("kid") && !k.hasID {
 		return nil, errMalformedKey
 	}
-	// An alg that is nobody's, or one for encryption, stays: the key then fits no message.
+	// An unknown alg, or one for encryption, stays: the key then fits no message.
 	if k.alg, ok = jwk.text("alg"); jwk.has("alg") && (!ok || k.alg == "") {
 		return nil, errMalformedKey
 	}
 	return k, nil
 }
 
-// object is a JSON object, its values raw. A member that is null is there, and is nothing that is asked for below.
+// object is a JSON object with raw values. A member that is null is present, and malformed to every
+// method below.
 type object map[string][]byte
 
 func (o object) has(name string) bool { return o[name] != nil }
 
-// text returns a member that is a string.
+// text returns a member that is a string; false: it is absent or not a string.
 func (o object) text(name string) (string, bool) { return strictjson.String(o[name]) }
 
-// number returns a member that is a base64url string of at least one byte: an integer in big-endian order, or bytes
-// (RFC 7518 §2). Leading zeros mean nothing for an RSA key, and everything for a coordinate.
+// number returns the bytes of a member that is a base64url string of at least one byte: a
+// big-endian integer, or bytes (RFC 7518 §2).
 func (o object) number(name string) ([]byte, bool) {
 	s, _ := o.text(name)
 	b, ok := appendDecoded(nil, []byte(s))
 	return b, ok && len(b) > 0
 }
 
-// verifies says whether use and key_ops, where they are present, let the key verify signatures (RFC 7517 §4.2, §4.3).
+// verifies reports whether use and key_ops, where they are present, allow the key to verify
+// signatures (RFC 7517 §4.2, §4.3).
 func (o object) verifies() (bool, error) {
 	if o.has("use") {
 		use, ok := o.text("use")
@@ -127,7 +133,8 @@ func (o object) verifies() (bool, error) {
 	return true, nil
 }
 
-// public builds the key itself; nil and no error for a type or a curve that nothing here uses.
+// public returns the public key. It returns nil and no error for a type or a curve that is not used
+// here.
 func (o object) public(kty string) (crypto.PublicKey, error) {
 	switch kty {
 	case "EC":
@@ -148,7 +155,8 @@ func (o object) public(kty string) (crypto.PublicKey, error) {
 	return nil, nil
 }
 
-// ecdsa checks the lengths of both coordinates, as the point that is made of them has only a length in all.
+// ecdsa requires coordinates of full length, leading zeros included (RFC 7518 §6.2.1.2). The parser
+// of the point would check only the sum of both lengths.
 func (o object) ecdsa() (crypto.PublicKey, error) {
 	crv, ok := o.text("crv")
 	curve := curves[crv]
@@ -161,11 +169,11 @@ func (o object) ecdsa() (crypto.PublicKey, error) {
 	if !okX || !okY || len(x) != size || len(y) != size {
 		return nil, errMalformedKey
 	}
-	// 4 is the mark of an uncompressed point.
+	// 4 marks an uncompressed point.
 	return ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
 }
 
-// rsa leaves the sizes to inspect, except for an exponent that does not fit an int everywhere.
+// rsa leaves the check of the sizes to inspect, except for an exponent that is too long for an int.
 func (o object) rsa() (crypto.PublicKey, error) {
 	n, okN := o.number("n")
 	e, okE := o.number("e")
@@ -173,13 +181,14 @@ func (o object) rsa() (crypto.PublicKey, error) {
 		return nil, errMalformedKey
 	}
 	exponent := new(big.Int).SetBytes(e)
-	if exponent.BitLen() > 31 { // what crypto/rsa takes, and more than anybody uses
+	if exponent.BitLen() > 31 { // the limit of crypto/rsa
 		return nil, errors.New("an RSA exponent beyond 31 bits")
 	}
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, nil
 }
 
-// malformedUnless tells a name that means nothing here, which is no error, from a member that is no name.
+// malformedUnless returns nil for the name of an unused curve, which is ok, and an error for a
+// value that is not a name.
 func malformedUnless(ok bool) error {
 	if ok {
 		return nil

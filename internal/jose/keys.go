@@ -8,23 +8,23 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// Keys is a set of public keys fit for signatures, and the algorithms they may be used with. It never changes, so any
-// number of goroutines may use it. The zero Keys, and nil, refuse every message.
+// Keys is a set of public keys and the algorithms that are allowed for them. It never changes, so
+// any number of goroutines may use it. The zero Keys and a nil one refuse every message.
 type Keys struct {
 	methods methods
 	all     []*key          // for tokens without kid
-	byID    map[string]*key // those of all that have a kid
+	byID    map[string]*key // the keys that have a kid
 }
 
-// ParseKeys reads a pinned JWK set (RFC 7517 §5). Somebody chose these keys by hand, so whatever
+// ParseKeys reads a pinned JWK set (RFC 7517 §5). An operator chose these keys, so everything that
 // looks like a mistake is an error: a private or symmetric key, an RSA key of less than 2048 or
 // more than 8192 bits, a point off its curve, a key that others can sign for, more than 100 keys,
-// two keys of one kid, two keys without a kid, a member name that occurs twice, anything after the
-// set, a set in which no key fits an allowed algorithm. Keys for encryption and keys of unknown
-// types are skipped.
+// two keys with the same kid, two keys without a kid, a member name that occurs twice, data after
+// the set, or a set in which no key fits an allowed algorithm. Keys for encryption and keys of
+// unknown types are skipped.
 //
-// Algorithms are the allowed ones, of ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384 and RS512. An empty
-// list and any other name are errors, HMAC and none in particular.
+// The algorithms may be ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384 and RS512. An
+// empty list and any other name are errors, HMAC and none in particular.
 func ParseKeys(jwks []byte, algorithms []string) (*Keys, error) {
 	ms, err := newMethods(algorithms)
 	if err != nil {
@@ -45,7 +45,8 @@ func ParseKeys(jwks []byte, algorithms []string) (*Keys, error) {
 			continue
 		}
 		if !set.add(k) || !k.hasID && anonymous {
-			return nil, fmt.Errorf("key %d of the set: an earlier key has the same kid, or none either", i)
+			return nil, fmt.Errorf(
+				"key %d of the set: an earlier key has the same kid, or neither has one", i)
 		}
 		usable = usable || ms.fit(k)
 		anonymous = anonymous || !k.hasID
@@ -56,9 +57,9 @@ func ParseKeys(jwks []byte, algorithms []string) (*Keys, error) {
 	return set, nil
 }
 
-// parseFetched reads a set that somebody else publishes. They may publish keys that are no concern of ours, so a key that
-// cannot be used is skipped whatever the reason. A kid that stands for two usable keys leaves open which one was meant,
-// and makes the whole set an error. A set without usable keys is none: it is how an issuer withdraws the last key.
+// parseFetched reads a set that an issuer publishes. It skips every key that cannot be used here.
+// Two usable keys with the same kid are an error, since either could be meant. A set without usable
+// keys is not an error: an issuer may withdraw its last key.
 func parseFetched(jwks []byte, ms methods) (*Keys, error) {
 	raws, err := splitSet(jwks)
 	if err != nil {
@@ -77,12 +78,12 @@ func parseFetched(jwks []byte, ms methods) (*Keys, error) {
 	return set, nil
 }
 
-// maxKeys is the largest number of keys in a set. Reading an RSA key of 8192 bits takes a tenth of
-// a second, and the publisher of a set chooses how many there are.
+// maxKeys is the largest number of keys in a set. It limits the time that a publisher can cost us:
+// reading an RSA key of 8192 bits takes a tenth of a second.
 const maxKeys = 100
 
-// splitSet returns the elements of "keys", raw. A single JWK, which some readers take for a set of one, is none: it would
-// be one by accident.
+// splitSet returns the elements of "keys". A single JWK is an error, although some readers accept
+// it as a set of one.
 func splitSet(jwks []byte) ([]json.RawMessage, error) {
 	if err := strictjson.Check(jwks); err != nil {
 		return nil, fmt.Errorf("the JWK set: %w", err)
@@ -100,7 +101,7 @@ func splitSet(jwks []byte) ([]json.RawMessage, error) {
 	return nil, errors.New(`the JWK set is not an object with an array "keys"`)
 }
 
-// add is false if there is a key of the same kid already.
+// add returns false if the set has a key with the same kid already.
 func (k *Keys) add(one *key) bool {
 	if one.hasID {
 		if k.byID[one.id] != nil {
@@ -112,9 +113,9 @@ func (k *Keys) add(one *key) bool {
 	return true
 }
 
-// fit says whether any of the algorithms takes k.
+// fit reports whether one of the algorithms takes k.
 func (ms methods) fit(k *key) bool {
-	for _, m := range ms { // ten at most
+	for _, m := range ms {
 		if k.fits(m.algorithm) {
 			return true
 		}
@@ -122,9 +123,10 @@ func (ms methods) fit(k *key) bool {
 	return false
 }
 
-// Verify checks the signature of m with the one key that fits. A kid names the key; without one, exactly one key of the
-// set must fit the algorithm. It returns ErrUnknownKey if there is no such key, and an error of no further meaning if the
-// algorithm is not allowed or does not fit the key, if several keys fit, or if the signature is wrong.
+// Verify checks the signature of m with the key that its kid names. If m has no kid, exactly one
+// key of the set must fit its algorithm. Verify returns ErrUnknownKey if there is no such key, and
+// another error if the algorithm is not allowed or does not fit the key, if several keys fit, or if
+// the signature is wrong.
 func (k *Keys) Verify(m *Message) error {
 	if k == nil {
 		return ErrUnknownKey
@@ -137,8 +139,8 @@ func (k *Keys) Verify(m *Message) error {
 	if err != nil {
 		return err
 	}
-	// One length only: it keeps out DER, stray bytes and signatures of another curve before any of them is interpreted.
-	// Zero for r or s is the standard library's to refuse, and it does.
+	// Only one length is valid. This refuses DER, trailing bytes and signatures of another curve
+	// before they are interpreted. The standard library refuses zero for r or s.
 	if len(m.signature) != one.size {
 		return errSignature
 	}
@@ -148,14 +150,13 @@ func (k *Keys) Verify(m *Message) error {
 	return nil
 }
 
-// find picks the key before the signature is looked at. It never tries several: a signature that happens to be good under
-// some key is no proof that this key was meant.
+// find chooses the key without a look at the signature. It never tries several keys.
 func (k *Keys) find(m *Message, a algorithm) (*key, error) {
 	if m.HasKeyID {
 		switch one := k.byID[m.KeyID]; {
 		case one == nil:
 			return nil, ErrUnknownKey
-		case !one.fits(a): // as when a token of a public key claims to be an HMAC, or RS256 is claimed for a PS256 key
+		case !one.fits(a): // for example RS256 with a key for PS256
 			return nil, errAlgorithm
 		default:
 			return one, nil

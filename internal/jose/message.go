@@ -4,70 +4,72 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// MaxToken is how long a compact JWS may be, in bytes. Reading a token is linear in its length and happens before its
-// sender is known.
+// MaxToken is the limit for a compact JWS, in bytes. The time to read a token grows with its
+// length, and a token is read before its sender is known.
 const MaxToken = 64 << 10
 
-// Message is one compact JWS as it arrived, taken apart. Nothing in it is verified: Algorithm and KeyID choose a key,
-// the rest is for after a Source has vouched for it. The zero Message is refused by every Source.
+// Message is a parsed compact JWS. Nothing in it is verified. Algorithm and KeyID may choose a key;
+// nothing else may be used before a Source has verified the signature. Every Source refuses the
+// zero Message.
 type Message struct {
 	Algorithm string // header alg, as sent; never empty after Parse
-	KeyID     string // header kid; "" together with !HasKeyID
+	KeyID     string // header kid; empty if !HasKeyID
 	HasKeyID  bool
-	Type      string // header typ, as sent; "" together with !HasType
+	Type      string // header typ, as sent; empty if !HasType
 	HasType   bool
-	Payload   []byte // what the second segment stands for, any bytes
+	Payload   []byte // any bytes
 
 	signed    []byte // the first two segments with their dot
 	signature []byte
 }
 
-// What is wrong with a token is told from these alone. None has a place in the token or a byte of it, not even an offset.
-// Digest names the message by its header and payload, base64url of a SHA-256. The signature is left out: another one that
-// verifies can be made of a good ECDSA signature by anybody, and names must not change with it.
+// Digest returns a name for the message: the SHA-256 of its header and payload, in base64url. The
+// signature is left out: anyone can turn a valid ECDSA signature into another valid one, which must
+// not change the name.
 func (m *Message) Digest() string {
 	sum := sha256.Sum256(m.signed)
 	return strict.EncodeToString(sum[:])
 }
 
+// The errors of Parse contain no part of the token, not even an offset.
 var (
-	errTooLong   = errors.New("longer than a token may be")
-	errSegments  = errors.New("not three segments with something in each")
-	errEncoding  = errors.New("a segment is not base64url as RFC 7515 has it")
-	errHeader    = errors.New("the header is not an object with a string as alg, and as kid and typ if they are there")
+	errTooLong   = fmt.Errorf("the token is longer than %d bytes", MaxToken)
+	errSegments  = errors.New("the token has not three segments, or one of them is empty")
+	errEncoding  = errors.New("a segment is not strict base64url (RFC 7515)")
+	errHeader    = errors.New("the header has no alg, or its alg, kid or typ is not a string")
 	errForbidden = errors.New("the header has a member that is never accepted")
 )
 
-// forbidden are header members that turn a signed token into something else, or bring the key along. A reader who
-// ignores them is safe; a sender who uses them is either attacking or misunderstood, so they are refused on sight.
-// RFC 7515 §4.1.11 demands as much for a crit that is not understood, and nothing is understood here.
-// Certificates (x5c, x5t, x5t#S256) are common and harmless where nobody looks at them: nobody does.
+// forbidden are header members that change what is signed, or bring a key. A reader may ignore most
+// of them, but a sender has no reason to use one, so Parse refuses them. RFC 7515 §4.1.11 requires
+// that for crit, since this package understands no extension. Certificates (x5c, x5t, x5t#S256) are
+// common; this package ignores them.
 var forbidden = map[string]bool{
-	"crit": true, "b64": true, // the signature covers something else (RFC 7797), or more is demanded
+	"crit": true, "b64": true, // the signature covers something else (RFC 7797)
 	"zip": true, "enc": true, // compressed or encrypted: a JWE
-	"jwk": true, "jku": true, "x5u": true, // a key, or where to fetch one, by courtesy of the sender
+	"jwk": true, "jku": true, "x5u": true, // a key, or the place of a key, of the sender's choice
 }
 
-// Parse takes a compact JWS apart, strictly: three segments, none empty, each base64url without padding, white space,
-// line breaks or set trailing bits; a header that every JSON reader reads alike. What it accepts it would write the same
-// way, byte for byte. The payload may be anything but empty. No error contains a part of the token.
+// Parse parses a compact JWS: three segments, none empty, each strict base64url, and a header that
+// every JSON reader understands alike. So a token has exactly one text. The payload may be any
+// bytes.
 func Parse(token string) (*Message, error) {
-	// Before anything is allocated for it.
 	if len(token) > MaxToken {
 		return nil, errTooLong
 	}
 	text := []byte(token)
 	first, last := bytes.IndexByte(text, '.'), bytes.LastIndexByte(text, '.')
-	// A dot between these two, as in the five segments of a JWE, fails below: it is no base64url.
+	// A further dot, as in a JWE of five segments, fails below: it is not base64url.
 	if first <= 0 || last <= first+1 || last == len(text)-1 {
 		return nil, errSegments
 	}
 
-	// All three segments are decoded into one allocation. Each slice ends where the next begins, so none can grow into it.
+	// All segments share one buffer. The capacity of each ends where the next begins.
 	buf := make([]byte, 0, strict.DecodedLen(len(text)))
 	buf, ok1 := appendDecoded(buf, text[:first])
 	endHeader := len(buf)
@@ -88,10 +90,9 @@ func Parse(token string) (*Message, error) {
 	return m, nil
 }
 
-// readHeader reads the three members that matter, looks for those that must not be there and leaves all others alone.
-// Names are compared as they are unescaped, and exactly: Alg is somebody's extension (RFC 7515 §4).
+// readHeader reads alg, kid and typ, refuses forbidden members and ignores all others. Names are
+// compared exactly: "Alg" would be an extension (RFC 7515 §4).
 func (m *Message) readHeader(header []byte) error {
-	// A name that occurs twice would be read differently by whoever sent it and by us; so would what is not Unicode.
 	if err := strictjson.Check(header); err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (m *Message) readHeader(header []byte) error {
 			return errHeader
 		}
 	}
-	if m.Algorithm == "" { // absent or empty; and a header that is no object has no members
+	if m.Algorithm == "" { // absent or empty, or the header is not an object
 		return errHeader
 	}
 	return nil

@@ -9,24 +9,26 @@ import (
 	"time"
 )
 
-// The times of a Remote. They are fields of it only for the sake of tests.
+// The times of a Remote. They are also fields of Remote, so that tests can change them.
 const (
-	maxAge     = 15 * time.Minute // no key set is believed for longer, whatever Cache-Control says
-	refreshAge = 10 * time.Minute // from here on a set in use is renewed behind the scenes
-	unknownGap = time.Minute      // between fetches on account of a kid that is not in the set
-	retryGap   = 5 * time.Second  // between fetches on any other account
+	maxAge     = 15 * time.Minute // a key set is not used for longer, whatever Cache-Control says
+	refreshAge = 10 * time.Minute // from this age on, a set in use is renewed in the background
+	unknownGap = time.Minute      // between fetches because of an unknown kid
+	retryGap   = 5 * time.Second  // between fetches for any other reason
 	fetchLimit = 5 * time.Second  // for one fetch, body included
 )
 
-// Remote is a Source that fetches a JWK set when it is first needed, and again when it has become old or a token names a
-// key that is not in it. It has nothing to close: it starts no goroutine but for a fetch, and a fetch ends by itself.
+// Remote is a Source that fetches a JWK set when it is first needed, and again when the set is old
+// or a token names a key that is not in it. It need not be closed: its only goroutines are fetches,
+// and every fetch ends by itself.
 //
-// A key that has left the published set is believed for at most 15 minutes after the last fetch that had it. A source
-// that fails for longer makes every token unavailable, never good and never bad. The zero Remote refuses every message.
+// A key that the issuer has withdrawn is believed for at most 15 minutes after the last fetch that
+// had it. If fetches fail for longer, Verify returns an error for which IsUnavailable is true. The
+// zero Remote refuses every message.
 //
-// What jwx has for this, jwk.Cache, keeps the last set for ever when its source fails, forgets the reason when the very
-// first fetch fails, holds up callers beyond their deadlines and does not know of keys that are missing; jwk.Fetch does
-// not look at the status, and lets three slow issuers stop the fetches of a whole process. Hence the few lines here.
+// jwk.Cache of jwx would keep the last set for ever if fetches fail, loses the reason if the first
+// fetch fails, blocks callers beyond their deadlines and does not fetch because of an unknown key.
+// jwk.Fetch ignores the status, and three slow issuers can stop the fetches of the whole process.
 type Remote struct {
 	url     string
 	methods methods
@@ -41,24 +43,25 @@ type Remote struct {
 	last *fetch // the fetch that runs or, if ended is set, ran last; nil if there was none
 }
 
-// fetchedKeys are what one fetch brought, converted once. Their age counts from before the request was sent, so that
-// nothing that happened to the published set later is taken to be in them.
+// fetchedKeys are the keys of one fetch. Their age counts from before the request was sent, so that
+// they are never older than they seem.
 type fetchedKeys struct {
 	keys *Keys
 	at   time.Time
 }
 
-// fetch is one request, which any number of callers wait for.
+// fetch is one request, for which any number of callers may wait.
 type fetch struct {
 	done  chan struct{} // closed when keys or err is set
 	keys  *Keys
 	err   error     // always an *unavailable
-	ended time.Time // guarded by Remote.mu; zero while it runs
+	ended time.Time // guarded by Remote.mu; zero while the fetch runs
 }
 
-// NewRemote fetches nothing yet. The URL must be https, or http to localhost or a loopback address, without user name
-// and fragment; redirects are not followed. Algorithms are as for ParseKeys. Of the set at url, keys that cannot be used
-// are skipped; two usable keys of one kid, like anything else that is not a JWK set, are a failure of the source.
+// NewRemote returns a Remote that has fetched nothing yet. The URL must be https, or http to
+// localhost or a loopback address, without user name and fragment. Redirects are not followed.
+// Algorithms are as for ParseKeys. Keys of the set that cannot be used are skipped. Two usable keys
+// with the same kid make the fetch fail, as does anything that is not a JWK set.
 func NewRemote(url string, algorithms []string) (*Remote, error) {
 	if err := checkURL(url); err != nil {
 		return nil, err
@@ -69,17 +72,18 @@ func NewRemote(url string, algorithms []string) (*Remote, error) {
 	}
 	return &Remote{
 		url: url, methods: ms, client: newClient(), now: time.Now,
-		maxAge: maxAge, refreshAge: refreshAge, unknownGap: unknownGap, retryGap: retryGap, fetchLimit: fetchLimit,
+		maxAge: maxAge, refreshAge: refreshAge,
+		unknownGap: unknownGap, retryGap: retryGap, fetchLimit: fetchLimit,
 	}, nil
 }
 
-// Verify is Keys.Verify with the set as it is, or was at most 15 minutes ago. It waits for a fetch only if it has no set
-// that young, or if m names a key that is not in it and the last fetch is a minute ago; never beyond the deadline of ctx.
-// If that fetch brings the key, good; if not, ErrUnknownKey; if it fails, nobody can tell, and IsUnavailable is true. So
-// a flood of invented kids costs the source one request a minute, and a key that is published less than a minute before
-// its first use may be refused until the minute is over.
+// Verify is Keys.Verify with a set that is at most 15 minutes old. It waits for a fetch only if it
+// has no such set, or if m names a key that is not in the set and the last fetch is at least a
+// minute ago. It never waits beyond the deadline of ctx. If the fetch fails, IsUnavailable is true
+// for the error. So a flood of invented kids costs the issuer one request a minute, and a key that
+// is used within a minute of its publication may be refused until the minute is over.
 func (r *Remote) Verify(ctx context.Context, m *Message) error {
-	// Before anything is fetched, as what could never be verified is no reason to.
+	// A token that can never be verified must not cause a fetch.
 	if _, ok := r.methods[m.Algorithm]; !ok {
 		return errAlgorithm
 	}
@@ -87,24 +91,24 @@ func (r *Remote) Verify(ctx context.Context, m *Message) error {
 	if err != nil {
 		return err
 	}
-	// A kid that is known has its answer, good or bad. Were a wrong signature a reason to fetch, every forgery would be one.
+	// A wrong signature must not cause a fetch: otherwise every forged token would.
 	if err = keys.Verify(m); !errors.Is(err, ErrUnknownKey) {
 		return err
 	}
-	// The gap counts from any fetch, so that the one that has just been waited for above is not followed by another.
+	// The gap counts from any fetch, so that a fetch in r.keys is not followed by another one.
 	if keys, err = r.start(r.unknownGap).wait(ctx); err != nil {
 		return err
 	}
 	return keys.Verify(m)
 }
 
-// keys returns a set that is young enough.
+// keys returns a set that is younger than maxAge.
 func (r *Remote) keys(ctx context.Context) (*Keys, error) {
 	if c := r.current.Load(); c != nil {
-		// Two comparisons of one reading; the set is loaded before the clock is read, so its age is not negative.
+		// The set is loaded before the clock is read, so its age is not negative.
 		age := r.since(c.at)
 		if age >= r.refreshAge && age < r.maxAge {
-			r.start(r.retryGap) // nobody waits, and a failure is no news before maxAge
+			r.start(r.retryGap) // in the background; a failure does not matter before maxAge
 		}
 		if age < r.maxAge {
 			return c.keys, nil
@@ -113,8 +117,8 @@ func (r *Remote) keys(ctx context.Context) (*Keys, error) {
 	return r.start(r.retryGap).wait(ctx)
 }
 
-// start returns the fetch that runs or, if none does, the last one if it ended less than gap ago, or else a new one. The
-// middle case is what spares the source: a failure is remembered with its cause, and answers for as long as gap.
+// start returns the running fetch. If none runs, it returns the last one if that ended less than
+// gap ago, and a new one otherwise. So a failed fetch is not repeated before gap is over.
 func (r *Remote) start(gap time.Duration) *fetch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,10 +131,11 @@ func (r *Remote) start(gap time.Duration) *fetch {
 	return f
 }
 
-// run is in a goroutine of its own, with a deadline of its own, so that no caller's impatience becomes another's failure.
+// run has a goroutine and a deadline of its own, so that the end of one caller's context does not
+// fail the others.
 func (r *Remote) run(f *fetch) {
 	at := r.wall()
-	// A failure leaves the current set alone: it ages, and that is what ends it.
+	// After a failure the current set stays in use until maxAge.
 	keys, err := r.get()
 	if err != nil {
 		f.err = &unavailable{err}
@@ -144,10 +149,10 @@ func (r *Remote) run(f *fetch) {
 	close(f.done)
 }
 
-// wait returns what f brought. A caller who gives up gets the reason of ctx.
+// wait returns the result of f, or an *unavailable with the error of ctx if ctx ends first.
 func (f *fetch) wait(ctx context.Context) (*Keys, error) {
 	select {
-	case <-f.done: // also if ctx is over as well: the answer is there
+	case <-f.done: // even if ctx has ended too
 		return f.keys, f.err
 	default:
 	}
@@ -159,10 +164,11 @@ func (f *fetch) wait(ctx context.Context) (*Keys, error) {
 	}
 }
 
-// wall is the time without its monotonic reading, which stands still while a machine sleeps: keys age then, too.
+// wall returns the time without its monotonic reading, which stops while a machine sleeps.
 func (r *Remote) wall() time.Time { return r.now().Round(0) }
 
-// since is how long ago t was. A clock that was set back cannot make keys younger: a time in the future is long ago.
+// since returns how long ago t was. A time in the future counts as long ago, so that a clock that
+// was set back does not make keys younger.
 func (r *Remote) since(t time.Time) time.Duration {
 	if d := r.wall().Sub(t); d >= 0 {
 		return d

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// A signature proves who made it only if the holder of the private key alone can make it. Others
-// can sign for the keys that are refused here: crypto/ed25519 and crypto/rsa accept the signatures.
+// This file refuses public keys for which others than the holder of a private key can sign.
+// crypto/ed25519 and crypto/rsa accept such signatures.
 
 var (
 	errNoPoint    = errors.New("not the encoding of a point of Ed25519 (RFC 8032 §5.1.3)")
@@ -30,9 +30,9 @@ func inverse(n *big.Int) *big.Int { return new(big.Int).ModInverse(n, field) }
 
 // checkPoint refuses encodings that RFC 8032 §5.1.3 does not decode, and the eight points of small
 // order in all their encodings. All multiples of such a point are among the eight, so a signature
-// made without a private key verifies for every message, or for one in eight.
+// made without a private key verifies for one message in eight, or for every message.
 func checkPoint(key ed25519.PublicKey) error {
-	// y in little-endian order. The highest bit is the sign of x, which no check needs.
+	// y is in little-endian order. The highest bit is the sign of x, which no check needs.
 	bytes := slices.Clone(key)
 	slices.Reverse(bytes)
 	bytes[0] &= 0x7f
@@ -59,10 +59,10 @@ func checkPoint(key ed25519.PublicKey) error {
 // factors is divisible by each prime below 752, the bound of NIST SP 800-89 §5.3.3.
 var factors = new(big.Int).MulRange(2, 751)
 
-// checkModulus refuses a modulus with a small prime factor, a prime and the power of a prime, as
-// NIST SP 800-89 §5.3.3 demands. Where n is a power of a prime p, p divides 2ⁿ - 2 (Fermat); where
-// n is the product of two random primes, neither of them does. It also refuses what a library with
-// predictable primes has made (CVE-2017-15361).
+// checkModulus refuses a modulus that has a small prime factor, is prime or is the power of a
+// prime, as NIST SP 800-89 §5.3.3 requires. If n is a power of a prime p, p divides 2ⁿ - 2
+// (Fermat); if n is the product of two random primes, neither of them does. checkModulus also
+// refuses the moduli of a library with predictable primes (CVE-2017-15361).
 func checkModulus(n *big.Int) error {
 	if new(big.Int).GCD(nil, nil, n, factors).Cmp(one) != 0 {
 		return errModulus
@@ -76,7 +76,7 @@ func checkModulus(n *big.Int) error {
 }
 
 // isROCA reports whether n is a power of 65537 modulo each prime up to 701. The library of
-// CVE-2017-15361 makes only such moduli; of others, a negligible share is like that by chance.
+// CVE-2017-15361 makes only such moduli. Another modulus is like that with negligible probability.
 func isROCA(n *big.Int) bool {
 	for p := int64(3); p <= 701; p += 2 {
 		prime := big.NewInt(p)

@@ -18,8 +18,9 @@ func pathOf(wk *walk) (t, n, x *node) {
 			exp:      begin.Add(time.Hour), cnf: tx.Confirmation{JKT: "k1"}}
 	}
 	prior := link{iss: own, sub: "erin", rest: `sub="erin"`}
-	rule := func(mode tx.Mode) tx.Rule {
-		return tx.Rule{Name: string(mode), Mode: mode, Subjects: []tx.Identity{everybody}}
+	ruleOf := func(mode tx.Mode) rule {
+		return rule{Mode: mode,
+			Rule: tx.Rule{Name: string(mode), Subjects: []tx.Identity{everybody}}}
 	}
 	client := tx.Client{ID: "webapp", Scope: allScopes}
 	t = &node{seen: said(), made: opaque, ceiling: []string{"read"}, org: "acme", born: begin}
@@ -27,14 +28,14 @@ func pathOf(wk *walk) (t, n, x *node) {
 	n = &node{seen: said(), number: 1, made: signed, parent: t, ceiling: []string{"read"},
 		org: "acme", born: begin}
 	n.chain = t.chain
-	n.hop = &hop{door: doorExchange, rule: rule(tx.Narrow), client: client,
+	n.hop = &hop{door: doorExchange, rule: ruleOf(tx.Narrow), client: client,
 		granted: []string{"read"}}
 	x = &node{seen: said(), number: 2, made: signed, parent: n, ceiling: []string{"read"},
 		org: "acme", born: begin}
 	x.chain = []link{{iss: own, sub: "bob", rest: `sub="bob"`}, prior}
 	x.tenant, x.hasTenant = "acme", true
 	bob := acting{id: wk.people["bob"].Identity, iss: own, sub: "bob", hasFile: true}
-	x.hop = &hop{door: doorExchange, rule: rule(tx.Delegate), client: client,
+	x.hop = &hop{door: doorExchange, rule: ruleOf(tx.Delegate), client: client,
 		granted: []string{"read"},
 		who:     &actorToken{acting: bob, exp: begin.Add(2 * time.Hour)}}
 	return t, n, x
@@ -152,8 +153,8 @@ func TestGrantEnd(t *testing.T) {
 	w := &world{now: begin, people: map[string]*person{"alice": {}}}
 	wk := &walk{world: w}
 	evidence := &node{made: session, ends: never}
-	rule := tx.Rule{RefreshLifetime: time.Hour}
-	first := &node{made: refresh, parent: evidence, hop: &hop{door: doorLogin, rule: rule,
+	r := rule{Delegation: tx.Delegation{RefreshLifetime: time.Hour}}
+	first := &node{made: refresh, parent: evidence, hop: &hop{door: doorLogin, rule: r,
 		at: begin}}
 	require.Equal(t, begin.Add(time.Hour), wk.grantEnd(first, wk.limit(first)))
 	evidence.ends = begin.Add(time.Minute)
@@ -164,13 +165,13 @@ func TestGrantEnd(t *testing.T) {
 	require.Equal(t, begin.Add(9*time.Hour), first.grantEnd,
 		"Until may be later than the first refresh token")
 
-	renewed := &node{made: refresh, parent: first, hop: &hop{door: doorRefresh, rule: rule,
+	renewed := &node{made: refresh, parent: first, hop: &hop{door: doorRefresh, rule: r,
 		at: begin.Add(8 * time.Hour)}}
 	require.Equal(t, first.grantEnd, wk.grantEnd(renewed, wk.limit(renewed)),
 		"a refresh does not move it")
 	require.Equal(t, never, wk.limit(renewed))
 
 	token := &node{made: opaque, seen: seen{exp: begin.Add(2 * time.Hour)}}
-	of := &node{made: refresh, parent: token, hop: &hop{door: doorExchange, rule: rule, at: begin}}
+	of := &node{made: refresh, parent: token, hop: &hop{door: doorExchange, rule: r, at: begin}}
 	require.Equal(t, begin.Add(2*time.Hour), wk.grantEnd(of, wk.limit(of)))
 }

@@ -84,7 +84,7 @@ type node struct {
 // hop is one exchange, refresh or door that was granted.
 type hop struct {
 	door     string
-	rule     tx.Rule
+	rule     rule
 	client   tx.Client
 	who      *actorToken // nil: no actor token
 	asked    []string    // scope; nil: none

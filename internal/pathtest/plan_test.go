@@ -34,7 +34,7 @@ type planned struct {
 	audient bool // the client is in the audience of the subject token, so no rule has to name it
 	pending bool // a may_act is still to be fulfilled
 	depth   int  // of the chain in the result
-	rule    tx.Rule
+	rule    rule
 }
 
 // plan is one path before it happens.
@@ -48,7 +48,7 @@ var actorNames = []string{"bob", "carol", "dave", "erin"}
 
 // narrowTakesRefresh reports whether a policy may have a rule that narrows refresh tokens.
 var narrowTakesRefresh = func() bool {
-	r := tx.Rule{Name: "narrow", Mode: tx.Narrow, Clients: []string{"webapp"}}
+	r := tx.Rule{Name: "narrow", Narrow: &tx.Narrowing{}, Clients: []string{"webapp"}}
 	r.Subjects, r.SubjectTypes = []tx.Identity{everybody}, []tx.TokenType{tx.TypeRefreshToken}
 	r.Types, r.Targets = []tx.TokenType{tx.TypeAccessToken}, []string{api}
 	r.Scope, r.Lifetime = tx.Scope{"*"}, time.Hour

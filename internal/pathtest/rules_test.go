@@ -7,6 +7,40 @@ import (
 	tx "github.com/go-tokenexchange/tokenexchange"
 )
 
+// rule is a rule with the settings of every mode side by side, so that they can be drawn for any
+// mode.
+type rule struct {
+	tx.Rule // its mode objects are not set
+	tx.Delegation
+	Mode                tx.Mode
+	Carry, MayActClient bool
+}
+
+// withMode returns the rule that a policy has, with the settings of its mode.
+func (r rule) withMode() tx.Rule {
+	made, shared := r.Rule, r.Delegation
+	switch r.Mode {
+	case tx.Narrow:
+		made.Narrow = &tx.Narrowing{PublicClients: r.PublicClients}
+	case tx.Impersonate:
+		made.Impersonate = &tx.Impersonation{PublicClients: r.PublicClients,
+			MayActClient: r.MayActClient, Carry: r.Carry,
+			OtherTokens: shared.OtherTokens, Issuers: shared.Issuers,
+			TenantTargets: shared.TenantTargets, Expand: shared.Expand,
+			OutliveSubject: shared.OutliveSubject, Rebind: shared.Rebind,
+			IDToken: shared.IDToken, RefreshLifetime: shared.RefreshLifetime}
+	case tx.Delegate:
+		made.Delegate = &shared
+	case tx.ClientActs:
+		made.ClientActs = &tx.ClientActing{MayActClient: r.MayActClient, Self: r.Self,
+			OtherTokens: shared.OtherTokens, Issuers: shared.Issuers,
+			TenantTargets: shared.TenantTargets, Expand: shared.Expand,
+			OutliveSubject: shared.OutliveSubject, Rebind: shared.Rebind,
+			IDToken: shared.IDToken, RefreshLifetime: shared.RefreshLifetime}
+	}
+	return made
+}
+
 // foundAs is the type that a token of some kind is found to be, by which rules speak of it.
 func foundAs(kind made, door string) tx.TokenType {
 	switch door {
@@ -43,8 +77,8 @@ var everybody = tx.Identity{Kind: "*", ID: "*", Tenant: "*"}
 
 // policyFor draws a policy under which the plan can be granted, with rules that have more and
 // others than it needs.
-func (w *world) policyFor(p *plan) []tx.Rule {
-	var rules []tx.Rule
+func (w *world) policyFor(p *plan) []rule {
+	var rules []rule
 	switched := false
 	for i, s := range p.steps {
 		if s.mode == modeRefresh {
@@ -71,63 +105,70 @@ var (
 )
 
 // spareRule narrows access tokens of all clients.
-var spareRule = tx.Rule{
-	Name:            "spare-narrow",
-	Mode:            tx.Narrow,
-	Clients:         []string{"*"},
-	Subjects:        ofEverybody,
-	SubjectTypes:    []tx.TokenType{tx.TypeAccessToken},
-	Types:           []tx.TokenType{tx.TypeJWT},
-	SubjectAudience: true,
-	Scope:           tx.Scope{"*"},
-	Lifetime:        time.Hour,
+var spareRule = rule{
+	Mode: tx.Narrow,
+	Rule: tx.Rule{
+		Name:            "spare-narrow",
+		Clients:         []string{"*"},
+		Subjects:        ofEverybody,
+		SubjectTypes:    []tx.TokenType{tx.TypeAccessToken},
+		Types:           []tx.TokenType{tx.TypeJWT},
+		SubjectAudience: true,
+		Scope:           tx.Scope{"*"},
+		Lifetime:        time.Hour,
+	},
 }
 
 // probeRule takes every actor token that is the client's own.
-var probeRule = tx.Rule{
-	Name:           "probe",
-	Mode:           tx.Delegate,
-	Clients:        confidential,
-	Subjects:       ofEverybody,
-	SubjectTypes:   []tx.TokenType{tx.TypeAccessToken},
-	Actors:         []tx.Identity{everybody, {Issuer: "*", Kind: "*", ID: "*"}},
-	ActorTypes:     []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken},
-	Types:          []tx.TokenType{tx.TypeJWT},
-	Targets:        []string{api},
-	DefaultTargets: []string{api},
-	Scope:          tx.Scope{"*"},
-	Lifetime:       time.Hour,
+var probeRule = rule{
+	Mode: tx.Delegate,
+	Delegation: tx.Delegation{
+		Actors:     []tx.Identity{everybody, {Issuer: "*", Kind: "*", ID: "*"}},
+		ActorTypes: []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken},
+	},
+	Rule: tx.Rule{
+		Name:           "probe",
+		Clients:        confidential,
+		Subjects:       ofEverybody,
+		SubjectTypes:   []tx.TokenType{tx.TypeAccessToken},
+		Types:          []tx.TokenType{tx.TypeJWT},
+		Targets:        []string{api},
+		DefaultTargets: []string{api},
+		Scope:          tx.Scope{"*"},
+		Lifetime:       time.Hour,
+	},
 }
 
 // innerRule is for embedded tokens.
-var innerRule = tx.Rule{
-	Name:          "inner",
-	Mode:          tx.Impersonate,
-	Clients:       []string{"webapp", "gateway", "helpdesk", "robot", "spa"},
-	PublicClients: true,
-	Subjects:      ofEverybody,
-	SubjectTypes:  []tx.TokenType{typeOuter},
-	Types:         []tx.TokenType{tx.TypeJWT},
-	Targets:       []string{api, down, pay, help},
-	Scope:         tx.Scope{"*"},
-	Lifetime:      2 * time.Hour,
-	MaxChain:      8,
+var innerRule = rule{
+	Mode:       tx.Impersonate,
+	Delegation: tx.Delegation{PublicClients: true},
+	Rule: tx.Rule{
+		Name:         "inner",
+		Clients:      []string{"webapp", "gateway", "helpdesk", "robot", "spa"},
+		Subjects:     ofEverybody,
+		SubjectTypes: []tx.TokenType{typeOuter},
+		Types:        []tx.TokenType{tx.TypeJWT},
+		Targets:      []string{api, down, pay, help},
+		Scope:        tx.Scope{"*"},
+		Lifetime:     2 * time.Hour,
+		MaxChain:     8,
+	},
 }
 
 // ruleFor draws the rule of one hop.
-func (w *world) ruleFor(p *plan, i int, switched bool) tx.Rule {
+func (w *world) ruleFor(p *plan, i int, switched bool) rule {
 	s := p.steps[i]
-	r := tx.Rule{
-		Name:          ruleName(i),
-		Mode:          s.mode,
-		Clients:       []string{s.client},
-		PublicClients: s.client == "spa" && s.mode != tx.ClientActs,
-		Subjects:      w.drawPatterns(switched),
-		SubjectTypes:  []tx.TokenType{foundAs(s.subject, s.door)},
-		Types:         []tx.TokenType{w.askedAs(s.main)},
-		Scope:         tx.Scope{"*"},
-		Lifetime:      pick(w.dice, time.Minute, 10*time.Minute, time.Hour, 2*time.Hour),
-	}
+	r := rule{Mode: s.mode, Rule: tx.Rule{
+		Name:         ruleName(i),
+		Clients:      []string{s.client},
+		Subjects:     w.drawPatterns(switched),
+		SubjectTypes: []tx.TokenType{foundAs(s.subject, s.door)},
+		Types:        []tx.TokenType{w.askedAs(s.main)},
+		Scope:        tx.Scope{"*"},
+		Lifetime:     pick(w.dice, time.Minute, 10*time.Minute, time.Hour, 2*time.Hour),
+	}}
+	r.PublicClients = s.client == "spa" && s.mode != tx.ClientActs
 	if s.mode == tx.Narrow {
 		return w.narrowRule(r)
 	}
@@ -171,7 +212,7 @@ func (w *world) drawPatterns(switched bool) []tx.Identity {
 	return []tx.Identity{everybody}
 }
 
-func (w *world) narrowRule(r tx.Rule) tx.Rule {
+func (w *world) narrowRule(r rule) rule {
 	if w.oneIn(2) {
 		r.Clients = append(r.Clients, without([]string{"webapp", "gateway"}, r.Clients)...)
 	}
@@ -185,13 +226,12 @@ func (w *world) narrowRule(r tx.Rule) tx.Rule {
 	return r
 }
 
-func (w *world) drawScope(r *tx.Rule, s *planned) {
+func (w *world) drawScope(r *rule, s *planned) {
 	onlyID := !slices.ContainsFunc(r.Types,
 		func(t tx.TokenType) bool { return t != tx.TypeIDToken })
 	plain := s.door != doorTicket && (s.main == opaque || s.main == signed)
 	r.IDToken = plain && (s.want == idBeside || w.oneIn(5))
-	r.RefreshToken = plain && w.stored && !onlyID && (s.want == refresh || w.oneIn(5))
-	if r.RefreshToken {
+	if plain && w.stored && !onlyID && (s.want == refresh || w.oneIn(5)) {
 		r.RefreshLifetime = pick(w.dice, 10*time.Minute, time.Hour, 24*time.Hour)
 	}
 	if w.oneIn(4) {
@@ -199,7 +239,7 @@ func (w *world) drawScope(r *tx.Rule, s *planned) {
 		if r.IDToken {
 			r.Scope = append(r.Scope, "openid")
 		}
-		if r.RefreshToken {
+		if r.RefreshLifetime > 0 {
 			r.Scope = append(r.Scope, "offline_access")
 		}
 	}
@@ -210,7 +250,7 @@ func (w *world) drawScope(r *tx.Rule, s *planned) {
 }
 
 // drawLifts lifts what the hop needs, and more.
-func (w *world) drawLifts(r *tx.Rule, p *plan, i int) {
+func (w *world) drawLifts(r *rule, p *plan, i int) {
 	s := p.steps[i]
 	holder := p.first.client // whose the subject token is
 	if i > 0 {

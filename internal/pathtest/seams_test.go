@@ -32,7 +32,7 @@ func organisationIn(tok tx.Token) (tenant string, says bool) {
 }
 
 // drawReplace lets some rules begin anew with what the hook of the issuer says.
-func (w *world) drawReplace(r *tx.Rule) { r.ReplaceMayAct = w.oneIn(12) }
+func (w *world) drawReplace(r *rule) { r.ReplaceMayAct = w.oneIn(12) }
 
 // allowAgain has alice allow by name what she has ended.
 func (wk *walk) allowAgain(e ended) (allowed bool, err error) {

@@ -102,7 +102,7 @@ func (wk *walk) kindOf(answer tx.Response) made {
 }
 
 // selected is the organisation that a target has selected under the rule that decided.
-func (wk *walk) selected(a attempt, r tx.Rule) string {
+func (wk *walk) selected(a attempt, r rule) string {
 	if r.TenantTargets && a.tenant != "" && slices.Contains(wk.people["alice"].Tenants, a.tenant) {
 		return a.tenant
 	}

@@ -260,7 +260,7 @@ func (wk *walk) wish(s *planned, at *node) []string {
 	var list []string
 	for _, scope := range can {
 		on := s.mode == modeRefresh || scope == "openid" && s.rule.IDToken ||
-			scope == "offline_access" && s.rule.RefreshToken && s.main != idToken
+			scope == "offline_access" && s.rule.RefreshLifetime > 0 && s.main != idToken
 		switch {
 		case scope == "openid" || scope == "offline_access":
 			if on && wk.percent(85) {

@@ -82,8 +82,8 @@ func ownTrust() tx.Trust {
 
 func idpTrust() tx.Trust {
 	t := idpKey.ForeignTrust(own)
-	t.Actors, t.Scopes = true, mapping
-	t.Login = &tx.LoginTrust{AuthTime: true, ACR: map[string]string{"gold": "gold"}}
+	t.ActClaims, t.Scopes = true, mapping
+	t.AuthTime, t.ACR = true, map[string]string{"gold": "gold"}
 	return t
 }
 
@@ -119,7 +119,7 @@ type world struct {
 	denied  map[string]bool // jti that the deny list of a host without store has
 	x       *tx.Exchanger
 	embeds  *doors.Embedded
-	rules   map[string]tx.Rule
+	rules   map[string]rule
 	policy  *tx.Policy
 	clients map[string]tx.Client
 	people  map[string]*person
@@ -133,7 +133,7 @@ type world struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{dice: dice{rand.New(rand.NewPCG(seed, 12))}, now: begin, denied: map[string]bool{},
-		rules: map[string]tx.Rule{}, refused: map[string]bool{}, hooked: map[string]*tx.Actor{}}
+		rules: map[string]rule{}, refused: map[string]bool{}, hooked: map[string]*tx.Actor{}}
 	w.ctx = context.WithValue(context.Background(), worldKey{}, w)
 	w.stored, w.store = w.percent(70), tokenstore.NewMemory()
 	clock := func() time.Time { return w.now }
@@ -315,10 +315,13 @@ func (w *world) populate() {
 	}
 }
 
-// setRules makes the policy of the path. A rule that the policy refuses for one of its types goes
-// without it.
-func (w *world) setRules(rules []tx.Rule) error {
-	policy, err := tx.NewPolicy(rules...)
+// setRules makes the policy of the path.
+func (w *world) setRules(rules []rule) error {
+	var made []tx.Rule
+	for _, r := range rules {
+		made = append(made, r.withMode())
+	}
+	policy, err := tx.NewPolicy(made...)
 	if err != nil {
 		return err
 	}

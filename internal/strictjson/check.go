@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -30,8 +31,9 @@ var (
 // UTF-8 without a lone surrogate or NUL, no member name twice in an object, and nothing beyond
 // MaxDepth and MaxMembers. The error does not quote data.
 //
-// json.Valid checks the grammar. A loop over json.Decoder.Token would do for the rest too, but takes
-// so long that an exchange with EdDSA misses its goal: 0.70 of the time of zitadel/oidc, not 0.62.
+// json.Valid checks the grammar. A loop over json.Decoder.Token would do for the rest too, but
+// takes so long that an exchange with EdDSA misses its goal: 0.70 of the time of zitadel/oidc, not
+// 0.62.
 func Check(data []byte) error {
 	if !utf8.Valid(data) {
 		return errUnicode
@@ -84,44 +86,42 @@ func codeUnit(data []byte) (rune, bool) {
 
 // checkStructure refuses duplicate names, objects with too many members and deep nesting.
 func checkStructure(data []byte) error {
-	var open []map[string]bool // the names in each open object; nil for an open array
-	isName := false            // the next string is the name of a member
+	names := make([][]byte, 0, 16) // of all open objects
+	open := make([]int, 0, 8)      // for each open object or array, the number of names before it
 	for i := 0; i < len(data); i++ {
-		switch c := data[i]; c {
+		switch data[i] {
 		case '{', '[':
 			if len(open) == MaxDepth {
 				return errDepth
 			}
-			var names map[string]bool
-			if isName = c == '{'; isName {
-				names = map[string]bool{}
-			}
-			open = append(open, names)
+			open = append(open, len(names))
 		case '}', ']':
-			open = open[:len(open)-1]
-		case ',':
-			isName = open[len(open)-1] != nil
+			before := open[len(open)-1]
+			if err := checkNames(names[before:]); err != nil {
+				return err
+			}
+			names, open = names[:before], open[:len(open)-1]
 		case '"':
 			end := stringEnd(data, i)
-			if isName {
-				if err := addName(open[len(open)-1], unquote(data[i:end])); err != nil {
-					return err
-				}
+			if byteAt(data, skipSpace(data, end)) == ':' { // it is a name
+				names = append(names, unquote(data[i:end]))
 			}
-			isName = false
 			i = end - 1
 		}
 	}
 	return nil
 }
 
-func addName(names map[string]bool, name string) error {
-	if names[name] {
-		return errDuplicate
-	}
-	if len(names) == MaxMembers {
+// checkNames checks the names of one object. It sorts them.
+func checkNames(names [][]byte) error {
+	if len(names) > MaxMembers {
 		return errMembers
 	}
-	names[name] = true
+	slices.SortFunc(names, bytes.Compare)
+	for i := 1; i < len(names); i++ {
+		if bytes.Equal(names[i-1], names[i]) {
+			return errDuplicate
+		}
+	}
 	return nil
 }

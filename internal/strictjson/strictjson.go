@@ -60,17 +60,14 @@ func Object(data []byte) ([]byte, error) {
 }
 
 // IsObject reports whether data is an object.
-func IsObject(data []byte) bool {
-	i := trim(data, span{0, len(data)}).start
-	return i < len(data) && data[i] == '{'
-}
+func IsObject(data []byte) bool { return byteAt(data, skipSpace(data, 0)) == '{' }
 
 // String returns the string that raw stands for, or false if raw is not a string.
 func String(raw []byte) (string, bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
 	}
-	return unquote(raw), true
+	return string(unquote(raw)), true
 }
 
 // Strings returns the strings in an array, or false if raw is not an array or has an element that
@@ -117,7 +114,7 @@ func spans(data []byte) iter.Seq2[string, span] {
 		name, isName := "", true
 		for part := range elements(data) {
 			if isName {
-				name = unquote(data[part.start:part.end])
+				name = string(unquote(data[part.start:part.end]))
 			} else if !yield(name, part) {
 				return
 			}
@@ -128,13 +125,27 @@ func spans(data []byte) iter.Seq2[string, span] {
 
 // trim returns the place without the white space at both ends.
 func trim(data []byte, s span) span {
-	for s.start < s.end && isSpace(data[s.start]) {
-		s.start++
-	}
+	s.start = skipSpace(data[:s.end], s.start)
 	for s.start < s.end && isSpace(data[s.end-1]) {
 		s.end--
 	}
 	return s
+}
+
+// byteAt returns the byte at i, or zero behind the end.
+func byteAt(data []byte, i int) byte {
+	if i < len(data) {
+		return data[i]
+	}
+	return 0
+}
+
+// skipSpace returns the index of the first byte from i on that is not white space.
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && isSpace(data[i]) {
+		i++
+	}
+	return i
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
@@ -177,12 +188,12 @@ func stringEnd(data []byte, i int) int {
 	return i + 1
 }
 
-// unquote returns what a JSON string stands for.
-func unquote(raw []byte) string {
+// unquote returns what a JSON string stands for. The result may be a part of raw.
+func unquote(raw []byte) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1])
+		return raw[1 : len(raw)-1]
 	}
 	var s string
-	_ = json.Unmarshal(raw, &s) // it is valid: Check has seen it
-	return s
+	_ = json.Unmarshal(raw, &s) // it is valid: Check has accepted it
+	return []byte(s)
 }

@@ -10,33 +10,33 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Drivers that get the pages of a list wrong.
+// Each driver gets the pages of List wrong in another way.
 func TestFaultyPages(t *testing.T) {
 	const (
-		once     = "pages are in the order of keys and have every record once"
-		anywhere = "a page begins after any key"
-		limited  = "a page has as many records as it may have, and no more"
-		dead     = "what has ended does not end a list"
-		changing = "records may come and go while a list is read"
-		meantime = "records may come and go at the same time as a page is read"
+		once       = "pages are in the order of the keys and have every record once"
+		anyKey     = "a page may begin after any key"
+		limits     = "a page is full, and not longer than its limit and MaxPage"
+		ended      = "expired and revoked records do not end a list"
+		between    = "records may be put and end between two pages"
+		concurrent = "records may be put and end while a page is read"
 	)
 	for _, f := range []struct {
 		fault, promise string
 		store          tokenstore.Store
 	}{
-		{"it lists the last record of a page again", once, inclusive{memory()}},
-		{"it lists in some order", once, backward{memory()}},
-		{"it compares where keys begin", once, prefixed{memory()}},
-		{"it does not move on", once, stuck{memory()}},
-		{"it looks for the record that a page begins after", anywhere, anchored{memory()}},
-		{"it gives all at once", limited, whole{memory()}},
-		{"it gives as many as it is asked for", limited, generous{memory()}},
-		{"it gives one record where none may be", limited, lenient{memory()}},
-		{"an empty page is the last", dead, hasty{memory()}},
-		{"it counts the records that were listed before", changing,
+		{"a page begins with the last record of the page before", once, inclusive{memory()}},
+		{"the order is descending", once, backward{memory()}},
+		{"only the first half of after counts", once, prefixed{memory()}},
+		{"after is ignored", once, stuck{memory()}},
+		{"after must have a record", anyKey, anchored{memory()}},
+		{"limit is ignored", limits, whole{memory()}},
+		{"MaxPage is ignored", limits, generous{memory()}},
+		{"a limit below 1 means 1", limits, lenient{memory()}},
+		{"an empty page is the last", ended, hasty{memory()}},
+		{"pages are counted with OFFSET", between,
 			&counting{Store: memory(), before: map[tokenstore.Key]int{}}},
-		{"it reads once, and gives the pages of that", changing, &remembering{Store: memory()}},
-		{"it counts, and then skips as many", meantime, skipping{memory()}},
+		{"all pages are read with the first", between, &remembering{Store: memory()}},
+		{"records are counted, and then skipped", concurrent, skipping{memory()}},
 	} {
 		t.Run(f.fault, func(t *testing.T) { notices(t, f.promise, f.store) })
 	}
@@ -44,7 +44,7 @@ func TestFaultyPages(t *testing.T) {
 
 func byKey(a, b tokenstore.Record) int { return bytes.Compare(a.Key[:], b.Key[:]) }
 
-// everything reads all pages at once.
+// everything returns the records of all pages.
 func everything(ctx context.Context, store tokenstore.Store, now time.Time, owner tokenstore.Key) (
 	list []tokenstore.Record, err error) {
 	var after tokenstore.Key
@@ -58,7 +58,7 @@ func everything(ctx context.Context, store tokenstore.Store, now time.Time, owne
 	}
 }
 
-// from cuts a page out of a list, by position.
+// from returns the page of a list that begins at an index.
 func from(list []tokenstore.Record, begin, limit int) ([]tokenstore.Record, tokenstore.Key, error) {
 	list = list[min(begin, len(list)):]
 	if limit = min(limit, tokenstore.MaxPage); len(list) <= limit {
@@ -71,7 +71,7 @@ type inclusive struct{ tokenstore.Store }
 
 func (s inclusive) List(ctx context.Context, now time.Time, owner, after tokenstore.Key,
 	limit int) ([]tokenstore.Record, tokenstore.Key, error) {
-	for i := len(after) - 1; i >= 0 && after != (tokenstore.Key{}); i-- { // one less
+	for i := len(after) - 1; i >= 0 && after != (tokenstore.Key{}); i-- { // subtracts one
 		if after[i]--; after[i] != 0xff {
 			break
 		}
@@ -161,7 +161,7 @@ func (s hasty) List(ctx context.Context, now time.Time, owner, after tokenstore.
 	return page, next, err
 }
 
-// counting is ORDER BY key LIMIT ? OFFSET ?.
+// counting reads with ORDER BY key LIMIT ? OFFSET ?.
 type counting struct {
 	tokenstore.Store
 	before map[tokenstore.Key]int
@@ -196,7 +196,7 @@ func (s *remembering) List(ctx context.Context, now time.Time, owner, after toke
 	return from(s.list, position(s.list, after), limit)
 }
 
-// position is how many records are not after a key.
+// position returns how many records of a sorted list are not after a key.
 func position(list []tokenstore.Record, after tokenstore.Key) int {
 	n, _ := slices.BinarySearchFunc(list, after, func(r tokenstore.Record, k tokenstore.Key) int {
 		if bytes.Compare(r.Key[:], k[:]) <= 0 {

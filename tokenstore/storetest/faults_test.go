@@ -14,54 +14,77 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Drivers that get one thing wrong, each as somebody might write it. The suite must notice, by the promise named.
+// Each driver breaks one promise, as a real driver might, and the suite must notice.
 func TestFaultyDrivers(t *testing.T) {
 	for _, f := range []struct {
 		fault, promise string
-		open           func() tokenstore.Store
+		store          tokenstore.Store
 	}{
-		{"it looks at marks and then spends them", "of all who spend a mark, one wins", func() tokenstore.Store { return &lateSpender{Store: memory(), spent: map[tokenstore.Key]bool{}} }},
-		{"it does not remember a tombstone of what it does not know", "what is not known can be revoked", func() tokenstore.Store { return forgetful{memory()} }},
-		{"it looks at direct parents only", "a tombstone ends all that was made, three hops deep", func() tokenstore.Store { return shallow{newTombs()} }},
-		{"it revokes the children that it finds", "nothing that is issued while its parent is being revoked stays active", func() tokenstore.Store {
-			return &cascade{Store: memory(), children: map[tokenstore.Key][]tokenstore.Key{}, dead: map[tokenstore.Key]bool{}}
-		}},
-		{"a tombstone dies with the parent", "a tombstone lives as long as what it must end", func() tokenstore.Store { return newTombs() }},
-		{"a parent's end ends the child", "the end of a parent by time ends nothing", func() tokenstore.Store { return &mortal{Store: memory()} }},
-		{"it undoes records and no marks", "a discarded batch has never been", func() tokenstore.Store { return markless{memory()} }},
-		{"it undoes the marks of others", "a batch that lost discards nothing of the winner", func() tokenstore.Store {
-			return &overeager{Store: memory(), by: map[tokenstore.Key]tokenstore.Record{}}
-		}},
-		{"it writes one record after the other", "one bad part spoils a batch", func() tokenstore.Store { return piecemeal{memory()} }},
-		{"it looks at the clock", "what was put is got", func() tokenstore.Store { return clocked{memory()} }},
-		{"it does not look at the context", "a context that is over changes nothing", func() tokenstore.Store { return deaf{memory()} }},
-		{"it hands out what it keeps", "slices are copies", func() tokenstore.Store {
-			return &sharing{Store: memory(), kept: map[tokenstore.Key]tokenstore.Record{}}
-		}},
-		{"it lists whatever was put", "an owner lists what is live", func() tokenstore.Store { return &lister{Store: memory()} }},
-		{"it leaves the end of what was longer", "data of any length are got whole, whatever was there before", func() tokenstore.Store {
-			return &smeared{Store: memory(), room: map[tokenstore.Key][]byte{}}
-		}},
-		{"it hashes keys to half", "keys are compared whole", func() tokenstore.Store { return halved{memory()} }},
+		{"Commit checks marks and spends them later",
+			"one of several concurrent batches spends a mark",
+			&lateSpender{Store: memory(), spent: map[tokenstore.Key]bool{}}},
+		{"Revoke ignores unknown keys",
+			"an unknown key can be revoked",
+			forgetful{memory()}},
+		{"only the tombstones of direct parents count",
+			"a tombstone revokes what was made from its key, three hops deep",
+			shallow{newTombstones()}},
+		{"Revoke revokes the children that it finds",
+			"a record that is put while its parent is revoked does not stay live",
+			&cascade{Store: memory(), children: map[tokenstore.Key][]tokenstore.Key{},
+				revoked: map[tokenstore.Key]bool{}}},
+		{"a tombstone expires with its key",
+			"a tombstone lives as long as the records that it revokes",
+			newTombstones()},
+		{"the expiry of a parent ends its children",
+			"the expiry of a parent does not revoke a child",
+			&mortal{Store: memory()}},
+		{"Discard ignores marks",
+			"Discard undoes a Commit",
+			markless{memory()}},
+		{"Discard unspends the marks of other batches",
+			"Discard of a refused batch undoes nothing of the winner",
+			&overeager{Store: memory(), by: map[tokenstore.Key]tokenstore.Record{}}},
+		{"Commit writes one record after another",
+			"nothing is written of a batch with a bad part",
+			piecemeal{memory()}},
+		{"Get reads the clock",
+			"Get returns what was put",
+			clocked{memory()}},
+		{"Commit ignores its context",
+			"a call with a canceled context changes nothing",
+			uncancelable{memory()}},
+		{"Get returns its own slices",
+			"slices are copied",
+			&sharing{Store: memory(), cache: map[tokenstore.Key]tokenstore.Record{}}},
+		{"List returns all records that were put",
+			"List returns the live records of an owner",
+			&lister{Store: memory()}},
+		{"Commit keeps the end of longer data",
+			"data of any length is kept, whatever data the key had before",
+			&overwriting{Store: memory(), data: map[tokenstore.Key][]byte{}}},
+		{"only half of a key counts",
+			"keys are compared in all bytes",
+			halved{memory()}},
 	} {
-		t.Run(f.fault, func(t *testing.T) { notices(t, f.promise, f.open()) })
+		t.Run(f.fault, func(t *testing.T) { notices(t, f.promise, f.store) })
 	}
 }
 
-// notices fails where a store keeps a promise.
+// notices fails if the suite does not notice that a store breaks a promise.
 func notices(t *testing.T, promise string, store tokenstore.Store) {
 	for _, p := range promises {
 		if p.name == promise {
-			require.Error(t, p.hold(t.Context(), store), "the suite does not notice")
+			require.Error(t, p.check(t.Context(), store), "the suite does not notice the fault")
 			return
 		}
 	}
-	require.Fail(t, "there is no such promise")
+	require.Fail(t, "there is no promise with this name")
 }
 
 func memory() tokenstore.Store { return tokenstore.NewMemory() }
 
-// lateSpender leaves a gap between look and leap.
+// lateSpender does not lock between checking a mark and spending it.
 type lateSpender struct {
 	tokenstore.Store
 	mu    sync.Mutex
@@ -89,30 +112,34 @@ func (s *lateSpender) Commit(ctx context.Context, now time.Time, b tokenstore.Ba
 
 type forgetful struct{ tokenstore.Store }
 
-func (s forgetful) Revoke(ctx context.Context, now time.Time, k tokenstore.Key, until time.Time) error {
+func (s forgetful) Revoke(ctx context.Context, now time.Time, k tokenstore.Key,
+	until time.Time) error {
 	if _, err := s.Get(ctx, now, k); errors.Is(err, tokenstore.ErrUnknown) {
 		return nil
 	}
 	return s.Store.Revoke(ctx, now, k, until)
 }
 
-// tombs keeps tombstones beside the records, each as long as was said and no longer.
-type tombs struct {
+// tombstones keeps tombstones beside the records, and only until the given time.
+type tombstones struct {
 	tokenstore.Store
 	mu    sync.Mutex
 	until map[tokenstore.Key]time.Time
 }
 
-func newTombs() *tombs { return &tombs{Store: memory(), until: map[tokenstore.Key]time.Time{}} }
+func newTombstones() *tombstones {
+	return &tombstones{Store: memory(), until: map[tokenstore.Key]time.Time{}}
+}
 
-func (s *tombs) Revoke(_ context.Context, _ time.Time, k tokenstore.Key, until time.Time) error {
+func (s *tombstones) Revoke(_ context.Context, _ time.Time, k tokenstore.Key,
+	until time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.until[k] = until
 	return nil
 }
 
-func (s *tombs) revoked(now time.Time, keys ...tokenstore.Key) bool {
+func (s *tombstones) revoked(now time.Time, keys ...tokenstore.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range keys {
@@ -123,7 +150,7 @@ func (s *tombs) revoked(now time.Time, keys ...tokenstore.Key) bool {
 	return false
 }
 
-func (s *tombs) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
+func (s *tombstones) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
 	for _, r := range b.Put {
 		if s.revoked(now, r.Ancestors...) {
 			return tokenstore.ErrRevoked
@@ -132,7 +159,8 @@ func (s *tombs) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) e
 	return s.Store.Commit(ctx, now, b)
 }
 
-func (s *tombs) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
+func (s *tombstones) Get(ctx context.Context, now time.Time, k tokenstore.Key) (
+	tokenstore.Record, error) {
 	r, err := s.Store.Get(ctx, now, k)
 	if s.revoked(now, append(r.Ancestors, k)...) {
 		return tokenstore.Record{}, tokenstore.ErrRevoked
@@ -140,8 +168,8 @@ func (s *tombs) Get(ctx context.Context, now time.Time, k tokenstore.Key) (token
 	return r, err
 }
 
-// shallow keeps parents under names that its store does not know, so that nobody finds theirs.
-type shallow struct{ *tombs }
+// shallow gives its store parents with other keys, so that the store does not find their ancestors.
+type shallow struct{ *tombstones }
 
 func disguise(keys []tokenstore.Key) []tokenstore.Key {
 	disguised := slices.Clone(keys)
@@ -162,7 +190,8 @@ func (s shallow) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) 
 	return s.Store.Commit(ctx, now, b)
 }
 
-func (s shallow) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
+func (s shallow) Get(ctx context.Context, now time.Time, k tokenstore.Key) (
+	tokenstore.Record, error) {
 	r, err := s.Store.Get(ctx, now, k)
 	r.Ancestors = disguise(r.Ancestors)
 	if s.revoked(now, append(r.Ancestors, k)...) {
@@ -171,19 +200,19 @@ func (s shallow) Get(ctx context.Context, now time.Time, k tokenstore.Key) (toke
 	return r, err
 }
 
-// cascade walks down the tree, while that grows.
+// cascade revokes the children of a key one by one, while others may be added.
 type cascade struct {
 	tokenstore.Store
 	mu       sync.Mutex
 	children map[tokenstore.Key][]tokenstore.Key
-	dead     map[tokenstore.Key]bool
+	revoked  map[tokenstore.Key]bool
 }
 
 func (s *cascade) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
 	s.mu.Lock()
 	for _, r := range b.Put {
 		for _, p := range r.Ancestors {
-			if s.dead[p] {
+			if s.revoked[p] {
 				s.mu.Unlock()
 				return tokenstore.ErrRevoked
 			}
@@ -202,11 +231,12 @@ func (s *cascade) Commit(ctx context.Context, now time.Time, b tokenstore.Batch)
 	return s.Store.Commit(ctx, now, b)
 }
 
-func (s *cascade) Revoke(ctx context.Context, now time.Time, k tokenstore.Key, until time.Time) error {
-	time.Sleep(500 * time.Microsecond) // others have looked by now, and not written yet
+func (s *cascade) Revoke(ctx context.Context, now time.Time, k tokenstore.Key,
+	until time.Time) error {
+	time.Sleep(500 * time.Microsecond) // other goroutines have checked, and not written yet
 	s.mu.Lock()
 	children := s.children[k]
-	s.dead[k] = true
+	s.revoked[k] = true
 	s.mu.Unlock()
 	for _, c := range children {
 		if err := s.Revoke(ctx, now, c, until); err != nil {
@@ -216,7 +246,7 @@ func (s *cascade) Revoke(ctx context.Context, now time.Time, k tokenstore.Key, u
 	return s.Store.Revoke(ctx, now, k, until)
 }
 
-// mortal takes the end of a parent for a revocation.
+// mortal takes the expiry of a parent for a revocation.
 type mortal struct {
 	tokenstore.Store
 	put sync.Map
@@ -229,10 +259,11 @@ func (s *mortal) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) 
 	return s.Store.Commit(ctx, now, b)
 }
 
-func (s *mortal) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
+func (s *mortal) Get(ctx context.Context, now time.Time, k tokenstore.Key) (
+	tokenstore.Record, error) {
 	r, err := s.Store.Get(ctx, now, k)
 	for _, a := range r.Ancestors {
-		if _, ours := s.put.Load(a); ours {
+		if _, known := s.put.Load(a); known {
 			if _, err := s.Store.Get(ctx, now, a); err != nil {
 				return tokenstore.Record{}, err
 			}
@@ -247,7 +278,7 @@ func (s markless) Discard(ctx context.Context, b tokenstore.Batch) error {
 	return s.Store.Discard(ctx, tokenstore.Batch{Put: b.Put})
 }
 
-// overeager unspends whatever is spent.
+// overeager unspends a mark whichever batch has spent it.
 type overeager struct {
 	tokenstore.Store
 	by map[tokenstore.Key]tokenstore.Record
@@ -265,7 +296,9 @@ func (s *overeager) Commit(ctx context.Context, now time.Time, b tokenstore.Batc
 
 func (s *overeager) Discard(ctx context.Context, b tokenstore.Batch) error {
 	for _, m := range b.Spend {
-		if err := s.Store.Discard(ctx, tokenstore.Batch{Put: []tokenstore.Record{s.by[m.Key]}, Spend: []tokenstore.Mark{m}}); err != nil {
+		spender := tokenstore.Batch{Put: []tokenstore.Record{s.by[m.Key]},
+			Spend: []tokenstore.Mark{m}}
+		if err := s.Store.Discard(ctx, spender); err != nil {
 			return err
 		}
 	}
@@ -276,7 +309,8 @@ type piecemeal struct{ tokenstore.Store }
 
 func (s piecemeal) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
 	for i := range b.Put {
-		if err := s.Store.Commit(ctx, now, tokenstore.Batch{Put: b.Put[i : i+1]}); err != nil {
+		err := s.Store.Commit(ctx, now, tokenstore.Batch{Put: b.Put[i : i+1]})
+		if err != nil {
 			return err
 		}
 	}
@@ -288,42 +322,44 @@ func (s piecemeal) Commit(ctx context.Context, now time.Time, b tokenstore.Batch
 
 type clocked struct{ tokenstore.Store }
 
-func (s clocked) Get(ctx context.Context, _ time.Time, k tokenstore.Key) (tokenstore.Record, error) {
+func (s clocked) Get(ctx context.Context, _ time.Time, k tokenstore.Key) (
+	tokenstore.Record, error) {
 	return s.Store.Get(ctx, time.Now(), k)
 }
 
-type deaf struct{ tokenstore.Store }
+type uncancelable struct{ tokenstore.Store }
 
-func (s deaf) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
+func (s uncancelable) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
 	return s.Store.Commit(context.WithoutCancel(ctx), now, b)
 }
 
 type sharing struct {
 	tokenstore.Store
-	kept map[tokenstore.Key]tokenstore.Record
+	cache map[tokenstore.Key]tokenstore.Record
 }
 
-func (s *sharing) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
-	if r, ok := s.kept[k]; ok {
+func (s *sharing) Get(ctx context.Context, now time.Time, k tokenstore.Key) (
+	tokenstore.Record, error) {
+	if r, ok := s.cache[k]; ok {
 		return r, nil
 	}
 	r, err := s.Store.Get(ctx, now, k)
-	s.kept[k] = r
+	s.cache[k] = r
 	return r, err
 }
 
-// smeared writes over what was there.
-type smeared struct {
+// overwriting writes data over the earlier data of a key without shortening it.
+type overwriting struct {
 	tokenstore.Store
-	room map[tokenstore.Key][]byte
+	data map[tokenstore.Key][]byte
 }
 
-func (s *smeared) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
+func (s *overwriting) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) error {
 	b.Put = slices.Clone(b.Put)
 	for i, r := range b.Put {
-		kept := s.room[r.Key]
-		b.Put[i].Data = append(slices.Clone(r.Data), kept[min(len(r.Data), len(kept)):]...)
-		s.room[r.Key] = b.Put[i].Data
+		old := s.data[r.Key]
+		b.Put[i].Data = append(slices.Clone(r.Data), old[min(len(r.Data), len(old)):]...)
+		s.data[r.Key] = b.Put[i].Data
 	}
 	return s.Store.Commit(ctx, now, b)
 }
@@ -362,7 +398,8 @@ func (s halved) Commit(ctx context.Context, now time.Time, b tokenstore.Batch) e
 	return s.Store.Commit(ctx, now, b)
 }
 
-func (s halved) Get(ctx context.Context, now time.Time, k tokenstore.Key) (tokenstore.Record, error) {
+func (s halved) Get(ctx context.Context, now time.Time, k tokenstore.Key) (
+	tokenstore.Record, error) {
 	clear(k[16:])
 	return s.Store.Get(ctx, now, k)
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// markPromises are about what is good once.
+// markPromises are about spending a key once.
 var markPromises = []promise{
-	{"a mark is spent once", func(s *scene) {
+	{"a mark can be spent only once", func(s *suite) {
 		m := s.mark(time.Hour)
 		s.spend(nil, m)
 		s.spend(tokenstore.ErrSpent, m)
@@ -18,73 +18,81 @@ var markPromises = []promise{
 		s.batch(tokenstore.ErrSpent, alone)
 		s.getNone(tokenstore.ErrUnknown, "a mark without record", m.Key)
 	}},
-	{"a record says whether it is spent", func(s *scene) {
+	{"a record shows whether its key is spent", func(s *suite) {
 		r := s.record(time.Hour)
 		r.Owner = key()
 		s.commit(nil, r)
 		if s.get(r.Key).Spent || s.list(r.Owner)[0].Spent {
-			s.fail("it is, before")
+			s.fail("the record is spent before its key is")
 		}
 		child := s.record(time.Hour, r.Key)
-		s.batch(nil, tokenstore.Batch{Put: []tokenstore.Record{child}, Spend: []tokenstore.Mark{{Key: r.Key, Until: r.Expires}}})
+		s.batch(nil, tokenstore.Batch{Put: []tokenstore.Record{child},
+			Spend: []tokenstore.Mark{{Key: r.Key, Until: r.Expires}}})
 		if !s.get(r.Key).Spent || !s.list(r.Owner)[0].Spent {
-			s.fail("it is not, after")
+			s.fail("the record is not spent after its key is")
 		}
 		if s.get(child.Key).Spent {
-			s.fail("what was made from it is")
+			s.fail("a child of a spent key is spent")
 		}
-		s.put(time.Hour, r.Key) // spent is not revoked
+		s.put(time.Hour, r.Key) // a spent key is not revoked
 	}},
-	{"a record of a spent key can be put later", func(s *scene) {
+	{"a record of a spent key can be put later", func(s *suite) {
 		r := s.record(time.Hour)
 		s.spend(nil, tokenstore.Mark{Key: r.Key, Until: r.Expires})
 		r.Spent = false
 		s.commit(nil, r)
 		if !s.get(r.Key).Spent {
-			s.fail("to put a record unspends its key")
+			s.fail("putting a record has unspent its key")
 		}
 	}},
-	{"a key keeps all that is known of it when it gets a record", func(s *scene) {
+	{"a key that gets a record keeps its mark, children and lifetime", func(s *suite) {
 		r := s.record(time.Hour)
 		mark := tokenstore.Mark{Key: r.Key, Until: r.Expires}
-		b := tokenstore.Batch{Put: []tokenstore.Record{s.record(24*time.Hour, r.Key)}, Spend: []tokenstore.Mark{mark}}
+		b := tokenstore.Batch{Put: []tokenstore.Record{s.record(24*time.Hour, r.Key)},
+			Spend: []tokenstore.Mark{mark}}
 		s.batch(nil, b)
 		s.commit(nil, r)
 		s.spend(tokenstore.ErrSpent, mark)
-		s.discard(tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour)}, Spend: b.Spend}) // not the one that spent it
+		other := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour)}, Spend: b.Spend}
+		s.discard(other) // another batch than the one that spent the key
 		if !s.get(r.Key).Spent {
-			s.fail("to put a record unspends its key")
+			s.fail("discarding another batch has unspent the key")
 		}
 		s.discard(b)
 		if s.get(r.Key).Spent {
-			s.fail("the key stays spent after the batch that spent it is discarded")
+			s.fail("discarding the batch that spent the key has not unspent it")
 		}
 		s.batch(nil, b)
 		s.after(2 * time.Hour)
 		s.revoke(r.Key, time.Second)
 		s.after(20 * time.Hour)
-		s.getNone(tokenstore.ErrRevoked, "what was made from a key before that had a record", b.Put[0].Key)
+		s.getNone(tokenstore.ErrRevoked, "a child from before the key had a record", b.Put[0].Key)
 	}},
-	{"a mark lives until the time that was said", func(s *scene) {
+	{"a mark lives until the given time", func(s *suite) {
 		m := s.mark(24 * time.Hour)
-		m.Until = m.Until.Add(time.Millisecond) // a fraction counts
+		m.Until = m.Until.Add(time.Millisecond) // a fraction of a second counts
 		s.spend(nil, m)
 		s.after(24 * time.Hour)
 		s.spend(tokenstore.ErrSpent, tokenstore.Mark{Key: m.Key, Until: s.now.Add(time.Hour)})
 	}},
-	{"a mark lives as long as what was made from it", func(s *scene) {
+	{"a mark lives as long as what was made from its key", func(s *suite) {
 		ticket := s.mark(time.Minute)
-		s.batch(nil, tokenstore.Batch{Put: []tokenstore.Record{s.record(24*time.Hour, ticket.Key)}, Spend: []tokenstore.Mark{ticket}})
+		child := s.record(24*time.Hour, ticket.Key)
+		s.batch(nil, tokenstore.Batch{Put: []tokenstore.Record{child},
+			Spend: []tokenstore.Mark{ticket}})
 		s.after(23 * time.Hour)
 		s.spend(tokenstore.ErrSpent, tokenstore.Mark{Key: ticket.Key, Until: s.now.Add(time.Hour)})
 	}},
 }
 
-// discardPromises are about undoing.
+// discardPromises are about undoing a Commit.
 var discardPromises = []promise{
-	{"a discarded batch has never been", func(s *scene) {
+	{"Discard undoes a Commit", func(s *suite) {
 		parent, m := s.put(time.Hour), s.mark(time.Hour)
-		b := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour, parent), s.record(time.Hour)}, Spend: []tokenstore.Mark{m}}
+		b := tokenstore.Batch{
+			Put:   []tokenstore.Record{s.record(time.Hour, parent), s.record(time.Hour)},
+			Spend: []tokenstore.Mark{m},
+		}
 		b.Put[0].Owner = key()
 		s.batch(nil, b)
 		s.discard(b)
@@ -95,28 +103,30 @@ var discardPromises = []promise{
 		s.get(parent)
 		s.batch(nil, b)
 		if got := s.get(b.Put[0].Key); got.Key != b.Put[0].Key || len(got.Ancestors) != 1 {
-			s.fail("after Discard and Commit the record is not as it was put")
+			s.fail("after Discard and another Commit, the record differs from what was put")
 		}
 		s.spend(tokenstore.ErrSpent, m)
 	}},
-	{"discarding again undoes nothing of others", func(s *scene) {
+	{"a second Discard undoes nothing of other batches", func(s *suite) {
 		m := s.mark(time.Hour)
-		b := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour)}, Spend: []tokenstore.Mark{m}}
+		b := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour)},
+			Spend: []tokenstore.Mark{m}}
 		s.batch(nil, b)
 		s.discard(b)
-		s.spend(nil, m) // by another batch
+		s.spend(nil, m) // in another batch
 		s.discard(b)
 		s.spend(tokenstore.ErrSpent, m)
 	}},
-	{"a batch that lost discards nothing of the winner", func(s *scene) {
+	{"Discard of a refused batch undoes nothing of the winner", func(s *suite) {
 		m := s.mark(time.Hour)
 		s.spend(nil, m)
-		loser := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour)}, Spend: []tokenstore.Mark{m}}
+		loser := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour)},
+			Spend: []tokenstore.Mark{m}}
 		s.batch(tokenstore.ErrSpent, loser)
 		s.discard(loser)
 		s.spend(tokenstore.ErrSpent, m)
 	}},
-	{"discarding revives nothing", func(s *scene) {
+	{"Discard removes no tombstone", func(s *suite) {
 		b := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour, key())}}
 		s.batch(nil, b)
 		child := s.put(time.Hour, b.Put[0].Key)

@@ -14,16 +14,16 @@ import (
 // lastKey is greater than every other key.
 var lastKey = tokenstore.Key(bytes.Repeat([]byte{0xff}, len(tokenstore.Key{})))
 
-// lateKey is greater than other random keys.
+// lateKey returns a random key that is greater than those of key.
 func lateKey() tokenstore.Key {
 	k := key()
 	copy(k[:8], lastKey[:8])
 	return k
 }
 
-// pagePromises are about lists that are read a page at a time.
+// pagePromises are about the pages of List.
 var pagePromises = []promise{
-	{"pages are in the order of keys and have every record once", func(s *scene) {
+	{"pages are in the order of the keys and have every record once", func(s *suite) {
 		owner := key()
 		want := s.own(owner, 20)
 		for i := range 10 { // keys that begin alike
@@ -39,11 +39,11 @@ var pagePromises = []promise{
 			s.pages(owner, limit, func(page []tokenstore.Record) { got = append(got, page...) })
 			s.must(once(got, want), nil, fmt.Sprintf("pages of %d", limit))
 			if len(got) != len(want) {
-				s.fail("pages of %d: %d records, the owner has %d", limit, len(got), len(want))
+				s.fail("pages of %d have %d records, want %d", limit, len(got), len(want))
 			}
 		}
 	}},
-	{"a page begins after any key", func(s *scene) {
+	{"a page may begin after any key", func(s *suite) {
 		owner := key()
 		list := s.own(owner, 10)
 		slices.SortFunc(list, func(a, b tokenstore.Record) int {
@@ -54,7 +54,7 @@ var pagePromises = []promise{
 			s.must(err, nil, "List")
 			s.must(once(page, rest), nil, "a page after any key")
 			if len(page) != len(rest) {
-				s.fail("%d records after a key, there are %d", len(page), len(rest))
+				s.fail("%d records after a key, want %d", len(page), len(rest))
 			}
 		}
 		begins(tokenstore.Key{}, list)
@@ -65,7 +65,7 @@ var pagePromises = []promise{
 			begins(r.Key, list[i+1:])
 		}
 	}},
-	{"a page has as many records as it may have, and no more", func(s *scene) {
+	{"a page is full, and not longer than its limit and MaxPage", func(s *suite) {
 		owner := key()
 		want := s.own(owner, tokenstore.MaxPage+10)
 		const most = tokenstore.MaxPage
@@ -73,24 +73,25 @@ var pagePromises = []promise{
 			page, _, err := s.page(owner, tokenstore.Key{}, limit)
 			s.must(err, nil, "List")
 			if len(page) != min(limit, most) {
-				s.fail("a page of %d has %d records, and more are live", limit, len(page))
+				s.fail("a page with the limit %d has %d records, want %d", limit, len(page),
+					min(limit, most))
 			}
 		}
 		s.must(once(s.list(owner), want), nil, "List")
 		for _, limit := range []int{0, -1, math.MinInt} {
 			_, _, err := s.store.List(s.ctx, s.now, owner, tokenstore.Key{}, limit)
 			if err == nil {
-				s.fail("a page of %d records is no error", limit)
+				s.fail("the limit %d is not an error", limit)
 			}
 		}
 	}},
-	{"what has ended does not end a list", func(s *scene) {
+	{"expired and revoked records do not end a list", func(s *suite) {
 		owner, parent := key(), key()
 		for range 10 {
-			expired, orphan := s.record(time.Second), s.record(time.Hour, parent)
+			expired, child := s.record(time.Second), s.record(time.Hour, parent)
 			revoked := s.record(time.Hour)
-			expired.Owner, orphan.Owner, revoked.Owner = owner, owner, owner
-			s.commit(nil, expired, orphan, revoked)
+			expired.Owner, child.Owner, revoked.Owner = owner, owner, owner
+			s.commit(nil, expired, child, revoked)
 			s.revoke(revoked.Key, time.Hour)
 		}
 		s.revoke(parent, time.Hour)
@@ -101,19 +102,19 @@ var pagePromises = []promise{
 		for _, limit := range []int{1, 2, 30} {
 			var got []tokenstore.Record
 			s.pages(owner, limit, func(page []tokenstore.Record) { got = append(got, page...) })
-			s.must(once(got, []tokenstore.Record{live}), nil, "the one that is live")
+			s.must(once(got, []tokenstore.Record{live}), nil, "List of one live record")
 		}
 	}},
-	{"records may come and go while a list is read", func(s *scene) {
+	{"records may be put and end between two pages", func(s *suite) {
 		for _, limit := range []int{1, 2, 7} {
 			s.readWhileChanging(limit)
 		}
 	}},
-	{"records may come and go at the same time as a page is read", func(s *scene) {
+	{"records may be put and end while a page is read", func(s *suite) {
 		owner := key()
 		stable := s.own(owner, 30)
 		read := make(chan struct{})
-		for _, err := range crowd(4, func(i int) error {
+		for _, err := range concurrently(4, func(i int) error {
 			if i > 0 {
 				return s.comeAndGo(owner, read)
 			}
@@ -134,8 +135,8 @@ var pagePromises = []promise{
 	}},
 }
 
-// comeAndGo puts records of an owner and discards them, until a channel is closed.
-func (s *scene) comeAndGo(owner tokenstore.Key, until <-chan struct{}) error {
+// comeAndGo commits and discards records of an owner until a channel is closed.
+func (s *suite) comeAndGo(owner tokenstore.Key, until <-chan struct{}) error {
 	for {
 		select {
 		case <-until:
@@ -154,8 +155,8 @@ func (s *scene) comeAndGo(owner tokenstore.Key, until <-chan struct{}) error {
 	}
 }
 
-// readWhileChanging ends and puts records after every page.
-func (s *scene) readWhileChanging(limit int) {
+// readWhileChanging puts and ends records after every page.
+func (s *suite) readWhileChanging(limit int) {
 	owner := key()
 	begin := s.own(owner, 30)
 	stable := slices.Clone(begin)
@@ -174,14 +175,14 @@ func (s *scene) readWhileChanging(limit int) {
 	s.pages(owner, limit, func(page []tokenstore.Record) {
 		for _, r := range page {
 			if ended[r.Key] {
-				s.fail("a record is listed that had ended before the page was read")
+				s.fail("a page has a record that ended before the page was read")
 			}
 		}
 		got = append(got, page...)
 		if turn++; turn > 20 {
 			return
 		}
-		if len(page) > 0 { // what the next page begins after
+		if len(page) > 0 { // the record after which the next page begins
 			end(page[len(page)-1].Key)
 		}
 		if turn%2 == 0 {
@@ -189,11 +190,11 @@ func (s *scene) readWhileChanging(limit int) {
 		}
 		s.own(owner, 2)
 	})
-	s.must(once(got, stable), nil, fmt.Sprintf("pages of %d while records come and go", limit))
+	s.must(once(got, stable), nil, fmt.Sprintf("pages of %d while records change", limit))
 }
 
-// own commits records of an owner, each in a batch of its own.
-func (s *scene) own(owner tokenstore.Key, n int) (list []tokenstore.Record) {
+// own commits n records of an owner, each in a batch of its own.
+func (s *suite) own(owner tokenstore.Key, n int) (list []tokenstore.Record) {
 	for range n {
 		r := s.record(time.Hour)
 		r.Owner = owner
@@ -203,12 +204,12 @@ func (s *scene) own(owner tokenstore.Key, n int) (list []tokenstore.Record) {
 	return list
 }
 
-// pages reads all pages of an owner.
-func (s *scene) pages(owner tokenstore.Key, limit int, see func([]tokenstore.Record)) {
+// pages calls see with all pages of an owner.
+func (s *suite) pages(owner tokenstore.Key, limit int, see func([]tokenstore.Record)) {
 	s.must(s.readPages(owner, limit, see), nil, "List")
 }
 
-func (s *scene) readPages(owner tokenstore.Key, limit int, see func([]tokenstore.Record)) error {
+func (s *suite) readPages(owner tokenstore.Key, limit int, see func([]tokenstore.Record)) error {
 	var after tokenstore.Key
 	for {
 		page, next, err := s.page(owner, after, limit)
@@ -223,30 +224,30 @@ func (s *scene) readPages(owner tokenstore.Key, limit int, see func([]tokenstore
 	}
 }
 
-// page reads one page, and returns an error where it is not what every page is.
-func (s *scene) page(owner, after tokenstore.Key, limit int) (
+// page returns one page, and an error if it breaks a promise about every page.
+func (s *suite) page(owner, after tokenstore.Key, limit int) (
 	[]tokenstore.Record, tokenstore.Key, error) {
 	page, next, err := s.store.List(s.ctx, s.now, owner, after, limit)
 	if err != nil {
 		return nil, tokenstore.Key{}, err
 	}
 	if len(page) > limit || len(page) > tokenstore.MaxPage {
-		return nil, next, fmt.Errorf("a page of %d has %d records", limit, len(page))
+		return nil, next, fmt.Errorf("a page with the limit %d has %d records", limit, len(page))
 	}
 	at := after
 	for _, r := range page {
 		if bytes.Compare(r.Key[:], at[:]) <= 0 {
-			return nil, next, errors.New("a record whose key is not greater than the one before")
+			return nil, next, errors.New("a key of a page is not greater than the one before")
 		}
 		at = r.Key
 	}
 	if next != (tokenstore.Key{}) && (next == after || bytes.Compare(next[:], at[:]) < 0) {
-		return nil, next, errors.New("the next page begins before the end of this one")
+		return nil, next, errors.New("next is equal to after, or less than the last key")
 	}
 	return page, next, nil
 }
 
-// once reports whether every one of want is among the records, and none is there twice.
+// once returns an error unless each record of want is in got, and no record is in got twice.
 func once(got, want []tokenstore.Record) error {
 	found := map[tokenstore.Key]tokenstore.Record{}
 	for _, r := range got {
@@ -257,7 +258,7 @@ func once(got, want []tokenstore.Record) error {
 	}
 	for _, r := range want {
 		if !same(found[r.Key], r) {
-			return errors.New("a record is not listed, or not as it was put")
+			return errors.New("a record is not listed, or differs from what was put")
 		}
 	}
 	return nil

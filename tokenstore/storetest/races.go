@@ -7,17 +7,18 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// racePromises are about what happens at the same time.
+// racePromises are about concurrent calls.
 var racePromises = []promise{
-	{"of all who spend a mark, one wins", func(s *scene) {
+	{"one of several concurrent batches spends a mark", func(s *suite) {
 		for range 20 {
 			m, records := s.mark(time.Hour), make([]tokenstore.Record, 8)
 			for i := range records {
 				records[i] = s.record(time.Hour)
 			}
 			winners := 0
-			for i, err := range crowd(len(records), func(i int) error {
-				return s.store.Commit(s.ctx, s.now, tokenstore.Batch{Put: records[i : i+1], Spend: []tokenstore.Mark{m}})
+			for i, err := range concurrently(len(records), func(i int) error {
+				b := tokenstore.Batch{Put: records[i : i+1], Spend: []tokenstore.Mark{m}}
+				return s.store.Commit(s.ctx, s.now, b)
 			}) {
 				if err == nil {
 					winners++
@@ -25,18 +26,18 @@ var racePromises = []promise{
 					continue
 				}
 				s.must(err, tokenstore.ErrSpent, "Commit of a loser")
-				s.getNone(tokenstore.ErrUnknown, "what a loser has put", records[i].Key)
+				s.getNone(tokenstore.ErrUnknown, "the record of a loser", records[i].Key)
 			}
 			if winners != 1 {
 				s.fail("%d batches have spent one mark", winners)
 			}
 		}
 	}},
-	{"of all who put a key, one wins", func(s *scene) {
+	{"one of several concurrent batches puts a key", func(s *suite) {
 		for range 20 {
 			r := s.record(time.Hour)
 			winners := 0
-			for _, err := range crowd(8, func(int) error {
+			for _, err := range concurrently(8, func(int) error {
 				return s.store.Commit(s.ctx, s.now, tokenstore.Batch{Put: []tokenstore.Record{r}})
 			}) {
 				if err == nil {
@@ -50,21 +51,22 @@ var racePromises = []promise{
 			}
 		}
 	}},
-	{"nothing that is issued while its parent is being revoked stays active", func(s *scene) {
+	{"a record that is put while its parent is revoked does not stay live", func(s *suite) {
 		for round := range 40 {
-			s.chase(round%3 == 0)
+			s.revokeDuringCommits(round%3 == 0)
 		}
 	}},
-	{"batches that share ancestors do not block each other for ever", func(s *scene) {
+	{"batches with the same ancestors do not deadlock", func(s *suite) {
 		one, two := s.put(time.Hour), s.put(time.Hour)
-		for _, err := range crowd(16, func(i int) error {
+		for _, err := range concurrently(16, func(i int) error {
 			parents := []tokenstore.Key{one, two}
 			if i%2 == 0 {
 				parents = []tokenstore.Key{two, one}
 			}
 			var errs []error
 			for range 20 {
-				errs = append(errs, s.store.Commit(s.ctx, s.now, tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour, parents...)}}))
+				b := tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Hour, parents...)}}
+				errs = append(errs, s.store.Commit(s.ctx, s.now, b))
 			}
 			return errors.Join(errs...)
 		}) {
@@ -73,8 +75,9 @@ var racePromises = []promise{
 	}},
 }
 
-// chase revokes a record while others make chains of three from it; unknown: while it has no record of its own.
-func (s *scene) chase(unknown bool) {
+// revokeDuringCommits revokes a key while other goroutines make chains of three records from it. If
+// unknown is set, the key has no record.
+func (s *suite) revokeDuringCommits(unknown bool) {
 	root := key()
 	if !unknown {
 		root = s.put(time.Hour)
@@ -88,16 +91,17 @@ func (s *scene) chase(unknown bool) {
 			parent = chains[i][j].Key
 		}
 	}
-	errs := crowd(racers+1, func(i int) error {
+	errs := concurrently(racers+1, func(i int) error {
 		if i == racers {
 			return s.store.Revoke(s.ctx, s.now, root, s.now.Add(time.Hour))
 		}
 		for j := range chains[i] {
-			if err := s.store.Commit(s.ctx, s.now, tokenstore.Batch{Put: chains[i][j : j+1]}); err != nil {
-				if !errors.Is(err, tokenstore.ErrRevoked) {
-					return err
-				}
+			err := s.store.Commit(s.ctx, s.now, tokenstore.Batch{Put: chains[i][j : j+1]})
+			if errors.Is(err, tokenstore.ErrRevoked) {
 				return nil
+			}
+			if err != nil {
+				return err
 			}
 		}
 		return nil
@@ -107,8 +111,9 @@ func (s *scene) chase(unknown bool) {
 	}
 	for _, chain := range chains {
 		for _, r := range chain {
-			if _, err := s.store.Get(s.ctx, s.now, r.Key); !errors.Is(err, tokenstore.ErrRevoked) && !errors.Is(err, tokenstore.ErrUnknown) {
-				s.fail("a record is active although what it was made from is revoked: %v", err)
+			_, err := s.store.Get(s.ctx, s.now, r.Key)
+			if !errors.Is(err, tokenstore.ErrRevoked) && !errors.Is(err, tokenstore.ErrUnknown) {
+				s.fail("Get of a record whose ancestor is revoked: got %v", err)
 			}
 			s.commit(tokenstore.ErrRevoked, s.record(time.Hour, root))
 		}

@@ -1,12 +1,12 @@
-// Package storetest holds a tokenstore.Store to its contract. A driver's own test is
+// Package storetest checks that a tokenstore.Store keeps its contract. The test of a driver is
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) tokenstore.Store { return open(t) })
 //	}
 //
-// with an open that gives an empty store every time, or one in which nobody else is at work: keys are random. Run it under
-// the race detector too. Time is data: the suite lives in a year of its own and does not wait, so a driver that looks at
-// a clock fails.
+// Each call of open returns an empty store, or a store that no other test uses at the same time,
+// because all keys are random. Run the test with the race detector too. The suite does not wait: it
+// passes times of the year 2001 to the store, so a driver that reads a clock fails.
 package storetest
 
 import (
@@ -23,144 +23,155 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// Run runs the whole suite, a subtest for each promise.
+// Run runs the whole suite, with a subtest for each promise of the contract.
 func Run(t *testing.T, open func(t *testing.T) tokenstore.Store) {
 	for _, p := range promises {
 		t.Run(p.name, func(t *testing.T) {
-			if err := p.hold(t.Context(), open(t)); err != nil {
+			if err := p.check(t.Context(), open(t)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// promise is one thing that a Store promises.
+// promise is one promise of the contract, and the test of it.
 type promise struct {
 	name string
-	test func(*scene)
+	test func(*suite)
 }
 
 var promises = slices.Concat(recordPromises, batchPromises, lineagePromises, markPromises,
 	discardPromises, pagePromises, racePromises)
 
-// hold returns where a store breaks the promise; nil if it keeps it.
-func (p promise) hold(ctx context.Context, store tokenstore.Store) (err error) {
+// check returns an error if a store breaks the promise.
+func (p promise) check(ctx context.Context, store tokenstore.Store) (err error) {
 	defer func() {
-		if thrown := recover(); thrown != nil {
-			broken, ours := thrown.(brokenPromise)
-			if !ours {
-				panic(thrown)
+		if value := recover(); value != nil {
+			failed, ok := value.(failure)
+			if !ok {
+				panic(value)
 			}
-			err = broken
+			err = failed
 		}
 	}()
-	p.test(&scene{ctx: ctx, store: store, now: time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)})
+	p.test(&suite{ctx: ctx, store: store, now: time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)})
 	return nil
 }
 
-// brokenPromise is what a scene is left with.
-type brokenPromise struct{ error }
+// failure is the panic value with which fail ends a test.
+type failure struct{ error }
 
-// scene is one promise being tested.
-type scene struct {
+// suite is the test of one promise with one store.
+type suite struct {
 	ctx   context.Context
 	store tokenstore.Store
 	now   time.Time
 }
 
-func (s *scene) fail(format string, args ...any) { panic(brokenPromise{fmt.Errorf(format, args...)}) }
+// fail ends the test.
+func (s *suite) fail(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
 
-// must fails unless err is as expected; want nil is no error.
-func (s *scene) must(err, want error, what string) {
+// must fails unless err is want, which may be nil.
+func (s *suite) must(err, want error, what string) {
 	if !errors.Is(err, want) || want == nil && err != nil {
 		s.fail("%s: expected %v, got %v", what, want, err)
 	}
 }
 
-// after lets time pass, and other business be done meanwhile, in which a store may forget what it need not know.
-func (s *scene) after(d time.Duration) {
+// after advances the time, and makes calls during which the store may forget what it need not know.
+func (s *suite) after(d time.Duration) {
 	s.now = s.now.Add(d)
 	for range 64 {
 		s.commit(nil, s.record(time.Second))
 		_, err := s.store.Get(s.ctx, s.now, key())
-		s.must(err, tokenstore.ErrUnknown, "Get of a key that nobody has put")
+		s.must(err, tokenstore.ErrUnknown, "Get of a key without record")
 	}
 }
 
+// key returns a random key.
 func key() (k tokenstore.Key) {
 	rand.Read(k[:])
 	return k
 }
 
-// record makes one that lives so long, made from parents.
-func (s *scene) record(life time.Duration, parents ...tokenstore.Key) tokenstore.Record {
-	return tokenstore.Record{Key: key(), Ancestors: parents, Expires: s.now.Add(life), Data: []byte("data")}
+// record returns a record with a lifetime and parents.
+func (s *suite) record(life time.Duration, parents ...tokenstore.Key) tokenstore.Record {
+	return tokenstore.Record{Key: key(), Ancestors: parents, Expires: s.now.Add(life),
+		Data: []byte("data")}
 }
 
-// put commits a record, and returns its key.
-func (s *scene) put(life time.Duration, parents ...tokenstore.Key) tokenstore.Key {
+// put commits a record and returns its key.
+func (s *suite) put(life time.Duration, parents ...tokenstore.Key) tokenstore.Key {
 	r := s.record(life, parents...)
 	s.commit(nil, r)
 	return r.Key
 }
 
-func (s *scene) mark(life time.Duration) tokenstore.Mark {
+// mark returns a mark with a lifetime.
+func (s *suite) mark(life time.Duration) tokenstore.Mark {
 	return tokenstore.Mark{Key: key(), Until: s.now.Add(life)}
 }
 
-func (s *scene) commit(want error, records ...tokenstore.Record) {
+// commit commits records, and expects the error want.
+func (s *suite) commit(want error, records ...tokenstore.Record) {
 	s.batch(want, tokenstore.Batch{Put: records})
 }
 
-func (s *scene) spend(want error, marks ...tokenstore.Mark) {
+// spend spends marks in a batch with a record, and expects the error want.
+func (s *suite) spend(want error, marks ...tokenstore.Mark) {
 	s.batch(want, tokenstore.Batch{Put: []tokenstore.Record{s.record(time.Second)}, Spend: marks})
 }
 
-func (s *scene) batch(want error, b tokenstore.Batch) {
+// batch commits a batch, and expects the error want.
+func (s *suite) batch(want error, b tokenstore.Batch) {
 	s.must(s.store.Commit(s.ctx, s.now, b), want, "Commit")
 }
 
-func (s *scene) get(k tokenstore.Key) tokenstore.Record {
+func (s *suite) get(k tokenstore.Key) tokenstore.Record {
 	r, err := s.store.Get(s.ctx, s.now, k)
 	s.must(err, nil, "Get")
 	return r
 }
 
-func (s *scene) getNone(want error, what string, keys ...tokenstore.Key) {
+// getNone gets keys, and expects the error want for each.
+func (s *suite) getNone(want error, what string, keys ...tokenstore.Key) {
 	for _, k := range keys {
 		r, err := s.store.Get(s.ctx, s.now, k)
 		s.must(err, want, "Get of "+what)
 		if r.Key != (tokenstore.Key{}) || r.Data != nil {
-			s.fail("Get of %s: a record beside the error", what)
+			s.fail("Get of %s returned a record beside its error", what)
 		}
 	}
 }
 
-func (s *scene) revoke(k tokenstore.Key, life time.Duration) {
+func (s *suite) revoke(k tokenstore.Key, life time.Duration) {
 	s.must(s.store.Revoke(s.ctx, s.now, k, s.now.Add(life)), nil, "Revoke")
 }
 
-func (s *scene) discard(b tokenstore.Batch) {
+func (s *suite) discard(b tokenstore.Batch) {
 	s.must(s.store.Discard(s.ctx, b), nil, "Discard")
 }
 
-// list reads all pages. They are short, so that nearly every list has several.
-func (s *scene) list(owner tokenstore.Key) (list []tokenstore.Record) {
+// list returns the records of all pages. The pages are short, so that most lists have several.
+func (s *suite) list(owner tokenstore.Key) (list []tokenstore.Record) {
 	s.pages(owner, 2, func(page []tokenstore.Record) { list = append(list, page...) })
 	return list
 }
 
-// same reports whether two records say the same; ancestors are in no order.
+// same reports whether two records are equal. The order of the ancestors does not count.
 func same(a, b tokenstore.Record) bool {
-	order := func(keys []tokenstore.Key) []tokenstore.Key {
-		return slices.SortedFunc(slices.Values(keys), func(x, y tokenstore.Key) int { return bytes.Compare(x[:], y[:]) })
+	sorted := func(keys []tokenstore.Key) []tokenstore.Key {
+		return slices.SortedFunc(slices.Values(keys), func(x, y tokenstore.Key) int {
+			return bytes.Compare(x[:], y[:])
+		})
 	}
-	return a.Key == b.Key && a.Owner == b.Owner && a.Expires.Equal(b.Expires) && bytes.Equal(a.Data, b.Data) &&
-		a.Spent == b.Spent && slices.Equal(order(a.Ancestors), order(b.Ancestors))
+	return a.Key == b.Key && a.Owner == b.Owner && a.Spent == b.Spent &&
+		a.Expires.Equal(b.Expires) && bytes.Equal(a.Data, b.Data) &&
+		slices.Equal(sorted(a.Ancestors), sorted(b.Ancestors))
 }
 
-// crowd runs a function in so many goroutines that begin at the same time, and returns their errors.
-func crowd(n int, run func(i int) error) []error {
+// concurrently calls run in n goroutines that begin at the same time, and returns their errors.
+func concurrently(n int, run func(i int) error) []error {
 	errs := make([]error, n)
 	begin := make(chan struct{})
 	var group sync.WaitGroup

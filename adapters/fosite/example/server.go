@@ -63,12 +63,16 @@ func newExchange(store *storage.MemoryStore, audit tokenexchange.AuditSink) (fos
 	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 	policy, err := tokenexchange.NewPolicy(
-		tokenexchange.Rule{Name: "narrow", Mode: tokenexchange.Narrow, Clients: []string{"*"}, Subjects: users, SubjectTypes: access,
+		tokenexchange.Rule{Name: "narrow", Narrow: &tokenexchange.Narrowing{},
+			Clients: []string{"*"}, Subjects: users, SubjectTypes: access,
 			Types: access, SubjectAudience: true, Scope: tokenexchange.Scope{"*"}, Lifetime: 10 * time.Minute},
-		tokenexchange.Rule{Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"helpdesk"}, Subjects: users, SubjectTypes: access,
-			Actors: users, ActorTypes: access, Types: access, Targets: []string{"https://photos.example"},
+		tokenexchange.Rule{Name: "support",
+			Delegate: &tokenexchange.Delegation{Actors: users, ActorTypes: access},
+			Clients:  []string{"helpdesk"}, Subjects: users, SubjectTypes: access,
+			Types: access, Targets: []string{"https://photos.example"},
 			Scope: tokenexchange.Scope{"photos"}, Lifetime: 5 * time.Minute},
-		tokenexchange.Rule{Name: "behind photos", Mode: tokenexchange.ClientActs, Clients: []string{"photo-service"}, Subjects: users,
+		tokenexchange.Rule{Name: "behind photos", ClientActs: &tokenexchange.ClientActing{},
+			Clients: []string{"photo-service"}, Subjects: users,
 			SubjectTypes: access, Types: access, Targets: []string{"https://storage.example"}, Scope: tokenexchange.Scope{"photos"},
 			Lifetime: time.Minute})
 	audiences := map[string][]string{"photo-service": {"https://photos.example"}}

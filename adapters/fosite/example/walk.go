@@ -36,7 +36,7 @@ var steps = []step{
 		"200 expires_in=60 scope=photos", "sub=peter client_id=photo-service aud=[https://storage.example] scope=photos act=photo-service<susan", "granted by behind photos"},
 	{"impersonation: the help desk leaves out who acts", "helpdesk",
 		[]string{"subject_token", "peter's token", "audience", "https://photos.example", "scope", "photos"},
-		"400 error=invalid_request", "", "refused: D01: only an own access token is narrowed, by the client it was issued to"},
+		"400 error=invalid_request", "", "refused: narrow_other_token"},
 }
 
 // walk is a walk through the steps.

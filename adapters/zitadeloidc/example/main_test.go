@@ -61,7 +61,8 @@ func TestBrokenServer(t *testing.T) {
 		"step 1: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule { rules[0].Lifetime = time.Minute; return rules },
 		"step 2: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule { return slices.Delete(rules, 1, 2) },
 		"step 3: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule {
-			rules[2].Mode, rules[2].Carry = tokenexchange.Impersonate, true
+			rules[2].ClientActs = nil
+			rules[2].Impersonate = &tokenexchange.Impersonation{Carry: true}
 			return rules
 		},
 		"step 5: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule {
@@ -69,7 +70,10 @@ func TestBrokenServer(t *testing.T) {
 			more.Name, more.Clients, more.Targets = "loose", []string{"billing"}, []string{"api"}
 			return append(rules, more)
 		},
-		"mode": func(rules []tokenexchange.Rule) []tokenexchange.Rule { rules[0].Mode = ""; return rules },
+		"it must be one": func(rules []tokenexchange.Rule) []tokenexchange.Rule {
+			rules[0].Narrow = nil
+			return rules
+		},
 	} {
 		require.ErrorContains(t, run(t.Context(), io.Discard, breaks(slices.Clone(rules))), want)
 	}

@@ -49,17 +49,17 @@ var steps = []step{
 	{"IMPERSONATION REFUSED: web without an actor token gets no more than it has", "web",
 		[]string{"subject_token", "user", "audience", "api", "scope", "email"}, []string{
 			`answer   400 no-store error=invalid_target`,
-			`record   refused by rule "smaller": D24`,
+			`record   refused by rule "smaller": target_not_allowed`,
 		}},
 	{"IMPERSONATION REFUSED: billing would go on as the user, and no rule says that it may", "billing",
 		[]string{"subject_token", "step 3", "audience", "api", "scope", "email"}, []string{
 			`answer   400 no-store error=invalid_request`,
-			`record   refused: D02`,
+			`record   refused: rule_other_client`,
 		}},
 	{"DELEGATION REFUSED: the user would act for the administrator", "web",
 		[]string{"subject_token", "administrator", "actor_token", "user", "audience", "api"}, []string{
 			`answer   400 no-store error=invalid_request`,
-			`record   refused: D11`,
+			`record   refused: no authorizer allows the acting party (D11)`,
 		}},
 	{"ID TOKEN: the administrator gets an ID token about the user", "web",
 		[]string{"subject_token", "user", "actor_token", "administrator",
@@ -72,7 +72,7 @@ var steps = []step{
 		[]string{"subject_token", "step 7", "subject_token_type", idToken,
 			"actor_token", "administrator", "audience", "api", "scope", "profile email"}, []string{
 			`answer   400 no-store error=invalid_scope`,
-			`record   refused by rule "support by ID token": D21`,
+			`record   refused by rule "support by ID token": scope_not_allowed`,
 		}},
 	{"DELEGATE: an access token is made from the ID token", "web",
 		[]string{"subject_token", "step 7", "subject_token_type", idToken,
@@ -268,8 +268,7 @@ func list(v any) (texts []string) {
 	return texts
 }
 
-// outcome is what an operator reads: which rule decided, or why it was refused: the row of the
-// rules, or the words of the host.
+// outcome returns what an operator reads: the rule that decided, or the reason of the refusal.
 func outcome(ev tokenexchange.Event) string {
 	if ev.Err == nil {
 		return fmt.Sprintf("granted by rule %q", ev.Decision.Rule)
@@ -278,12 +277,10 @@ func outcome(ev tokenexchange.Event) string {
 	if e.Reason == "" {
 		return "refused: " + e.Err.Error()
 	}
-	row, _, _ := strings.Cut(e.Reason, ":")
-	row, _, _ = strings.Cut(row, " ")
 	if e.Rule != "" {
-		return fmt.Sprintf("refused by rule %q: %s", e.Rule, row)
+		return fmt.Sprintf("refused by rule %q: %s", e.Rule, e.Reason)
 	}
-	return "refused: " + row
+	return "refused: " + e.Reason
 }
 
 // response is what came back.

@@ -49,17 +49,29 @@ var (
 
 // rules are the policy. There is none for impersonation, so nobody impersonates.
 var rules = []tokenexchange.Rule{
-	{Name: "smaller", Mode: tokenexchange.Narrow, Clients: []string{"web"}, Subjects: anyUser, SubjectTypes: accessTokens,
+	{Name: "smaller", Narrow: &tokenexchange.Narrowing{}, Clients: []string{"web"},
+		Subjects: anyUser, SubjectTypes: accessTokens,
 		Types: accessTokens, SubjectAudience: true, Scope: tokenexchange.Scope{"*"}, Lifetime: 4 * time.Minute},
-	{Name: "support", Mode: tokenexchange.Delegate, Clients: []string{"web"}, Subjects: anyUser,
-		SubjectTypes: accessTokens, Actors: anyUser, ActorTypes: accessTokens,
-		Types: append(accessTokens, tokenexchange.TypeIDToken), Targets: []string{"api"},
+	{Name: "support",
+		Delegate: &tokenexchange.Delegation{
+			Actors:     anyUser,
+			ActorTypes: accessTokens,
+		},
+		Clients: []string{"web"}, Subjects: anyUser,
+		SubjectTypes: accessTokens,
+		Types:        append(accessTokens, tokenexchange.TypeIDToken), Targets: []string{"api"},
 		Scope: tokenexchange.Scope{"profile", "email"}, Lifetime: 2 * time.Minute},
-	{Name: "next hop", Mode: tokenexchange.ClientActs, Clients: []string{"api"}, Subjects: anyUser, SubjectTypes: accessTokens,
+	{Name: "next hop", ClientActs: &tokenexchange.ClientActing{}, Clients: []string{"api"},
+		Subjects: anyUser, SubjectTypes: accessTokens,
 		Types: accessTokens, Targets: []string{"billing"}, Scope: tokenexchange.Scope{"email"}, Lifetime: time.Minute},
-	{Name: "support by ID token", Mode: tokenexchange.Delegate, Clients: []string{"web"},
+	{Name: "support by ID token",
+		Delegate: &tokenexchange.Delegation{
+			Actors:     anyUser,
+			ActorTypes: accessTokens,
+		},
+		Clients:  []string{"web"},
 		Subjects: anyUser, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeIDToken},
-		Actors: anyUser, ActorTypes: accessTokens, Types: accessTokens, Targets: []string{"api"},
+		Types: accessTokens, Targets: []string{"api"},
 		Scope: tokenexchange.Scope{"profile", "email"}, Lifetime: time.Minute},
 }
 

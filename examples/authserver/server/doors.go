@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
+)
+
+// This file opens the doors of package doors: tickets for impersonators at the authorization endpoint, assertions at the
+// token endpoint, act_as in the code grant and in client_credentials, and tokens inside of tokens. All of them lead to
+// the same Exchanger.
+
+// typTicket is the header typ of a ticket, so that it is never mistaken for another JWT.
+const typTicket = "subject-token+jwt"
+
+// openDoors puts the further doors together. The exchanger and the tokens are there already.
+func (s *Server) openDoors(w *world.World, o Options) error {
+	s.tickets = &doors.Tickets{Tokens: s.Tokens, Type: world.TypeTicket, Named: world.TypeRequested}
+	s.actAs = doors.ActAs{Named: world.TypeActAs, Prefix: "act_as:"}
+	s.embedded = &doors.Embedded{Exchanger: s.Exchanger, Store: o.Store, Type: world.TypeOuter, Claim: w.Embedded.Claim,
+		Rules: map[string]tokenexchange.Request{}}
+	for rule, inner := range w.Embedded.Rules {
+		s.embedded.Rules[rule] = tokenexchange.Request{Audience: inner.Audience, Scope: inner.Scope, RequestedTokenType: tokenexchange.TypeJWT}
+	}
+	s.Signer.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+		if err := s.addClaims(ctx, d, claims); err != nil {
+			return err
+		}
+		return s.embedded.AddClaims(ctx, d, claims)
+	}
+	s.Exchanger.Tokens = s.embedded.Issuer(s.Tokens)
+
+	s.assertions = &doors.Assertions{Type: world.TypeUserAssertion, Store: o.Store, Audience: map[string]string{}}
+	verifier, err := tokenexchange.NewVerifier(s.assertionTrust(w)...)
+	s.assertions.Verify = func(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+		tok, err := verifier.Verify(ctx, c)
+		tok.Kind = tokenexchange.KindUser // whoever speaks: a client by their ids here, an issuer by those that the world links
+		return tok, err
+	}
+	return err
+}
+
+// assertionTrust is whose assertions are believed: those of the issuers that the world says it of, and of every client that
+// has a key. They are for this issuer alone; an issuer may be allowed one more audience.
+func (s *Server) assertionTrust(w *world.World) (list []tokenexchange.Trust) {
+	types := map[tokenexchange.TokenType]string{world.TypeUserAssertion: "JWT"}
+	for _, f := range w.Issuers {
+		if f.Assertions == nil {
+			continue
+		}
+		audience := []string{s.Issuer}
+		if other := f.Assertions.Audience; other != "" {
+			audience = append(audience, other)
+			s.assertions.Audience[f.Issuer] = other
+		}
+		list = append(list, tokenexchange.Trust{Issuer: f.Issuer, JWKS: f.JWKS, JWKSURL: f.JWKSURI, Foreign: true,
+			Audience: audience, Scopes: f.Scopes, Types: types})
+	}
+	for _, c := range w.Clients {
+		if len(c.JWKS) > 0 {
+			list = append(list, tokenexchange.Trust{Issuer: c.ID, JWKS: c.JWKS,
+				Foreign: true, Client: true, Audience: []string{s.Issuer}, Types: types})
+		}
+	}
+	return list
+}
+
+// ticketRule lets a client have tickets for those who log in with it. What they may do is said by their roles.
+func ticketRule(c world.Client) tokenexchange.Rule {
+	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*", ID: "*"}}
+	return tokenexchange.Rule{
+		Name: "ticket/" + c.ID,
+		Delegate: &tokenexchange.Delegation{
+			OtherTokens: true,
+			Actors:      users,
+			ActorTypes:  []tokenexchange.TokenType{world.TypeSession},
+		},
+		Clients:  []string{c.ID},
+		Subjects: users, SubjectTypes: []tokenexchange.TokenType{world.TypeRequested},
+		Types: []tokenexchange.TokenType{world.TypeTicket}, Targets: []string{c.ID},
+		Scope: tokenexchange.Scope{"*"}, Lifetime: time.Duration(c.TicketLifetime),
+	}
+}
+
+// speaksFor reports whether a client acts for a user of whom it has no token, by its own word or by act_as, and is registered
+// for that user.
+func (s *Server) speaksFor(f tokenexchange.Facts) bool {
+	c, _ := s.Directory.Client(f.Client.ID)
+	tok := f.Subject.Token
+	itself := f.ActingParty() == tokenexchange.Identity{Issuer: f.Issuer, Kind: tokenexchange.KindClient, ID: c.ID}
+	return itself && (tok.Type == world.TypeActAs || tok.Type == world.TypeUserAssertion && tok.ByClient) &&
+		f.Subject.Kind == tokenexchange.KindUser && slices.Contains(c.ActsFor, f.Subject.ID)
+}

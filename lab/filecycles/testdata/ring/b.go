@@ -1,0 +1,5 @@
+package ring
+
+type b struct{ field int }
+
+func (x b) method() int { return c(x) }

@@ -1,0 +1,3 @@
+package ring
+
+var _ = a(b{})

@@ -1,0 +1,3 @@
+package ring
+
+type pair struct{ other *partner }

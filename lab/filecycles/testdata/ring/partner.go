@@ -1,0 +1,6 @@
+package ring
+
+type partner struct{ other *pair }
+
+var _ = pair{}.other
+var _ = partner{}.other
