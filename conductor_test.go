@@ -43,12 +43,12 @@ func (w *world) delegation(patch claims) url.Values {
 
 func TestI01_MissingParts(t *testing.T) {
 	for name, remove := range map[string]func(*tx.Exchanger){
-		"Issuer": func(x *tx.Exchanger) { x.Issuer = "" }, "Verify": func(x *tx.Exchanger) { x.Verify = nil }, "Subjects": func(x *tx.Exchanger) { x.Subjects = nil },
-		"Decide": func(x *tx.Exchanger) { x.Decide = nil }, "Actors": func(x *tx.Exchanger) { x.Actors = nil }, "Tokens": func(x *tx.Exchanger) { x.Tokens = nil },
+		"Issuer": func(x *tx.Exchanger) { x.Issuer = "" }, "Verify": func(x *tx.Exchanger) { x.Verify = nil }, "Subjects": func(x *tx.Exchanger) { x.Resolver = nil },
+		"Decide": func(x *tx.Exchanger) { x.Decide = nil }, "Actors": func(x *tx.Exchanger) { x.Authorizer = nil }, "Tokens": func(x *tx.Exchanger) { x.TokenIssuer = nil },
 		"Audit": func(x *tx.Exchanger) { x.Audit = nil }, "all": func(x *tx.Exchanger) { *x = tx.Exchanger{} },
-		"Subjects typed nil": func(x *tx.Exchanger) { x.Subjects = resolverFunc(nil) }, "Actors typed nil": func(x *tx.Exchanger) { x.Actors = authorizerFunc(nil) },
-		"Tokens typed nil": func(x *tx.Exchanger) { x.Tokens = (*tx.JWTIssuer)(nil) }, "Audit typed nil": func(x *tx.Exchanger) { x.Audit = sinkFunc(nil) },
-		"Tokens zero": func(x *tx.Exchanger) { x.Tokens = &tx.JWTIssuer{} }, "Audit zero": func(x *tx.Exchanger) { x.Audit = tx.LogSink{} },
+		"Subjects typed nil": func(x *tx.Exchanger) { x.Resolver = resolverFunc(nil) }, "Actors typed nil": func(x *tx.Exchanger) { x.Authorizer = authorizerFunc(nil) },
+		"Tokens typed nil": func(x *tx.Exchanger) { x.TokenIssuer = (*tx.JWTIssuer)(nil) }, "Audit typed nil": func(x *tx.Exchanger) { x.Audit = sinkFunc(nil) },
+		"Tokens zero": func(x *tx.Exchanger) { x.TokenIssuer = &tx.JWTIssuer{} }, "Audit zero": func(x *tx.Exchanger) { x.Audit = tx.LogSink{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -116,7 +116,7 @@ func TestI01_MissingParts(t *testing.T) {
 func TestI01_PolicyOfTheHost(t *testing.T) {
 	w := newWorld(t)
 	ours := w.Decide
-	w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+	w.TokenIssuer = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
 		t.Error("it was issued")
 		return tx.IssuedToken{}, nil
 	})
@@ -231,8 +231,8 @@ func TestI06_NoTokenWithoutItsEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, discard := range []func(context.Context) error{nil, func(context.Context) error { return nil }, func(context.Context) error { return errors.New("also down") }, func(context.Context) error { panic("also down") }} {
 				w, discarded := newWorld(t), 0
-				inner := w.Tokens
-				w.Tokens = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
+				inner := w.TokenIssuer
+				w.TokenIssuer = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
 					issued, err := inner.IssueToken(ctx, d)
 					if discard != nil {
 						issued.Discard = func(ctx context.Context) error { discarded++; return discard(ctx) }
@@ -252,8 +252,8 @@ func TestI06_NoTokenWithoutItsEvent(t *testing.T) {
 	t.Run("the request is gone, its event is not", func(t *testing.T) {
 		w := newWorld(t)
 		ctx, cancel := context.WithCancel(context.Background())
-		inner, discards := w.Tokens, 0
-		w.Tokens = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
+		inner, discards := w.TokenIssuer, 0
+		w.TokenIssuer = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
 			defer cancel()
 			issued, err := inner.IssueToken(ctx, d)
 			issued.Discard = func(ctx context.Context) error { discards++; return ctx.Err() }
@@ -305,8 +305,8 @@ func TestD07_EverybodyIsAskedAtEveryExchange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, who := range []string{"alice", "admin", "bob"} {
 				w := newWorld(t)
-				inner := w.Subjects
-				w.Subjects = resolverFunc(func(ctx context.Context, tok tx.Token) (tx.Subject, error) {
+				inner := w.Resolver
+				w.Resolver = resolverFunc(func(ctx context.Context, tok tx.Token) (tx.Subject, error) {
 					if tok.Subject == who {
 						return c.answer, c.err
 					}
@@ -373,7 +373,7 @@ func TestD11_TheAuthorizerIsAsked(t *testing.T) {
 		require.Empty(t, f.Request.SubjectToken+f.Request.ActorToken)
 	})
 	for code, err := range map[tx.Code]error{tx.InvalidRequest: fmt.Errorf("%w: never", tx.InvalidRequest), tx.ServerError: errors.New("down"), tx.TemporarilyUnavailable: deadline()} {
-		w.Actors = authorizerFunc(func(context.Context, tx.Facts) error { return err })
+		w.Authorizer = authorizerFunc(func(context.Context, tx.Facts) error { return err })
 		w.post("shop", w.delegation(nil)).refused(t, code)
 		w.post("gateway", form(w.access(nil), tx.TypeAccessToken)).refused(t, code)
 		w.post("backend", form(w.access(claims{"client_id": "backend"}), tx.TypeAccessToken)).refused(t, code)
@@ -390,7 +390,7 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, discarded := newWorld(t), false
-			w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+			w.TokenIssuer = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
 				i := good
 				change(&i)
 				i.Discard = func(context.Context) error { discarded = true; return nil }
@@ -416,7 +416,7 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 				d.RefreshToken, d.RefreshExpires, d.IDToken = true, at.Add(time.Hour), true
 				return d, err
 			}
-			w.Tokens = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
+			w.TokenIssuer = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
 				return tx.IssuedToken{Value: value, ID: name, Expires: d.Expires, IDToken: id,
 					RefreshToken: refresh, RefreshExpires: d.RefreshExpires}, nil
 			})
@@ -431,7 +431,7 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 			}
 		}
 		w := newWorld(t)
-		w.Tokens = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
+		w.TokenIssuer = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
 			return tx.IssuedToken{Value: "v", ID: "v", Expires: d.Expires}, nil
 		})
 		_, err := w.exchange(w.delegation(nil))
@@ -446,7 +446,7 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 				d.RefreshToken, d.RefreshExpires = true, at.Add(time.Hour)
 				return d, err
 			}
-			w.Tokens = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
+			w.TokenIssuer = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
 				i := tx.IssuedToken{Value: "v", ID: "i", Expires: d.Expires, RefreshToken: "r", RefreshExpires: d.RefreshExpires.Add(within)}
 				if within < -time.Hour {
 					i.RefreshExpires = time.Time{}
@@ -459,7 +459,7 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 	})
 	t.Run("an error and a token", func(t *testing.T) {
 		w, discarded := newWorld(t), false
-		w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+		w.TokenIssuer = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
 			i := good
 			i.Discard = func(context.Context) error { discarded = true; return nil }
 			return i, errors.New("half done")
@@ -470,7 +470,7 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 	})
 	t.Run("less than decided is fine", func(t *testing.T) {
 		w := newWorld(t)
-		w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+		w.TokenIssuer = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
 			return tx.IssuedToken{Value: "v", ID: "i", Expires: at.Add(time.Minute)}, nil
 		})
 		resp, err := w.exchange(w.delegation(nil))
@@ -479,7 +479,7 @@ func TestI04_AnIssuerThatGoesBeyondTheDecision(t *testing.T) {
 	})
 	t.Run("D23 an ID token that was decided and not made", func(t *testing.T) {
 		w := newWorld(t)
-		w.Tokens = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
+		w.TokenIssuer = issuerFunc(func(_ context.Context, d tx.Decision) (tx.IssuedToken, error) {
 			require.True(t, d.IDToken)
 			return good, nil
 		})

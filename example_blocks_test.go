@@ -60,7 +60,7 @@ func (t *trained) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) err
 func ExampleSubjectResolver() {
 	h, x := newThreeMaps() // see the example of the package
 	host := &trained{threeMaps: h}
-	x.Subjects, x.Actors = host, host
+	x.Resolver, x.Authorizer = host, host
 
 	_, err := actFor(h, x)
 	fmt.Println("to the client:", tokenexchange.AsError(err).Code)
@@ -92,7 +92,7 @@ func ExampleJWTIssuer() {
 		claims["sub"], claims["scope"] = "the boss", "orders:write" // put back before it is signed
 		return nil
 	}
-	x.Tokens = issuer
+	x.TokenIssuer = issuer
 	answer, err := actFor(h, x)
 	if err != nil {
 		log.Fatal(err)
@@ -133,8 +133,8 @@ func (b *brief) IssueToken(ctx context.Context, d tokenexchange.Decision) (token
 // it goes beyond one, no token leaves.
 func ExampleTokenIssuer() {
 	h, x := newThreeMaps() // see the example of the package
-	procedure := &brief{next: x.Tokens, closing: map[string]bool{}}
-	x.Tokens = procedure
+	procedure := &brief{next: x.TokenIssuer, closing: map[string]bool{}}
+	x.TokenIssuer = procedure
 
 	answer, _ := actFor(h, x)
 	fmt.Println("for", answer.ExpiresIn, "seconds")

@@ -124,7 +124,7 @@ func newThreeMaps() (*threeMaps, *tokenexchange.Exchanger) {
 	return h, &tokenexchange.Exchanger{
 		Issuer:   "https://as.example",
 		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: h.Verify},
-		Subjects: h, Decide: policy.Decide, Actors: h, Tokens: h, Audit: h,
+		Resolver: h, Decide: policy.Decide, Authorizer: h, TokenIssuer: h, Audit: h,
 	}
 }
 

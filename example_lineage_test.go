@@ -61,8 +61,8 @@ func narrowing(server *tokenexchangetest.Minter,
 	}
 	people := tokenexchangetest.NewDirectory()
 	people.Add(tx.Subject{Identity: tx.Identity{Issuer: "https://as.example", Kind: tx.KindUser, ID: "alice"}})
-	x := tx.Exchanger{Issuer: "https://as.example", Subjects: people, Decide: policy.Decide,
-		Actors: &tokenexchangetest.Authorizer{}, Tokens: server.JWTIssuer(),
+	x := tx.Exchanger{Issuer: "https://as.example", Resolver: people, Decide: policy.Decide,
+		Authorizer: &tokenexchangetest.Authorizer{}, TokenIssuer: server.JWTIssuer(),
 		Audit:  &tokenexchangetest.Recorder{},
 		Verify: tx.Verifiers{tx.TypeAccessToken: verifier.Verify}}
 	client := tx.Client{ID: "webapp", Scope: tx.Scope{"read"}}

@@ -67,14 +67,14 @@ type ActorAuthorizer interface {
 // exchange. An Exchanger is not changed by use and may be copied: a server with an issuer for each
 // tenant changes a field of a copy.
 type Exchanger struct {
-	Issuer   string    // our own iss
-	Verify   Verifiers // by declared token type; may be empty, not nil, if only Run is used
-	Subjects SubjectResolver
-	Decide   func(Facts) (Decision, error) // (*Policy).Decide fits
-	Actors   ActorAuthorizer
-	Tokens   TokenIssuer
-	Audit    AuditSink
-	Now      func() time.Time // nil is time.Now
+	Issuer      string    // our own iss
+	Verify      Verifiers // by declared token type; may be empty, not nil, if only Run is used
+	Resolver    SubjectResolver
+	Decide      func(Facts) (Decision, error) // (*Policy).Decide fits
+	Authorizer  ActorAuthorizer
+	TokenIssuer TokenIssuer
+	Audit       AuditSink
+	Now         func() time.Time // nil is time.Now
 
 	// RecordTimeout limits a call of Audit, and a call of IssuedToken.Discard. A call that has not
 	// returned by then has failed, and the Exchanger does not wait for it. Zero is 5 seconds.
@@ -225,8 +225,8 @@ func (x *Exchanger) conduct(ctx context.Context, grant string, client Client, op
 // the time of the exchange.
 func (x *Exchanger) begin(client Client, open opener) (time.Time, error) {
 	switch {
-	case x.Issuer == "" || x.Verify == nil || x.Subjects == nil || x.Decide == nil ||
-		x.Actors == nil || x.Tokens == nil || x.Audit == nil || open == nil:
+	case x.Issuer == "" || x.Verify == nil || x.Resolver == nil || x.Decide == nil ||
+		x.Authorizer == nil || x.TokenIssuer == nil || x.Audit == nil || open == nil:
 		return time.Time{}, refuse(ServerError, "exchanger_incomplete",
 			"a field of the Exchanger is not set (I01)")
 	case client.ID == "":
@@ -294,7 +294,7 @@ func (in presented) withoutIDs() presented {
 func (x *Exchanger) resolve(ctx context.Context, s Subject, role string) (Subject, error) {
 	reason := strings.ReplaceAll(role, " ", "_")
 	resolved, err := call(func() (Subject, error) {
-		return x.Subjects.ResolveSubject(ctx, s.Token)
+		return x.Resolver.ResolveSubject(ctx, s.Token)
 	})
 	if err == nil && !resolved.isComplete() {
 		err = refuse(InvalidRequest, reason+"_unresolved",
@@ -324,7 +324,7 @@ func (x *Exchanger) resolveCurrentActor(ctx context.Context, f Facts) (*Subject,
 
 func (x *Exchanger) authorize(ctx context.Context, f Facts) error {
 	_, err := call(func() (struct{}, error) {
-		return struct{}{}, x.Actors.AuthorizeActor(ctx, f)
+		return struct{}{}, x.Authorizer.AuthorizeActor(ctx, f)
 	})
 	if err != nil {
 		return wrapStep("actor_not_authorized", "ActorAuthorizer did not allow the actor (D11)", err)
@@ -370,7 +370,7 @@ func (x *Exchanger) issue(ctx context.Context, d Decision) (IssuedToken, error) 
 	if err := ctx.Err(); err != nil {
 		return IssuedToken{}, err
 	}
-	issued, err := call(func() (IssuedToken, error) { return x.Tokens.IssueToken(ctx, d) })
+	issued, err := call(func() (IssuedToken, error) { return x.TokenIssuer.IssueToken(ctx, d) })
 	if err != nil {
 		return issued, wrapStep("not_issued", "TokenIssuer made no token", err)
 	}

@@ -157,8 +157,8 @@ func brokenHost(what string) error { panic(what + " token") }
 // countDiscards has the tokens of a world discarded by a function, and counts how often that is
 // called.
 func (w *world) countDiscards(discard func(context.Context) error) *atomic.Int64 {
-	inner, n := w.Tokens, new(atomic.Int64)
-	w.Tokens = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
+	inner, n := w.TokenIssuer, new(atomic.Int64)
+	w.TokenIssuer = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
 		issued, err := inner.IssueToken(ctx, d)
 		issued.Discard = func(ctx context.Context) error { n.Add(1); return discard(ctx) }
 		return issued, err

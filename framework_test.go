@@ -108,8 +108,8 @@ func TestI07_I12_ExchangeRequestCompletesTheClient(t *testing.T) {
 // An issuer whose record has an id already signs it.
 func TestD29_IssueTokenWithID(t *testing.T) {
 	w := newWorld(t)
-	jwt := w.Tokens.(*tx.JWTIssuer)
-	w.Tokens = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
+	jwt := w.TokenIssuer.(*tx.JWTIssuer)
+	w.TokenIssuer = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
 		_, err := jwt.IssueTokenWithID(ctx, d, "")
 		require.Error(t, err)
 		return jwt.IssueTokenWithID(ctx, d, "record-7")

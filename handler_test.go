@@ -328,7 +328,7 @@ func TestD03_WhichErrorWins(t *testing.T) {
 		}
 		return nil
 	})
-	w.Actors = refuseActors
+	w.Authorizer = refuseActors
 	bad := map[string]string{"garbled": "x.y.z"}
 	token := func(sub, client string) string { return w.access(claims{"sub": sub, "client_id": client}) }
 	post := func(client string, f url.Values, change func(*http.Request)) answer {
@@ -386,7 +386,7 @@ func TestR13_RefusalsLookAlike(t *testing.T) {
 	w := newWorld(t)
 	w.people[ownIss+" empty"] = tx.Subject{}
 	w.revoked["gone"] = true
-	w.Actors = authorizerFunc(func(_ ctxType, f tx.Facts) error {
+	w.Authorizer = authorizerFunc(func(_ ctxType, f tx.Facts) error {
 		if f.Subject.ID == "carol" {
 			return tx.InvalidRequest
 		}

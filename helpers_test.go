@@ -88,10 +88,10 @@ func newWorld(t *testing.T) *world {
 	}
 	w.rules, w.trusts = defaultRules(), w.defaultTrusts()
 	w.Exchanger = tx.Exchanger{
-		Issuer: ownIss,
-		Tokens: newIssuer(t, w.key, "own-1", tx.JWTIssuer{}),
-		Now:    func() time.Time { return at },
-		Subjects: resolverFunc(func(_ context.Context, tok tx.Token) (tx.Subject, error) {
+		Issuer:      ownIss,
+		TokenIssuer: newIssuer(t, w.key, "own-1", tx.JWTIssuer{}),
+		Now:         func() time.Time { return at },
+		Resolver: resolverFunc(func(_ context.Context, tok tx.Token) (tx.Subject, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.resolved = append(w.resolved, tok)
@@ -100,7 +100,7 @@ func newWorld(t *testing.T) *world {
 			}
 			return tx.Subject{}, fmt.Errorf("%w: nobody of that name", tx.InvalidRequest)
 		}),
-		Actors: authorizerFunc(func(_ context.Context, f tx.Facts) error {
+		Authorizer: authorizerFunc(func(_ context.Context, f tx.Facts) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.asked = append(w.asked, f)

@@ -109,7 +109,7 @@ func TestD17_MayActIsCarriedUntilSomebodyActs(t *testing.T) {
 	require.Equal(t, map[string]any{"client_id": "helpdesk"}, got["may_act"],
 		"iss without sub would name no actor")
 
-	w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
+	w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
 		c["may_act"] = map[string]any{"sub": "next"}
 		return nil
 	}})
@@ -136,7 +136,7 @@ func TestD18_TheHookCannotSetReservedClaims(t *testing.T) {
 			for _, f := range []url.Values{w.delegation(nil), w.idLogin(), w.idLogin("scope", "openid read")} {
 				f.Set("requested_token_type", string(requested))
 				plain := newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: actAs})
-				w.Tokens = plain
+				w.TokenIssuer = plain
 				want := w.post("shop", f)
 				for how, hook := range map[string]func(c map[string]any){
 					"set": func(c map[string]any) {
@@ -163,7 +163,7 @@ func TestD18_TheHookCannotSetReservedClaims(t *testing.T) {
 					"nothing": func(map[string]any) {},
 				} {
 					calls := 0
-					w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: actAs, Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error {
+					w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: actAs, Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error {
 						calls++
 						hook(c)
 						c["extra"] = "kept"
@@ -192,14 +192,14 @@ func TestD18_TheHookCannotSetReservedClaims(t *testing.T) {
 		}
 	}
 	t.Run("an error of the hook issues nothing", func(t *testing.T) {
-		w.Tokens = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(context.Context, tx.Decision, map[string]any) error { return errors.New("no") }})
+		w.TokenIssuer = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(context.Context, tx.Decision, map[string]any) error { return errors.New("no") }})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
-		w.Tokens = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error { c["x"] = func() {}; return nil }})
+		w.TokenIssuer = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(_ context.Context, _ tx.Decision, c map[string]any) error { c["x"] = func() {}; return nil }})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
 	})
 	t.Run("the hook sees all, and which token it is for", func(t *testing.T) {
 		var seen []tx.TokenType
-		w.Tokens = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
+		w.TokenIssuer = newIssuer(t, w.key, "", tx.JWTIssuer{Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
 			seen = append(seen, d.Type)
 			require.Equal(t, json.Number("1800003600"), c["exp"])
 			require.Equal(t, "alice", c["sub"])
@@ -226,7 +226,7 @@ func TestD27_IDTokens(t *testing.T) {
 	for alg, key := range map[string]crypto.Signer{"ES256": newKey(t), "EdDSA": ed, "RS256": rsaKey, "PS256": rsaKey} {
 		t.Run(alg, func(t *testing.T) {
 			w := newWorld(t)
-			w.Tokens, err = tx.NewJWTIssuer(key, "k", alg)
+			w.TokenIssuer, err = tx.NewJWTIssuer(key, "k", alg)
 			require.NoError(t, err)
 			a := w.post("shop", w.idLogin("scope", "openid read"))
 			a.granted(t)
@@ -326,7 +326,7 @@ func TestD12_ByteForByte(t *testing.T) {
 	for name, hook := range map[string]func(context.Context, tx.Decision, map[string]any) error{"no hook": nil, "a hook": func(_ context.Context, _ tx.Decision, c map[string]any) error { c["extra"] = 1; return nil }} {
 		t.Run(name, func(t *testing.T) {
 			for _, actAs := range []bool{false, true} {
-				w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: hook, ActAs: actAs})
+				w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: hook, ActAs: actAs})
 				subject := sign(t, w.key, goodHeader, []byte(inner+`,"act":`+act+`}`))
 				a := w.post("shop", withActor(form(subject, tx.TypeAccessToken), w.access(claims{"sub": "admin"}), tx.TypeAccessToken))
 				a.granted(t)
@@ -338,7 +338,7 @@ func TestD12_ByteForByte(t *testing.T) {
 		})
 	}
 	t.Run("only iss is added", func(t *testing.T) {
-		w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{})
+		w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{})
 		subject := sign(t, w.key, goodHeader, []byte(inner+`,"act":{ "sub":"bob", "x": 1.0 }}`))
 		a := w.post("shop", withActor(form(subject, tx.TypeAccessToken), w.access(claims{"sub": "admin"}), tx.TypeAccessToken))
 		a.granted(t)
@@ -398,7 +398,7 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 		withID.IDToken = true
 		_, err = zero.IssueIDToken(t.Context(), withID, "access")
 		require.ErrorContains(t, err, "without a key")
-		w.Tokens = zero
+		w.TokenIssuer = zero
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
 	})
 	for name, c := range map[string]struct {
@@ -428,11 +428,11 @@ func TestJWTIssuer_KeysAndKeySets(t *testing.T) {
 		require.Contains(t, payloadOf(t, issued.Value), "act")
 	})
 	t.Run("a key that fails", func(t *testing.T) {
-		w.Tokens = newIssuer(t, failingKey{w.key, deadline()}, "", tx.JWTIssuer{})
+		w.TokenIssuer = newIssuer(t, failingKey{w.key, deadline()}, "", tx.JWTIssuer{})
 		w.post("shop", w.delegation(nil)).refused(t, tx.TemporarilyUnavailable)
-		w.Tokens = newIssuer(t, failingKey{w.key, errors.New("hsm is down")}, "", tx.JWTIssuer{})
+		w.TokenIssuer = newIssuer(t, failingKey{w.key, errors.New("hsm is down")}, "", tx.JWTIssuer{})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
-		w.Tokens = newIssuer(t, failingKey{w.key, nil}, "", tx.JWTIssuer{})
+		w.TokenIssuer = newIssuer(t, failingKey{w.key, nil}, "", tx.JWTIssuer{})
 		w.post("shop", w.delegation(nil)).refused(t, tx.ServerError)
 	})
 	t.Run("decisions that are refused", func(t *testing.T) {

@@ -28,7 +28,7 @@ func (a answer) issued(t require.TestingT) string {
 
 // issuesTickets makes the world issue tickets, its own evidence type.
 func (w *world) issuesTickets() {
-	w.Tokens = newIssuer(w.t, w.key, "own-1", tx.JWTIssuer{
+	w.TokenIssuer = newIssuer(w.t, w.key, "own-1", tx.JWTIssuer{
 		Types: map[tx.TokenType]string{typeTicket: "ticket+jwt"},
 		Claims: func(_ context.Context, d tx.Decision, c map[string]any) error {
 			if d.Type == typeTicket {
@@ -236,7 +236,7 @@ func TestLineage_Organisation(t *testing.T) {
 		w.post("gateway", form(switched, tx.TypeAccessToken)).granted(t)
 	})
 	t.Run("the authorizer is asked about the organisation of the result", func(t *testing.T) {
-		w.Actors = authorizerFunc(func(_ context.Context, f tx.Facts) error {
+		w.Authorizer = authorizerFunc(func(_ context.Context, f tx.Facts) error {
 			w.asked = append(w.asked, f)
 			if f.Subject.Tenant != "acme" {
 				return fmt.Errorf("%w: only in acme", tx.InvalidRequest)
@@ -270,7 +270,7 @@ func TestLineage_Organisation(t *testing.T) {
 		require.Len(t, w.asked, 2, "once more, about what was decided")
 		w.configure()
 	})
-	w.Actors = authorizerFunc(func(context.Context, tx.Facts) error { return nil })
+	w.Authorizer = authorizerFunc(func(context.Context, tx.Facts) error { return nil })
 	t.Run("the subject has left it", func(t *testing.T) {
 		w.post("gateway", form(switched, tx.TypeAccessToken)).granted(t)
 		alice.Tenants = []string{"acme"}
@@ -324,15 +324,15 @@ func TestLineage_CurrentActor(t *testing.T) {
 			post().refused(t, tx.InvalidRequest)
 			require.Contains(t, w.lastEvent().Err.Error(), "the current actor")
 			w.people[ownIss+" bob"] = bob
-			inner := w.Subjects
-			w.Subjects = resolverFunc(func(ctx context.Context, tok tx.Token) (tx.Subject, error) {
+			inner := w.Resolver
+			w.Resolver = resolverFunc(func(ctx context.Context, tok tx.Token) (tx.Subject, error) {
 				if tok.Subject == "bob" {
 					return tx.Subject{}, errors.New("the directory is down")
 				}
 				return inner.ResolveSubject(ctx, tok)
 			})
 			post().refused(t, tx.ServerError)
-			w.Subjects = inner
+			w.Resolver = inner
 		})
 	}
 }

@@ -133,7 +133,7 @@ func (r *rule) checkParties() error {
 			len(r.issuers) == 0, `clients: "*" names no client; public_clients, other_tokens, `+
 			`other_actors, issuers and carry need clients by name`),
 		checkPatterns("subjects", r.subjects),
-		require(len(r.actors) > 0 || r.mode != Delegate, "actors: at least one pattern is needed"),
+		require(len(r.actors) > 0 || r.mode != Delegate, "authorizer: at least one pattern is needed"),
 		checkPatterns("actors", r.actors),
 		require(len(r.subjects) > 0, "subjects: at least one pattern is needed"),
 		require(!slices.Contains(r.issuers, ""), "issuers: an issuer is empty"),

@@ -63,7 +63,7 @@ func TestNewPolicy_RefusesWhatCouldNeverMatch(t *testing.T) {
 			r.SubjectTypes = append(r.SubjectTypes,
 				tx.TypeRefreshToken)
 		}, "mode narrow accepts"},
-		{"D10", tx.Delegate, func(r *flatRule) { r.Actors = nil }, "actors: at least one"},
+		{"D10", tx.Delegate, func(r *flatRule) { r.Actors = nil }, "authorizer: at least one"},
 		{"D10", tx.Delegate, func(r *flatRule) { r.ActorTypes = nil }, "actor_types: at least one"},
 		{"D24", tx.Narrow, func(r *flatRule) { r.Targets = nil }, "allows no target"},
 		{"D24", tx.Narrow, func(r *flatRule) { r.Targets = []string{"*"} }, "exact name"},

@@ -48,7 +48,7 @@ func TestSECURITY_Advisories(t *testing.T) {
 			boss := person("alice")
 			boss.Privileges = []string{"administrator"}
 			w.people[ownIss+" alice"] = boss
-			w.Actors = authorizerFunc(func(_ context.Context, f tx.Facts) error {
+			w.Authorizer = authorizerFunc(func(_ context.Context, f tx.Facts) error {
 				if len(f.Subject.Privileges) > 0 {
 					return fmt.Errorf("%w: beyond the actor's reach", tx.InvalidRequest)
 				}
@@ -110,7 +110,7 @@ func TestSECURITY_Advisories(t *testing.T) {
 			for _, actor := range []claims{{"client_id": "other"}, {"client_id": "other", "aud": "shop"}, {"client_id": nil, "aud": []string{"shop"}}} {
 				w.post("shop", withActor(form(w.access(nil), tx.TypeAccessToken), w.access(claims{"sub": "admin"}, actor), tx.TypeAccessToken)).refused(t, tx.InvalidRequest)
 			}
-			w.Actors = authorizerFunc(func(_ context.Context, f tx.Facts) error {
+			w.Authorizer = authorizerFunc(func(_ context.Context, f tx.Facts) error {
 				if f.Actor.ID != "carol" {
 					return fmt.Errorf("%w: these two do not belong together", tx.InvalidRequest)
 				}

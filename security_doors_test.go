@@ -71,7 +71,7 @@ func TestR13_RefusalsAtTheOtherDoors(t *testing.T) {
 		})
 	}
 	t.Run("a host's no is invalid_grant too", func(t *testing.T) {
-		w.Actors = authorizerFunc(func(context.Context, tx.Facts) error { return fmt.Errorf("%w: no", tx.InvalidRequest) })
+		w.Authorizer = authorizerFunc(func(context.Context, tx.Facts) error { return fmt.Errorf("%w: no", tx.InvalidRequest) })
 		err := w.run("refresh_token", "shop", opened{subject: accessOf("alice", "shop"), actor: &admin})
 		require.Equal(t, tx.InvalidGrant, tx.AsError(err).Code)
 		require.Equal(t, "The grant is not valid, or not acceptable.", tx.AsError(err).Description)
@@ -86,7 +86,7 @@ func TestD28_ARefreshAsksAgain(t *testing.T) {
 		"subject disabled": func(w *world) { delete(w.people, ownIss+" alice") },
 		"actor disabled":   func(w *world) { delete(w.people, ownIss+" admin") },
 		"authorizer says no": func(w *world) {
-			w.Actors = authorizerFunc(func(context.Context, tx.Facts) error { return tx.InvalidRequest })
+			w.Authorizer = authorizerFunc(func(context.Context, tx.Facts) error { return tx.InvalidRequest })
 		},
 		"rule is gone":         func(w *world) { w.rules = w.rules[:1]; w.configure() },
 		"client is off a rule": func(w *world) { w.rule("delegate").Clients = []string{"other"}; w.configure() },

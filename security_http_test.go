@@ -194,7 +194,7 @@ func TestR12_ConcurrentPeopleAreNotMixed(t *testing.T) {
 		w.people[fmt.Sprintf("%s prior-user-%d", ownIss, i)] = person(fmt.Sprintf("prior-user-%d",
 			i))
 	}
-	w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: func(_ ctxType, d tx.Decision, c map[string]any) error {
+	w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{Claims: func(_ ctxType, d tx.Decision, c map[string]any) error {
 		c["seen"] = d.Facts.Subject.ID + " " + d.Facts.Actor.ID
 		return nil
 	}})

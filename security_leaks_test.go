@@ -80,8 +80,8 @@ func TestI08_EventsHoldNoEmbeddedToken(t *testing.T) {
 	for _, code := range []tx.Code{"", tx.InvalidRequest} {
 		w := newWorld(t)
 		embedded, other := w.access(nil), w.access(nil)
-		issued := w.Tokens
-		w.Tokens = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
+		issued := w.TokenIssuer
+		w.TokenIssuer = issuerFunc(func(ctx context.Context, d tx.Decision) (tx.IssuedToken, error) {
 			require.Contains(t, string(d.Facts.Subject.Token.Claims), embedded)
 			require.Contains(t, string(d.Facts.Actor.Token.Claims), other)
 			if code != "" {
@@ -103,7 +103,7 @@ func TestI08_IssuersDoNotPrintTheirKeys(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
 	issuer := *newIssuer(t, key, "own-1", tx.JWTIssuer{})
-	for name, v := range map[string]any{"value": issuer, "pointer": &issuer, "list": []tx.JWTIssuer{issuer}, "Exchanger": tx.Exchanger{Tokens: &issuer}} {
+	for name, v := range map[string]any{"value": issuer, "pointer": &issuer, "list": []tx.JWTIssuer{issuer}, "Exchanger": tx.Exchanger{TokenIssuer: &issuer}} {
 		text := printed(v, true)
 		require.Contains(t, text, "own-1", name)
 		for _, form := range []string{fmt.Sprintf("%x", key.Seed()), strings.Trim(fmt.Sprint(key.Seed()), "[]")} {
@@ -208,15 +208,15 @@ func (w *world) breakAt(place string, fail func() error) {
 			return inner(ctx, c)
 		}
 	case "resolver":
-		w.Subjects = resolverFunc(func(context.Context, tx.Token) (tx.Subject, error) { return tx.Subject{}, fail() })
+		w.Resolver = resolverFunc(func(context.Context, tx.Token) (tx.Subject, error) { return tx.Subject{}, fail() })
 	case "authorizer":
-		w.Actors = authorizerFunc(func(context.Context, tx.Facts) error { return fail() })
+		w.Authorizer = authorizerFunc(func(context.Context, tx.Facts) error { return fail() })
 	case "Decide":
 		w.Decide = func(tx.Facts) (tx.Decision, error) { return tx.Decision{}, fail() }
 	case "issuer":
-		w.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) { return tx.IssuedToken{}, fail() })
+		w.TokenIssuer = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) { return tx.IssuedToken{}, fail() })
 	case "claims hook":
-		w.Tokens = newIssuer(w.t, w.key, "", tx.JWTIssuer{Claims: func(context.Context, tx.Decision, map[string]any) error { return fail() }})
+		w.TokenIssuer = newIssuer(w.t, w.key, "", tx.JWTIssuer{Claims: func(context.Context, tx.Decision, map[string]any) error { return fail() }})
 	case "sink":
 		record := w.Audit
 		w.Audit = sinkFunc(func(ctx context.Context, e tx.Event) error {

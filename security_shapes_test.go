@@ -14,7 +14,7 @@ func both(t *testing.T, test func(t *testing.T, w *world)) {
 	for name, actAs := range map[string]bool{"act": false, "act_as": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: actAs})
+			w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: actAs})
 			test(t, w)
 		})
 	}
@@ -161,7 +161,7 @@ func TestD18_HostileActAs(t *testing.T) {
 		require.Equal(t, map[string]any{"iss": idpIss, "sub": "robot"}, says["act"])
 	})
 	t.Run("a foreign actor cannot be written in this shape", func(t *testing.T) {
-		w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: true})
+		w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: true})
 		a := w.post("shop", withActor(form(w.access(nil), tx.TypeAccessToken), w.foreignToken(claims{"sub": "robot"}), tx.TypeJWT))
 		require.NotEqual(t, 200, a.status)
 		require.NotContains(t, a.raw, "eyJ")
@@ -169,7 +169,7 @@ func TestD18_HostileActAs(t *testing.T) {
 	})
 	t.Run("D12 nor what the current actor says beside its names", func(t *testing.T) {
 		w := newWorld(t)
-		w.Tokens = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: true})
+		w.TokenIssuer = newIssuer(t, w.key, "own-1", tx.JWTIssuer{ActAs: true})
 		carried := func(act claims) answer {
 			return w.post("gateway", form(w.access(claims{"act": act}), tx.TypeAccessToken))
 		}

@@ -81,13 +81,13 @@ func newServer() (*tokenexchangetest.Issuer, *httptest.Server) {
 	exchanger := &tokenexchange.Exchanger{
 		Issuer: issuer,
 		Verify: tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.Verify},
-		Subjects: tokenexchangetest.NewDirectory(
+		Resolver: tokenexchangetest.NewDirectory(
 			tokenexchange.Subject{Identity: alice}, tokenexchange.Subject{Identity: bob}),
 		Decide: policy.Decide,
-		Actors: &tokenexchangetest.Authorizer{
+		Authorizer: &tokenexchangetest.Authorizer{
 			Pairs: []tokenexchangetest.Pair{{Actor: bob, Subject: alice}}},
-		Tokens: tokens,
-		Audit:  &tokenexchangetest.Recorder{},
+		TokenIssuer: tokens,
+		Audit:       &tokenexchangetest.Recorder{},
 	}
 	authenticate := func(r *http.Request) (tokenexchange.Client, error) {
 		if id, secret, _ := r.BasicAuth(); id != "helpdesk" || secret != "a+secret" {

@@ -421,13 +421,13 @@ func TestI11_ClientAgainstExchanger(t *testing.T) {
 	x := tx.Exchanger{
 		Issuer: issuer,
 		Verify: tx.Verifiers{tx.TypeAccessToken: tokens.Verify},
-		Subjects: tokenexchangetest.NewDirectory(
+		Resolver: tokenexchangetest.NewDirectory(
 			tx.Subject{Identity: user("bob")}, tx.Subject{Identity: user("ann")}),
 		Decide: policy.Decide,
-		Actors: &tokenexchangetest.Authorizer{
+		Authorizer: &tokenexchangetest.Authorizer{
 			Pairs: []tokenexchangetest.Pair{{Actor: user("ann"), Subject: user("bob")}}},
-		Tokens: tokens,
-		Audit:  &tokenexchangetest.Recorder{},
+		TokenIssuer: tokens,
+		Audit:       &tokenexchangetest.Recorder{},
 	}
 	s := httptest.NewServer(x.Handler(func(r *http.Request) (tx.Client, error) {
 		id, secret, _ := r.BasicAuth()

@@ -140,9 +140,9 @@ func logLine(t *testing.T, r request) string {
 		return issued.Put(tok)
 	}
 	var log bytes.Buffer
-	x := tx.Exchanger{Issuer: issuer, Subjects: people, Decide: policy.Decide, Tokens: &issued,
+	x := tx.Exchanger{Issuer: issuer, Resolver: people, Decide: policy.Decide, TokenIssuer: &issued,
 		Verify: tx.Verifiers{tx.TypeAccessToken: issued.Verify},
-		Actors: &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{
+		Authorizer: &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{
 			{Actor: user("bob"), Subject: user("alice")},
 			{Actor: user("bob"), Subject: user("erin")}}},
 		Audit: tx.LogSink{Handler: slog.NewJSONHandler(&log, nil)},

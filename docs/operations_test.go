@@ -35,7 +35,7 @@ func TestOperations_FiguresAreThoseOfTheCode(t *testing.T) {
 		{"tokenstore/store.go", "Linger = time.Minute", "within one minute\n(`tokenstore.Linger`)"},
 		{"tokenstore/store.go", "MaxPage = 256", "`Store.List` looks at | 256 |"},
 		{"tokenstore/ended.go", "defaultRememberEnded = 10 * 365 * 24 * time.Hour", "| 10 years |"},
-		{"doors/assertion.go", "const usualLongest = 5 * time.Minute", "| 5 minutes |"},
+		{"grants/assertion.go", "const usualLongest = 5 * time.Minute", "| 5 minutes |"},
 		{"internal/bounded/bounded.go", "const Usual = 5 * time.Second",
 			"`Exchanger.RecordTimeout`, 5 seconds by default |"},
 		{"resourceserver/audit.go", "const auditTime = bounded.Usual", "API.Audit` | 5 seconds |"},

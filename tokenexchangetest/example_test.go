@@ -35,14 +35,14 @@ func Example() {
 	}
 	tokens, ledger := &tokenexchangetest.Issuer{}, &tokenexchangetest.Recorder{}
 	x := tokenexchange.Exchanger{
-		Issuer:   issuer,
-		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.Verify},
-		Subjects: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}, tokenexchange.Subject{Identity: orders}),
-		Decide:   policy.Decide,
-		Actors:   &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: orders, Subject: alice}}},
-		Tokens:   tokens,
-		Audit:    ledger,
-		Now:      func() time.Time { return now },
+		Issuer:      issuer,
+		Verify:      tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.Verify},
+		Resolver:    tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}, tokenexchange.Subject{Identity: orders}),
+		Decide:      policy.Decide,
+		Authorizer:  &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: orders, Subject: alice}}},
+		TokenIssuer: tokens,
+		Audit:       ledger,
+		Now:         func() time.Time { return now },
 	}
 
 	request := tokenexchange.Request{

@@ -48,8 +48,8 @@ func newWorld(t *testing.T) *world {
 		tokens: &tokenexchangetest.Issuer{},
 		ledger: &tokenexchangetest.Recorder{},
 	}
-	w.Exchanger = tx.Exchanger{Issuer: as, Verify: tx.Verifiers{tx.TypeAccessToken: w.tokens.Verify}, Subjects: w.people,
-		Decide: policy.Decide, Actors: w.allow, Tokens: w.tokens, Audit: w.ledger, Now: func() time.Time { return noon }}
+	w.Exchanger = tx.Exchanger{Issuer: as, Verify: tx.Verifiers{tx.TypeAccessToken: w.tokens.Verify}, Resolver: w.people,
+		Decide: policy.Decide, Authorizer: w.allow, TokenIssuer: w.tokens, Audit: w.ledger, Now: func() time.Time { return noon }}
 	return w
 }
 

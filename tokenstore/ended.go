@@ -84,7 +84,7 @@ func relations(d tokenexchange.Decision, mayAct *tokenexchange.Actor) (list []re
 	switch actor := d.Facts.Actor; {
 	case d.Actor != nil:
 		list = append(list, relationOf(d, *d.Actor))
-	case actor != nil: // package doors mints a ticket for this party
+	case actor != nil: // package grants mints a ticket for this party
 		party := tokenexchange.Actor{Issuer: actor.Issuer, Subject: actor.ID}
 		if actor.Kind == tokenexchange.KindClient {
 			party.ClientID = actor.ID

@@ -41,13 +41,13 @@ func exampleServer() (*tokenexchange.Exchanger, *tokenstore.Tokens) {
 		Issuer: "https://as.example", Kind: tokenexchange.KindUser, ID: "alice"}
 	allow := func(context.Context, tokenexchange.Facts) error { return nil }
 	return &tokenexchange.Exchanger{
-		Issuer:   "https://as.example",
-		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.VerifyToken},
-		Subjects: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}),
-		Decide:   policy.Decide,
-		Actors:   &tokenexchangetest.Authorizer{Func: allow},
-		Tokens:   tokens,
-		Audit:    &tokenexchangetest.Recorder{},
+		Issuer:      "https://as.example",
+		Verify:      tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.VerifyToken},
+		Resolver:    tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}),
+		Decide:      policy.Decide,
+		Authorizer:  &tokenexchangetest.Authorizer{Func: allow},
+		TokenIssuer: tokens,
+		Audit:       &tokenexchangetest.Recorder{},
 	}, tokens
 }
 

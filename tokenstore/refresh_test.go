@@ -154,7 +154,7 @@ func TestPolicyRunsAgain(t *testing.T) {
 			moved := alice
 			moved.Tenant = orgB
 			w.people.Disable(alice)
-			w.x.Subjects = resolver(func(tok tx.Token) (tx.Subject, error) {
+			w.x.Resolver = resolver(func(tok tx.Token) (tx.Subject, error) {
 				if tok.Subject == "alice" {
 					return tx.Subject{Identity: moved}, nil
 				}
@@ -171,7 +171,7 @@ func TestPolicyRunsAgain(t *testing.T) {
 			if name == "subject expired" {
 				return
 			}
-			w.client["helpdesk"], w.store.fail, w.x.Subjects = before, nil, w.people
+			w.client["helpdesk"], w.store.fail, w.x.Resolver = before, nil, w.people
 			w.actors.Fail(nil)
 			w.people.Fail(nil)
 			all := tx.Scope{"read", "write", "openid", "offline_access"}
@@ -418,12 +418,12 @@ func TestRefreshThroughAnotherIssuer(t *testing.T) {
 	w := newWorld(t)
 	a := w.delegated()
 	y := *w.x
-	y.Tokens = issuerFunc(w.tokens.IssueToken)
+	y.TokenIssuer = issuerFunc(w.tokens.IssueToken)
 	form := refreshForm(a.text("refresh_token"))
 	resp, err := w.tokens.Refresh(t.Context(), &y, w.client["helpdesk"], form)
 	require.NoError(t, err)
 	form["refresh_token"][0] = resp.RefreshToken
-	y.Tokens = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+	y.TokenIssuer = issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
 		return tx.IssuedToken{Value: "v", ID: "1", Expires: w.clock().Add(time.Minute),
 			IDToken: "i", RefreshToken: "r", RefreshExpires: w.clock().Add(time.Minute)}, nil
 	})
@@ -431,7 +431,7 @@ func TestRefreshThroughAnotherIssuer(t *testing.T) {
 	require.ErrorContains(t, err, "call IssueToken of these Tokens")
 	require.Empty(t, resp)
 	other := *w.tokens
-	y.Tokens = &other
+	y.TokenIssuer = &other
 	_, err = w.tokens.Refresh(t.Context(), &y, w.client["helpdesk"], form)
 	require.ErrorContains(t, err, "needs Tokens.Refresh")
 }

@@ -137,7 +137,7 @@ func newWorld(t *testing.T) *world {
 		Issuer: issuer,
 		Verify: tx.Verifiers{access: verify, jwt: verify, idToken: verify, ticket: verify,
 			refresh: w.tokens.VerifyRefreshToken},
-		Subjects: w.people, Actors: w.actors, Tokens: w.tokens, Audit: w.audit, Now: w.clock,
+		Resolver: w.people, Authorizer: w.actors, TokenIssuer: w.tokens, Audit: w.audit, Now: w.clock,
 		Decide: func(f tx.Facts) (tx.Decision, error) { return w.policy.Decide(f) },
 	}
 	w.setRules(usualRules()...)

@@ -38,7 +38,7 @@
 //     record is refused (R07, D07).
 //   - An access token has one text. Fosite takes others for it, with blanks, without the prefix or
 //     with unused bits; these are refused here, and inactive at introspection (R08).
-//   - Introspection by this provider asks Exchanger.Subjects about the subject and the current
+//   - Introspection by this provider asks Exchanger.Resolver about the subject and the current
 //     actor of every access token and refresh token, a client that acts included (D07). Fosite
 //     answers a failure with active: false too.
 //   - An access token whose session says no expiry is refused; fosite would take the configured lifespan for it (D25).

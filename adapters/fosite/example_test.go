@@ -16,8 +16,8 @@ import (
 	"github.com/ory/fosite/storage"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
 	fositeexchange "github.com/go-tokenexchange/tokenexchange/adapters/fosite"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
@@ -89,9 +89,9 @@ func Example() {
 	bob := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: "bob"}
 	server := httptest.NewServer(newServer(config, store, strategy, tokenexchange.Exchanger{
 		Issuer:   issuer,
-		Subjects: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}, tokenexchange.Subject{Identity: bob}),
+		Resolver: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}, tokenexchange.Subject{Identity: bob}),
 		Decide:   policy.Decide,
-		Actors: actors.Relationship(func(_ context.Context, actor, subject tokenexchange.Identity) error {
+		Authorizer: authorizer.Relationship(func(_ context.Context, actor, subject tokenexchange.Identity) error {
 			if actor == bob && subject == alice {
 				return nil
 			}

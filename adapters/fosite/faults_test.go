@@ -137,12 +137,12 @@ func TestI12_AHostThatFails(t *testing.T) {
 		}, tokenexchange.UnauthorizedClient},
 		"NewSession panics":   {func(h *host) { h.exchange.NewSession = func() fosite.Session { panic(secretText) } }, tokenexchange.ServerError},
 		"NewSession has none": {func(h *host) { h.exchange.NewSession = func() fosite.Session { return nil } }, tokenexchange.ServerError},
-		"Subjects panic":      {func(h *host) { h.exchange.Exchanger.Subjects = broken{} }, tokenexchange.ServerError},
-		"Actors panic":        {func(h *host) { h.exchange.Exchanger.Actors = broken{} }, tokenexchange.ServerError},
+		"Subjects panic":      {func(h *host) { h.exchange.Exchanger.Resolver = broken{} }, tokenexchange.ServerError},
+		"Actors panic":        {func(h *host) { h.exchange.Exchanger.Authorizer = broken{} }, tokenexchange.ServerError},
 		"Decide panics": {func(h *host) {
 			h.exchange.Exchanger.Decide = func(tokenexchange.Facts) (tokenexchange.Decision, error) { panic(secretText) }
 		}, tokenexchange.ServerError},
-		"no Subjects":     {func(h *host) { h.exchange.Exchanger.Subjects = nil }, tokenexchange.ServerError},
+		"no Subjects":     {func(h *host) { h.exchange.Exchanger.Resolver = nil }, tokenexchange.ServerError},
 		"the key is gone": {func(h *host) { h.strategy.CoreStrategy = lost{h.strategy.CoreStrategy} }, tokenexchange.ServerError},
 	} {
 		t.Run(name, func(t *testing.T) {

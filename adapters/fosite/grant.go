@@ -38,7 +38,7 @@ type Config struct {
 // Factory is a compose.Factory. A storage that is no oauth2.AccessTokenStorage, and a strategy that
 // is no oauth2.AccessTokenStrategy, is a panic. Its handler handles the grant, and takes part in
 // introspection: there it vouches for no token, but objects to one that was made from a revoked
-// token, and to one whose subject or current actor Exchanger.Subjects refuses.
+// token, and to one whose subject or current actor Exchanger.Resolver refuses.
 func (c Config) Factory(config fosite.Configurator, storage, strategy any) any {
 	if c.NewSession == nil {
 		panic("fositeexchange: a Config without NewSession")
@@ -95,7 +95,7 @@ func (h *handler) PopulateTokenEndpointResponse(ctx context.Context, r fosite.Ac
 	}
 	t := &tokens{handler: h, client: r.GetClient(), records: map[string]*fosite.Request{}}
 	x := h.Exchanger // a copy
-	x.Tokens, x.Verify = t, tokenexchange.Verifiers{}
+	x.TokenIssuer, x.Verify = t, tokenexchange.Verifiers{}
 	for declared, verify := range h.Exchanger.Verify {
 		if verify != nil {
 			x.Verify[declared] = t.guard(verify)

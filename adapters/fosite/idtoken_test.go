@@ -338,7 +338,7 @@ func TestD07_AnIDTokenAsActor(t *testing.T) {
 				Targets: []string{"https://orders.example"},
 				Scope:   tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 		require.NoError(t, err)
-		h.exchange.Exchanger.Decide, h.exchange.Exchanger.Actors = policy.Decide, everybody{}
+		h.exchange.Exchanger.Decide, h.exchange.Exchanger.Authorizer = policy.Decide, everybody{}
 	})
 	bobs := h.logIn(t, bob)
 	got := h.ask(t, "helpdesk", "subject_token", bobs, "requested_token_type", "id_token")

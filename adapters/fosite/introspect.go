@@ -12,7 +12,7 @@ import (
 )
 
 // IntrospectToken refuses a token that was made from a revoked one, one whose subject or current
-// actor Exchanger.Subjects refuses, and one about which it cannot find out. It leaves any other
+// actor Exchanger.Resolver refuses, and one about which it cannot find out. It leaves any other
 // token to the other introspectors. The cause is text, as in answer. A failure is an ErrServerError
 // too.
 func (h *handler) IntrospectToken(
@@ -25,7 +25,7 @@ func (h *handler) IntrospectToken(
 		signature := strategy.RefreshTokenSignature(ctx, token)
 		record, err = h.stored(ctx, storage.GetRefreshTokenSession, signature, errNotOurs)
 	}
-	if err == nil && h.Exchanger.Subjects != nil {
+	if err == nil && h.Exchanger.Resolver != nil {
 		err = h.checkParties(ctx, record)
 	}
 	if err == nil || errors.Is(err, errNotOurs) {
@@ -51,7 +51,7 @@ func (h *handler) checkParties(ctx context.Context, record fosite.Requester) err
 			Subject: act.Subject, ClientID: act.ClientID})
 	}
 	for _, party := range parties {
-		s, err := h.Exchanger.Subjects.ResolveSubject(ctx, party)
+		s, err := h.Exchanger.Resolver.ResolveSubject(ctx, party)
 		if err != nil {
 			return err
 		}

@@ -89,7 +89,7 @@ func TestI12_IntrospectionWithoutAnAnswer(t *testing.T) {
 			"one without a kind": {answers{subject: tokenexchange.Subject{
 				Identity: tokenexchange.Identity{Issuer: issuer, ID: "alice"}}}, false},
 		} {
-			h.exchange.Exchanger.Subjects = test.answer
+			h.exchange.Exchanger.Resolver = test.answer
 			err := introspect()
 			require.ErrorIs(t, err, fosite.ErrInactiveToken, name)
 			require.NotErrorIs(t, err, fosite.ErrUnknownRequest, "which fosite would pass over")
@@ -98,7 +98,7 @@ func TestI12_IntrospectionWithoutAnAnswer(t *testing.T) {
 			got := h.post(t, "/introspect", "backend", url.Values{"token": {token}})
 			require.Equal(t, map[string]any{"active": false}, got.body, name)
 		}
-		h.exchange.Exchanger.Subjects = nil // the host gives no directory
+		h.exchange.Exchanger.Resolver = nil // the host gives no directory
 		require.ErrorIs(t, introspect(), fosite.ErrUnknownRequest)
 	})
 }

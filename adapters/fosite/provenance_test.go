@@ -260,8 +260,8 @@ func (h *host) assertion(t testing.TB, user string) string {
 	return text
 }
 
-// directory is the one behind Exchanger.Subjects.
-func (h *host) directory() directory { return h.exchange.Exchanger.Subjects.(directory) }
+// directory is the one behind Exchanger.Resolver.
+func (h *host) directory() directory { return h.exchange.Exchanger.Resolver.(directory) }
 
 type directory interface {
 	Add(entries ...tokenexchange.Subject)

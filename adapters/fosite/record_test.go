@@ -367,7 +367,7 @@ func TestD23_ScopesThatAskForMoreTokens(t *testing.T) {
 		})
 		require.NoError(t, err)
 		h.exchange.Exchanger.Decide = policy.Decide
-		h.exchange.Exchanger.Actors = everybody{}
+		h.exchange.Exchanger.Authorizer = everybody{}
 	})
 	h.store.Clients["webapp"].(*fosite.DefaultClient).Scopes = []string{"openid", "offline", "offline_access", "orders:read"}
 	l := alice

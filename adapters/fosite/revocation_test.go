@@ -110,8 +110,8 @@ func TestD25_AnOriginThatExpires(t *testing.T) {
 			Types: access, Targets: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 		require.NoError(t, err)
 		h.exchange.Exchanger.Decide = policy.Decide
-		h.exchange.Exchanger.Actors = everybody{}
-		h.exchange.Exchanger.Subjects = until{h.exchange.Exchanger.Subjects}
+		h.exchange.Exchanger.Authorizer = everybody{}
+		h.exchange.Exchanger.Resolver = until{h.exchange.Exchanger.Resolver}
 	})
 	l := alice
 	l.lifetime = 2 * time.Second

@@ -94,11 +94,11 @@ func Example() {
 		panic(err)
 	}
 	web := httptest.NewServer(newServer(provider, s, tokenexchange.Exchanger{
-		Subjects: tokenexchangetest.NewDirectory(tokenexchange.Subject{
+		Resolver: tokenexchangetest.NewDirectory(tokenexchange.Subject{
 			Identity: tokenexchange.Identity{Issuer: "https://as.example", Kind: tokenexchange.KindUser, ID: "id1"}}),
-		Decide: policy.Decide,
-		Actors: &tokenexchangetest.Authorizer{}, // says no, but a narrowing does not ask
-		Audit:  &tokenexchangetest.Recorder{},
+		Decide:     policy.Decide,
+		Authorizer: &tokenexchangetest.Authorizer{}, // says no, but a narrowing does not ask
+		Audit:      &tokenexchangetest.Recorder{},
 	}))
 	defer web.Close()
 

@@ -151,9 +151,9 @@ func TestI01_IncompleteGrants(t *testing.T) {
 	for name, take := range map[string]func(h *host){
 		"Provider": func(h *host) { h.grant.Provider = nil },
 		"Token":    func(h *host) { h.grant.Token = nil },
-		"Subjects": func(h *host) { h.grant.Exchanger.Subjects = nil },
+		"Subjects": func(h *host) { h.grant.Exchanger.Resolver = nil },
 		"Decide":   func(h *host) { h.grant.Exchanger.Decide = nil },
-		"Actors":   func(h *host) { h.grant.Exchanger.Actors = nil },
+		"Actors":   func(h *host) { h.grant.Exchanger.Authorizer = nil },
 	} {
 		h := newHost(t, op.AccessTokenTypeBearer)
 		alice, bob := h.alice(t), h.bob(t)

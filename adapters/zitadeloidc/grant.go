@@ -45,7 +45,7 @@ type Grant struct {
 func (g *Grant) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
 	x := g.Exchanger // a copy
 	x.Issuer = op.IssuerFromContext(ctx)
-	x.Tokens = &issuer{g, r.Client}
+	x.TokenIssuer = &issuer{g, r.Client}
 	if x.Verify == nil {
 		x.Verify = g.Verifiers()
 	}

@@ -179,8 +179,8 @@ func TestD23_D28_NoRefreshTokens(t *testing.T) {
 			Types:        []tokenexchange.TokenType{tokenexchange.TypeAccessToken}, SubjectAudience: true, Scope: tokenexchange.Scope{"*"},
 			Lifetime: time.Minute})
 		require.NoError(t, err)
-		h.grant.Exchanger.Decide, h.grant.Exchanger.Actors = policy.Decide, yes{}
-		h.grant.Exchanger.Subjects = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
+		h.grant.Exchanger.Decide, h.grant.Exchanger.Authorizer = policy.Decide, yes{}
+		h.grant.Exchanger.Resolver = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
 			return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: tok.Issuer, Kind: tokenexchange.KindUser, ID: tok.Subject}}, nil
 		})
 		h.grant.Client = func(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error {

@@ -130,7 +130,7 @@ func TestR08_Issuers(t *testing.T) {
 			require.NoError(t, err)
 			return token
 		}
-		h.grant.Exchanger.Subjects = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
+		h.grant.Exchanger.Resolver = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
 			return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: tok.Issuer, Kind: tokenexchange.KindUser, ID: tok.Subject}}, nil
 		})
 		h.narrow(t, mint(h.web.URL)).granted(t) // which is what op.IssuerFromHost calls it
@@ -297,7 +297,7 @@ func TestD13_ChainOfTheHost(t *testing.T) {
 func TestJWTsBesideTheirRecords(t *testing.T) {
 	var seen tokenexchange.Token
 	h := newHost(t, op.AccessTokenTypeJWT)
-	h.grant.Exchanger.Subjects = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
+	h.grant.Exchanger.Resolver = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
 		seen = tok
 		return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: tok.Subject}}, nil
 	})

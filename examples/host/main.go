@@ -14,7 +14,7 @@ import (
 	"time"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -83,13 +83,13 @@ func newServer(audit slog.Handler) (http.Handler, *tokenstore.Tokens, error) {
 	}
 	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory(), Subjects: users{}}
 	exchanger := &tx.Exchanger{
-		Issuer:   issuer,
-		Verify:   tx.Verifiers{tx.TypeAccessToken: tokens.VerifyToken},
-		Subjects: users{},
-		Decide:   policy.Decide,
-		Actors:   actors.Relationship(mayHelp),
-		Tokens:   tokens,
-		Audit:    tx.LogSink{Handler: audit},
+		Issuer:      issuer,
+		Verify:      tx.Verifiers{tx.TypeAccessToken: tokens.VerifyToken},
+		Resolver:    users{},
+		Decide:      policy.Decide,
+		Authorizer:  authorizer.Relationship(mayHelp),
+		TokenIssuer: tokens,
+		Audit:       tx.LogSink{Handler: audit},
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/token", exchanger.Handler(authenticate))

@@ -64,13 +64,13 @@ func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.Audit
 		return nil, err
 	}
 	exchange := &tokenexchange.Exchanger{
-		Issuer:   issuer,
-		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: own.Verify},
-		Subjects: s,
-		Decide:   policy.Decide,
-		Actors:   s,
-		Tokens:   s,
-		Audit:    audit,
+		Issuer:      issuer,
+		Verify:      tokenexchange.Verifiers{tokenexchange.TypeAccessToken: own.Verify},
+		Resolver:    s,
+		Decide:      policy.Decide,
+		Authorizer:  s,
+		TokenIssuer: s,
+		Audit:       audit,
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/token", exchange.Handler(s.authenticate))

@@ -45,10 +45,10 @@ func exchanger(t *testing.T, sink *notify.Sink) (*tokenexchange.Exchanger, *toke
 	require.NoError(t, err)
 	logins := &tokenexchangetest.Issuer{}
 	return &tokenexchange.Exchanger{Issuer: issuer, Audit: sink, Decide: policy.Decide,
-		Verify:   tokenexchange.Verifiers{tokenexchange.TypeAccessToken: logins.Verify},
-		Subjects: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: user("alice")}, tokenexchange.Subject{Identity: user("bob")}),
-		Actors:   &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: user("bob"), Subject: user("alice")}}},
-		Tokens:   signer}, logins
+		Verify:      tokenexchange.Verifiers{tokenexchange.TypeAccessToken: logins.Verify},
+		Resolver:    tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: user("alice")}, tokenexchange.Subject{Identity: user("bob")}),
+		Authorizer:  &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: user("bob"), Subject: user("alice")}}},
+		TokenIssuer: signer}, logins
 }
 
 // help is an exchange: bob acts for alice.

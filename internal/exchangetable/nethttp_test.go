@@ -51,7 +51,7 @@ func newHost(t *testing.T, opaque map[tokenexchange.TokenType]string) exchangeta
 	h.tokens.Verify = verifier.Verify
 
 	x, audit := exchangetable.Exchanger(issuer)
-	x.Tokens = h.tokens
+	x.TokenIssuer = h.tokens
 	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeAccessToken: h.tokens.VerifyToken,
 		tokenexchange.TypeIDToken: h.tokens.VerifyToken, tokenexchange.TypeJWT: h.tokens.VerifyToken}
 	server := httptest.NewServer(x.Handler(h.authenticate))

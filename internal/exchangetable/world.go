@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
@@ -54,8 +54,8 @@ func Exchanger(issuer string) (*tokenexchange.Exchanger, *tokenexchangetest.Reco
 	}
 	audit := &tokenexchangetest.Recorder{}
 	return &tokenexchange.Exchanger{
-		Issuer: issuer, Subjects: w.directory(issuer), Decide: policy.Decide, Audit: audit,
-		Actors: actors.Any(actors.Relationship(w.mayActFor), actors.Roles{string(administrator): {}}),
+		Issuer: issuer, Resolver: w.directory(issuer), Decide: policy.Decide, Audit: audit,
+		Authorizer: authorizer.Any(authorizer.Relationship(w.mayActFor), authorizer.Roles{string(administrator): {}}),
 	}, audit
 }
 

@@ -1,5 +1,5 @@
 // Package mayact compares a may_act claim (RFC 8693 §4.4) with an actor. The policy and the
-// authorizer actors.MayAct share it.
+// authorizer authorizer.MayAct share it.
 package mayact
 
 import "cmp"

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
@@ -300,7 +300,7 @@ func (w *world) actorFor(who, client string, isJWT bool) (*actorToken, error) {
 
 // ticketFor has the door of tickets make one, for alice, from the name of her. It is a hop.
 func (w *world) ticketFor(client tx.Client, who string, scope []string) (tx.Response, error) {
-	tickets := &doors.Tickets{Tokens: w.tokens, Type: typeTicket, Named: typeRequested}
+	tickets := &grants.Tickets{Tokens: w.tokens, Type: typeTicket, Named: typeRequested}
 	self := tx.Token{Type: typeSession, Kind: tx.KindUser, ID: w.newID(), Issuer: own, Subject: who,
 		ClientID: client.ID,
 		Scope:    scope, Issued: w.now, Expires: w.now.Add(time.Hour)}
@@ -309,9 +309,9 @@ func (w *world) ticketFor(client tx.Client, who string, scope []string) (tx.Resp
 
 // assert presents an assertion at its door.
 func (w *world) assert(client tx.Client, n *node, form url.Values) (tx.Response, error) {
-	form.Set("grant_type", doors.GrantJWTBearer)
+	form.Set("grant_type", grants.GrantJWTBearer)
 	form.Set("assertion", n.value)
-	door := &doors.Assertions{Verify: asserters.Verify, Type: typeAssertion, Store: w.store}
+	door := &grants.Assertions{Verify: asserters.Verify, Type: typeAssertion, Store: w.store}
 	return door.Exchange(w.ctx, w.x, client, form)
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
 // attempt is one request: the client, what it asks for, the keys that it proves, and the attack
@@ -401,7 +401,7 @@ func (wk *walk) front(a attempt, at *node, form url.Values) (tx.Response, error)
 		now time.Time) (tx.Request, tx.Token, *tx.Token, error) {
 		if a.door == doorActAs {
 			req.Scope = append(req.Scope, "act_as:alice")
-			return (doors.ActAs{Named: typeActAs, Prefix: "act_as:"}).Open(req, "", self(a.actor))
+			return (grants.ActAs{Named: typeActAs, Prefix: "act_as:"}).Open(req, "", self(a.actor))
 		}
 		subject := at.login
 		if at.login.Type == "" {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -118,7 +118,7 @@ type world struct {
 	jwt     *tx.JWTIssuer
 	denied  map[string]bool // jti that the deny list of a host without store has
 	x       *tx.Exchanger
-	embeds  *doors.Embedded
+	embeds  *grants.Embedded
 	rules   map[string]rule
 	policy  *tx.Policy
 	clients map[string]tx.Client
@@ -140,9 +140,9 @@ func newWorld(seed uint64) *world {
 	w.jwt = ownKey.JWTIssuer()
 	w.jwt.Types = map[tx.TokenType]string{typeTicket: "ticket+jwt"}
 	w.jwt.ActAs = w.oneIn(12)
-	w.x = &tx.Exchanger{Issuer: own, Subjects: resolver{w}, Actors: authorizer{w}, Audit: sink{w},
+	w.x = &tx.Exchanger{Issuer: own, Resolver: resolver{w}, Authorizer: authorizer{w}, Audit: sink{w},
 		Now: clock}
-	w.embeds = &doors.Embedded{Exchanger: w.x, Type: typeOuter, Claim: "downstream",
+	w.embeds = &grants.Embedded{Exchanger: w.x, Type: typeOuter, Claim: "downstream",
 		Rules: map[string]tx.Request{}}
 	w.jwt.Claims = w.addClaims
 	verify := verifier.Verify
@@ -152,9 +152,9 @@ func newWorld(seed uint64) *world {
 			Opaque: map[tx.TokenType]string{tx.TypeAccessToken: "at_", typeSession: "se_"}}
 		verify = w.tokens.VerifyToken
 		w.embeds.Store = w.store
-		w.x.Tokens = w.embeds.Issuer(w.tokens)
+		w.x.TokenIssuer = w.embeds.Issuer(w.tokens)
 	} else {
-		w.x.Tokens = w.embeds.Issuer(w.jwt)
+		w.x.TokenIssuer = w.embeds.Issuer(w.jwt)
 	}
 	w.x.Verify = tx.Verifiers{tx.TypeAccessToken: verify, tx.TypeIDToken: verify,
 		tx.TypeJWT: verify, typeTicket: verify,
@@ -262,7 +262,7 @@ func (s sink) RecordExchange(_ context.Context, ev tx.Event) error {
 func (w *world) event(embedded bool) *tx.Event {
 	for i := range slices.Backward(w.events) {
 		if ev := &w.events[i]; ev.Err == nil &&
-			(ev.Facts.Grant == doors.GrantEmbedded) == embedded {
+			(ev.Facts.Grant == grants.GrantEmbedded) == embedded {
 			return ev
 		}
 	}

@@ -244,7 +244,7 @@ func (w waiting) ResolveSubject(_ context.Context, t tx.Token) (tx.Subject, erro
 // opaque exchanges opaque tokens with such a host.
 func (w waiting) opaque() post {
 	x, tokens := opaqueEngine()
-	x.Subjects = w
+	x.Resolver = w
 	return exchange(x, tokens, false)
 }
 
@@ -264,9 +264,9 @@ func (q question) exchange(users waiting) post {
 		claims = append(append(claims, `,"act":`...), must(chain.MarshalJSON())...)
 	}
 	x := engine()
-	x.Subjects, x.Decide = users, q.policy().Decide
+	x.Resolver, x.Decide = users, q.policy().Decide
 	public := keys["EdDSA"].Public().(ed25519.PublicKey)
-	x.Tokens = must(tx.NewJWTIssuer(zeros{public}, "k1", ""))
+	x.TokenIssuer = must(tx.NewJWTIssuer(zeros{public}, "k1", ""))
 	x.Verify = tx.Verifiers{tx.TypeAccessToken: unverified}
 	r := tx.Request{SubjectToken: base64.RawURLEncoding.EncodeToString(append(claims, '}')),
 		SubjectTokenType: tx.TypeAccessToken, Audience: audience[:q.targets], Scope: scope}

@@ -54,7 +54,7 @@ func rules() []tx.Rule {
 // engine is an Exchanger that does not yet verify or issue.
 func engine() tx.Exchanger {
 	policy := must(tx.NewPolicy(rules()...))
-	return tx.Exchanger{Issuer: issuer, Subjects: host{}, Decide: policy.Decide, Actors: host{},
+	return tx.Exchanger{Issuer: issuer, Resolver: host{}, Decide: policy.Decide, Authorizer: host{},
 		Audit: host{}}
 }
 
@@ -64,7 +64,7 @@ func signedEngine(alg string, key crypto.Signer) (tx.Exchanger, *tx.JWTIssuer) {
 	verifier := must(tx.NewVerifier(tx.Trust{Issuer: issuer, JWKS: must(signer.JWKS()),
 		ActClaims: true, Live: host{}.live, Types: map[tx.TokenType]string{tx.TypeAccessToken: ""}}))
 	x := engine()
-	x.Verify, x.Tokens = tx.Verifiers{tx.TypeAccessToken: verifier.Verify}, signer
+	x.Verify, x.TokenIssuer = tx.Verifiers{tx.TypeAccessToken: verifier.Verify}, signer
 	return x, signer
 }
 
@@ -78,7 +78,7 @@ func signedExchange(alg string, key crypto.Signer, actor bool) post {
 func opaqueEngine() (tx.Exchanger, *tokenstore.Tokens) {
 	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory()}
 	x := engine()
-	x.Verify, x.Tokens = tx.Verifiers{tx.TypeAccessToken: tokens.VerifyToken}, tokens
+	x.Verify, x.TokenIssuer = tx.Verifiers{tx.TypeAccessToken: tokens.VerifyToken}, tokens
 	return x, tokens
 }
 

@@ -133,8 +133,8 @@ func (f fault) tests(pkg, by string) [][]string {
 	case pkg == ".":
 		return [][]string{
 			{"-run", "Decisions|Requests|Policy", "."},
-			{".", "./internal/jose", "./internal/strictjson", "./actors"},
-			{"./tokenstore", "./doors"},
+			{".", "./internal/jose", "./internal/strictjson", "./authorizer"},
+			{"./tokenstore", "./grants"},
 		}
 	}
 	return [][]string{{pkg}}

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/server"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
 // basic sends client_credentials with an Authorization header.
@@ -214,7 +214,7 @@ func TestTwoAuthorizationHeaders(t *testing.T) {
 		{"POST", pathToken, form("grant_type", grantCode, "code", "x")},
 		{"POST", pathToken, form("grant_type", grantRefresh, "refresh_token", end.RefreshToken)},
 		{"POST", pathToken, form("grant_type", grantClient)},
-		{"POST", pathToken, form("grant_type", doors.GrantJWTBearer, "assertion", "x")},
+		{"POST", pathToken, form("grant_type", grants.GrantJWTBearer, "assertion", "x")},
 		{"POST", pathToken, form("grant_type", "x")},
 		{"POST", pathToken, form("grant_type", tokenexchange.GrantType,
 			"subject_token", end.AccessToken, "subject_token_type", urnAccess)},

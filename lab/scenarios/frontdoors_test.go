@@ -80,7 +80,7 @@ func (sc *scene) watch() *order {
 		}
 		return d, err
 	}
-	x.Tokens, x.Audit = notedIssuer{o, x.Tokens}, notedSink{o, x.Audit}
+	x.TokenIssuer, x.Audit = notedIssuer{o, x.TokenIssuer}, notedSink{o, x.Audit}
 	sc.written.mu.Lock()
 	sc.written.note = func() { o.note("written", "") }
 	sc.written.mu.Unlock()
@@ -94,11 +94,11 @@ type frontDoor struct {
 	within   string // a grant in whose course this one happens; empty: it stands alone
 }
 
-// grants are the names that the sources have for grants, in package doors and here, and the grant of an exchange.
-func grants(t *testing.T) map[string]string {
+// grants are the names that the sources have for grants, in package grants and here, and the grant of an exchange.
+func grantsOf(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{"GrantType": tokenexchange.GrantType}
-	for _, dir := range []string{authserver + "server", authserver + "world", "../../doors"} {
+	for _, dir := range []string{authserver + "server", authserver + "world", "../../grants"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		require.NoError(t, err)
 		for _, name := range files {
@@ -269,13 +269,13 @@ func TestFrontDoors(t *testing.T) {
 			name, _, _ = strings.Cut(name, " ")
 			covered[name] = true
 		}
-		for name, grant := range grants(t) {
+		for name, grant := range grantsOf(t) {
 			assert.True(t, covered[grant], "%s (%s) has no row", name, grant)
 		}
 		for _, grant := range world.AllGrants {
 			assert.True(t, covered[grant], grant)
 		}
-		assert.Len(t, covered, len(grants(t)), "%v", slices.Sorted(maps.Keys(covered)))
+		assert.Len(t, covered, len(grantsOf(t)), "%v", slices.Sorted(maps.Keys(covered)))
 		for _, responseType := range world.AllResponseTypes {
 			assert.Contains(t, []string{responseCode, responseTicket, responseIDTicket}, responseType, "a response type without a row")
 		}

@@ -86,9 +86,9 @@ func c06Procedure(t *testing.T) {
 	act := func() reply {
 		return sc.exchange(t, portal, about("alice", urnUserID), ines, []string{"scope", "read write"})
 	}
-	usual := sc.server.Exchanger.Tokens
+	usual := sc.server.Exchanger.TokenIssuer
 	procedure := func(rule func(*tokenexchange.Decision) error) {
-		sc.server.Exchanger.Tokens = shorter{usual, rule}
+		sc.server.Exchanger.TokenIssuer = shorter{usual, rule}
 	}
 	procedure(func(d *tokenexchange.Decision) error {
 		if d.Actor != nil { // half the time for whoever is not the user themselves
@@ -114,7 +114,7 @@ func c06Procedure(t *testing.T) {
 // accountOf is alice's own token, from the issuer as it was.
 func (sc *scene) accountOf(t *testing.T, usual tokenexchange.TokenIssuer) string {
 	t.Helper()
-	sc.server.Exchanger.Tokens = usual
+	sc.server.Exchanger.TokenIssuer = usual
 	return sc.logIn(t, "alice", "account").AccessToken
 }
 

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
 // hashOf is a hash of a given cost.
@@ -73,7 +73,7 @@ func TestSecrets_SameWork(t *testing.T) {
 		pathToken + " code":      form("grant_type", grantCode, "code", "x"),
 		pathToken + " refresh":   form("grant_type", grantRefresh, "refresh_token", "rt_x"),
 		pathToken + " own":       form("grant_type", grantClient),
-		pathToken + " assertion": form("grant_type", doors.GrantJWTBearer, "assertion", "x"),
+		pathToken + " assertion": form("grant_type", grants.GrantJWTBearer, "assertion", "x"),
 		pathToken + " exchange": form("grant_type", tokenexchange.GrantType,
 			"subject_token", "x", "subject_token_type", urnAccess),
 		pathToken + " unknown": form("grant_type", "x"),

@@ -262,7 +262,7 @@ func TestContracts(t *testing.T) {
 	d := recorder.Last().Decision
 	require.NoError(t, tokenexchangetest.CheckIssuer(t.Context(), r.Tokens, d))
 	require.NoError(t, tokenexchangetest.CheckRoundTrip(t.Context(), r.Tokens, r.Exchanger.Verify, d))
-	require.NoError(t, tokenexchangetest.CheckAuthorizer(t.Context(), r.Exchanger.Actors, d.Facts))
+	require.NoError(t, tokenexchangetest.CheckAuthorizer(t.Context(), r.Exchanger.Authorizer, d.Facts))
 	d.Type = tokenexchange.TypeJWT
 	require.NoError(t, tokenexchangetest.CheckRoundTrip(t.Context(), r.Tokens, r.Exchanger.Verify, d))
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/server"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -199,7 +199,7 @@ func (s *stranger) clientAttempts() map[string]func() attempt {
 	calls := []func() (path string, fields []string){
 		grant(grantCode), grant(grantRefresh), grant(grantClient), grant(s.long()),
 		func() (string, []string) {
-			return pathToken, []string{"grant_type", doors.GrantJWTBearer,
+			return pathToken, []string{"grant_type", grants.GrantJWTBearer,
 				"assertion", s.forged("robot")}
 		},
 		func() (string, []string) {

@@ -16,8 +16,8 @@ import (
 	"github.com/ory/fosite/token/jwt"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
 	fositeexchange "github.com/go-tokenexchange/tokenexchange/adapters/fosite"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 )
 
 const issuer = "https://as.example"
@@ -77,8 +77,8 @@ func newExchange(store *storage.MemoryStore, audit tokenexchange.AuditSink) (fos
 			Lifetime: time.Minute})
 	audiences := map[string][]string{"photo-service": {"https://photos.example"}}
 	return fositeexchange.Config{
-		Exchanger: tokenexchange.Exchanger{Issuer: issuer, Subjects: directory{store}, Decide: policy.Decide,
-			Actors: actors.Relationship(mayActFor), Audit: audit},
+		Exchanger: tokenexchange.Exchanger{Issuer: issuer, Resolver: directory{store}, Decide: policy.Decide,
+			Authorizer: authorizer.Relationship(mayActFor), Audit: audit},
 		NewSession: func() fosite.Session { return newSession("") },
 		Client: func(_ *http.Request, registered fosite.Client, c *tokenexchange.Client) error {
 			c.Audiences = audiences[registered.GetID()]

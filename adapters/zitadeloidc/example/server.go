@@ -16,8 +16,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
 	zitadelexchange "github.com/go-tokenexchange/tokenexchange/adapters/zitadeloidc"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 )
 
 // newServer is the example server of the framework, but for its token endpoint.
@@ -38,8 +38,8 @@ func newServer(issuer string, policy *tokenexchange.Policy, audit tokenexchange.
 	exchange := &zitadelexchange.Grant{
 		Provider: provider, Token: s.token, Session: s.session, Client: registration,
 		Exchanger: tokenexchange.Exchanger{
-			Subjects: directory{issuer, users}, Decide: policy.Decide, Audit: audit,
-			Actors: actors.Any(actors.Roles{administrator: {}}, actors.InAudience()),
+			Resolver: directory{issuer, users}, Decide: policy.Decide, Audit: audit,
+			Authorizer: authorizer.Any(authorizer.Roles{administrator: {}}, authorizer.InAudience()),
 		}}
 	mux := http.NewServeMux()
 	mux.Handle("/", rest)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
@@ -82,14 +82,14 @@ func (s *Server) resolveClient(id string) (tokenexchange.Subject, error) {
 // the actor, the subject's token was sent to the service that wants to act, or nobody acts who did not act already, or who is not registered for this user.
 // Some clients must also say why.
 func (s *Server) authorizer(w *world.World) tokenexchange.ActorAuthorizer {
-	roles := actors.Roles{}
+	roles := authorizer.Roles{}
 	for name, r := range w.Roles {
 		if r.Impersonates != nil {
-			roles[name] = actors.Reach{Administrators: r.Impersonates.Administrators, AnyTenant: r.Impersonates.AnyOrganization}
+			roles[name] = authorizer.Reach{Administrators: r.Impersonates.Administrators, AnyTenant: r.Impersonates.AnyOrganization}
 		}
 	}
-	usual := actors.Any(actors.MayAct(), roles, actors.Func(s.related), actors.InAudience(), actors.Func(s.noNewPower))
-	return actors.All(actors.Func(s.reasonStated), actors.Func(func(ctx context.Context, f tokenexchange.Facts) error {
+	usual := authorizer.Any(authorizer.MayAct(), roles, authorizer.Func(s.related), authorizer.InAudience(), authorizer.Func(s.noNewPower))
+	return authorizer.All(authorizer.Func(s.reasonStated), authorizer.Func(func(ctx context.Context, f tokenexchange.Facts) error {
 		if f.Subject.Token.Type == world.TypeTicket {
 			return roles.AuthorizeActor(ctx, f) // its may_act says whose ticket it is; a role can be lost meanwhile
 		}

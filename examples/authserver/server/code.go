@@ -104,7 +104,7 @@ func (s *Server) decideAbout(ctx context.Context, f tokenexchange.Facts, subject
 		}
 		by.Token = *actor
 		f.Actor = &by
-		if err := s.Exchanger.Actors.AuthorizeActor(ctx, f); err != nil {
+		if err := s.Exchanger.Authorizer.AuthorizeActor(ctx, f); err != nil {
 			return d, err
 		}
 	}
@@ -147,8 +147,8 @@ func (s *Server) codeGrant() http.Handler {
 func (s *Server) redeem(ctx context.Context, c tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
 	var g grantedCode
 	x := *s.Exchanger
-	issuer := &loginIssuer{TokenIssuer: x.Tokens, server: s}
-	x.Tokens = issuer
+	issuer := &loginIssuer{TokenIssuer: x.TokenIssuer, server: s}
+	x.TokenIssuer = issuer
 	answer, err := x.Run(ctx, world.GrantCode, c, func(ctx context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		var err error

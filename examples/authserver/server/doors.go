@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
-// This file opens the doors of package doors: tickets for impersonators at the authorization endpoint, assertions at the
+// This file opens the doors of package grants: tickets for impersonators at the authorization endpoint, assertions at the
 // token endpoint, act_as in the code grant and in client_credentials, and tokens inside of tokens. All of them lead to
 // the same Exchanger.
 
@@ -19,9 +19,9 @@ const typTicket = "subject-token+jwt"
 
 // openDoors puts the further doors together. The exchanger and the tokens are there already.
 func (s *Server) openDoors(w *world.World, o Options) error {
-	s.tickets = &doors.Tickets{Tokens: s.Tokens, Type: world.TypeTicket, Named: world.TypeRequested}
-	s.actAs = doors.ActAs{Named: world.TypeActAs, Prefix: "act_as:"}
-	s.embedded = &doors.Embedded{Exchanger: s.Exchanger, Store: o.Store, Type: world.TypeOuter, Claim: w.Embedded.Claim,
+	s.tickets = &grants.Tickets{Tokens: s.Tokens, Type: world.TypeTicket, Named: world.TypeRequested}
+	s.actAs = grants.ActAs{Named: world.TypeActAs, Prefix: "act_as:"}
+	s.embedded = &grants.Embedded{Exchanger: s.Exchanger, Store: o.Store, Type: world.TypeOuter, Claim: w.Embedded.Claim,
 		Rules: map[string]tokenexchange.Request{}}
 	for rule, inner := range w.Embedded.Rules {
 		s.embedded.Rules[rule] = tokenexchange.Request{Audience: inner.Audience, Scope: inner.Scope, RequestedTokenType: tokenexchange.TypeJWT}
@@ -32,9 +32,9 @@ func (s *Server) openDoors(w *world.World, o Options) error {
 		}
 		return s.embedded.AddClaims(ctx, d, claims)
 	}
-	s.Exchanger.Tokens = s.embedded.Issuer(s.Tokens)
+	s.Exchanger.TokenIssuer = s.embedded.Issuer(s.Tokens)
 
-	s.assertions = &doors.Assertions{Type: world.TypeUserAssertion, Store: o.Store, Audience: map[string]string{}}
+	s.assertions = &grants.Assertions{Type: world.TypeUserAssertion, Store: o.Store, Audience: map[string]string{}}
 	verifier, err := tokenexchange.NewVerifier(s.assertionTrust(w)...)
 	s.assertions.Verify = func(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 		tok, err := verifier.Verify(ctx, c)

@@ -53,12 +53,12 @@ func (s *Server) embed(w *world.World, o Options) error {
 			tokenexchange.TypeJWT:         s.verifyJWT,
 			// No entry for TypeRefreshToken: one is for the refresh_token grant.
 		},
-		Subjects: s,
-		Decide:   s.decide,
-		Actors:   s.authorizer(w),
-		Tokens:   s.Tokens,
-		Audit:    tokenexchange.LogSink{Handler: withReasons{o.Log}},
-		Now:      o.Now,
+		Resolver:    s,
+		Decide:      s.decide,
+		Authorizer:  s.authorizer(w),
+		TokenIssuer: s.Tokens,
+		Audit:       tokenexchange.LogSink{Handler: withReasons{o.Log}},
+		Now:         o.Now,
 	}
 	if w.UserIDType != "" {
 		s.Exchanger.Verify[w.UserIDType] = s.verifyUserID

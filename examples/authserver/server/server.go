@@ -21,8 +21,8 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/notify"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -51,10 +51,10 @@ type Server struct {
 	ownPolicy  *tokenexchange.Policy
 	Exchanger  *tokenexchange.Exchanger
 
-	tickets    *doors.Tickets
-	assertions *doors.Assertions
-	actAs      doors.ActAs
-	embedded   *doors.Embedded
+	tickets    *grants.Tickets
+	assertions *grants.Assertions
+	actAs      grants.ActAs
+	embedded   *grants.Embedded
 
 	forms sealer
 }

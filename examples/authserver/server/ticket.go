@@ -76,7 +76,7 @@ func (s *Server) answerTicket(ctx context.Context, a *authorization, session tok
 		return answer, nil
 	}
 	x := *s.Exchanger
-	x.Tokens = &loginIssuer{TokenIssuer: x.Tokens, server: s, nonce: a.Nonce}
+	x.TokenIssuer = &loginIssuer{TokenIssuer: x.TokenIssuer, server: s, nonce: a.Nonce}
 	idToken, err := x.Run(ctx, grantImplicit, c.Registered(), func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return idTokenRequest, impersonator, nil, nil

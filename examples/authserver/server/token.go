@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
 // maxForm is how many bytes the body of a request may have, as in the library.
@@ -30,7 +30,7 @@ func (s *Server) tokenEndpoint() http.Handler {
 		world.GrantRefresh: s.Tokens.RefreshHandler(s.Exchanger, s.authenticate(world.GrantRefresh)),
 		world.GrantClient:  s.clientCredentials(),
 
-		doors.GrantJWTBearer: s.assertions.Handler(s.Exchanger, s.authenticate(doors.GrantJWTBearer)),
+		grants.GrantJWTBearer: s.assertions.Handler(s.Exchanger, s.authenticate(grants.GrantJWTBearer)),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		form := peek(r)

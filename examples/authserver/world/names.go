@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
 // The grants of this server. Token exchange is tokenexchange.GrantType.
@@ -23,7 +23,7 @@ const (
 )
 
 var (
-	AllGrants  = []string{tokenexchange.GrantType, GrantCode, GrantRefresh, GrantClient, doors.GrantJWTBearer}
+	AllGrants  = []string{tokenexchange.GrantType, GrantCode, GrantRefresh, GrantClient, grants.GrantJWTBearer}
 	AllMethods = []string{SecretBasic, SecretPost, PrivateKeyJWT}
 )
 

@@ -63,7 +63,7 @@ type Role struct {
 	Impersonates  *reach `json:"impersonates"`  // nil: nobody
 }
 
-// reach is whom an impersonator may act for, see actors.Reach.
+// reach is whom an impersonator may act for, see authorizer.Reach.
 type reach struct {
 	Administrators  []string `json:"administrators"`   // roles; none: end users only
 	AnyOrganization bool     `json:"any_organization"` // else the impersonator's own only

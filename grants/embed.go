@@ -1,4 +1,4 @@
-package doors
+package grants
 
 import (
 	"bytes"
@@ -73,7 +73,7 @@ type embeddingIssuer struct{ next tokenexchange.TokenIssuer }
 func (i embeddingIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
 	tokenexchange.IssuedToken, error) {
 	if i.next == nil {
-		return tokenexchange.IssuedToken{}, errors.New("doors: Embedded.Issuer was called with nil")
+		return tokenexchange.IssuedToken{}, errors.New("grants: Embedded.Issuer was called with nil")
 	}
 	s := &slot{}
 	return issueOrUndo(context.WithValue(ctx, slotKey{}, s), d, i.next, s.discard)
@@ -106,17 +106,17 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision,
 	id, _ := claims["jti"].(string)
 	switch {
 	case s == nil:
-		return errors.New("doors: AddClaims was called without Embedded.Issuer")
+		return errors.New("grants: AddClaims was called without Embedded.Issuer")
 	case id == "":
-		return errors.New("doors: the outer token has no jti")
-	case e.Claim == "" || e.Exchanger == nil || e.Exchanger.Tokens == nil || !isOwnType(e.Type):
+		return errors.New("grants: the outer token has no jti")
+	case e.Claim == "" || e.Exchanger == nil || e.Exchanger.TokenIssuer == nil || !isOwnType(e.Type):
 		return errors.New(
-			"doors: Embedded needs a Claim, an Exchanger with Tokens, and a Type of its own")
+			"grants: Embedded needs a Claim, an Exchanger with Tokens, and a Type of its own")
 	}
 	// An issuer drops a reserved claim of a hook without an error, and with it the embedded token.
 	dropped := reserved.Claim(e.Claim) || e.Claim == "may_act"
 	if _, taken := claims[e.Claim]; taken || dropped {
-		return fmt.Errorf("doors: the claim %q is set already, or reserved", e.Claim)
+		return fmt.Errorf("grants: the claim %q is set already, or reserved", e.Claim)
 	}
 	mayAct, err := mayActOf(d, claims)
 	if err != nil {
@@ -139,7 +139,7 @@ func mayActOf(d tokenexchange.Decision, claims map[string]any) (*tokenexchange.A
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
-		return nil, fmt.Errorf("doors: may_act of the outer token: %w", err)
+		return nil, fmt.Errorf("grants: may_act of the outer token: %w", err)
 	}
 	tok, err := tokenexchange.ParseToken(slices.Concat([]byte(`{"may_act":`), text, []byte(`}`)))
 	return tok.MayAct, err
@@ -158,7 +158,7 @@ func (e *Embedded) mint(ctx context.Context, s *slot, d tokenexchange.Decision, 
 	}
 	x := *e.Exchanger
 	x.Issuer, x.Now = d.Issuer, func() time.Time { return d.Facts.Now }
-	x.Decide, x.Tokens = within(d, x.Decide), innerIssuer{s, x.Tokens, mayAct}
+	x.Decide, x.TokenIssuer = within(d, x.Decide), innerIssuer{s, x.TokenIssuer, mayAct}
 	return x.Run(ctx, GrantEmbedded, d.Facts.Client, func(context.Context, time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		return req, outer, nil, nil

@@ -1,4 +1,4 @@
-package actors_test
+package authorizer_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 )
 
 const (
@@ -91,13 +91,13 @@ func refuses(t *testing.T, err error, reason string) {
 
 func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 	shipped := map[string]tx.ActorAuthorizer{
-		"Func":         actors.Func(yes),
-		"Relationship": actors.Relationship(func(context.Context, tx.Identity, tx.Identity) error { return nil }),
-		"All":          actors.All(actors.Func(yes)),
-		"Any":          actors.Any(actors.Func(yes)),
-		"MayAct":       actors.MayAct(),
-		"InAudience":   actors.InAudience(),
-		"Roles":        actors.Roles{"support": {AnyTenant: true}},
+		"Func":         authorizer.Func(yes),
+		"Relationship": authorizer.Relationship(func(context.Context, tx.Identity, tx.Identity) error { return nil }),
+		"All":          authorizer.All(authorizer.Func(yes)),
+		"Any":          authorizer.Any(authorizer.Func(yes)),
+		"MayAct":       authorizer.MayAct(),
+		"InAudience":   authorizer.InAudience(),
+		"Roles":        authorizer.Roles{"support": {AnyTenant: true}},
 	}
 	for name, a := range shipped {
 		t.Run(name, func(t *testing.T) {
@@ -131,22 +131,22 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 		})
 	}
 	for name, a := range map[string]tx.ActorAuthorizer{
-		"Func":         actors.Func(nil),
-		"Relationship": actors.Relationship(nil),
-		"All":          actors.All(),
-		"All, nil":     actors.All(actors.Func(yes), nil),
-		"All, Func":    actors.All(actors.Func(nil), actors.Func(yes)),
+		"Func":         authorizer.Func(nil),
+		"Relationship": authorizer.Relationship(nil),
+		"All":          authorizer.All(),
+		"All, nil":     authorizer.All(authorizer.Func(yes), nil),
+		"All, Func":    authorizer.All(authorizer.Func(nil), authorizer.Func(yes)),
 	} {
 		t.Run("nobody in "+name, func(t *testing.T) {
 			refuses(t, a.AuthorizeActor(t.Context(), facts()), "there is no authorizer")
 		})
 	}
-	for name, a := range map[string]tx.ActorAuthorizer{"empty": actors.Any(), "nil": actors.Any(nil, actors.Func(nil))} {
+	for name, a := range map[string]tx.ActorAuthorizer{"empty": authorizer.Any(), "nil": authorizer.Any(nil, authorizer.Func(nil))} {
 		t.Run("nobody in Any, "+name, func(t *testing.T) {
 			refuses(t, a.AuthorizeActor(t.Context(), facts()), "no authorizer allows the acting party")
 		})
 	}
-	for name, a := range map[string]actors.Roles{"nil": nil, "empty": {}} {
+	for name, a := range map[string]authorizer.Roles{"nil": nil, "empty": {}} {
 		t.Run("nobody in Roles, "+name, func(t *testing.T) {
 			refuses(t, a.AuthorizeActor(t.Context(), facts()), "the actor has no role that may act for others")
 		})
@@ -155,7 +155,7 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 
 func TestD11_FuncIsAskedOnceWithTheFacts(t *testing.T) {
 	var got []tx.Facts
-	a := actors.Func(func(_ context.Context, f tx.Facts) error { got = append(got, f); return nil })
+	a := authorizer.Func(func(_ context.Context, f tx.Facts) error { got = append(got, f); return nil })
 	require.NoError(t, a.AuthorizeActor(t.Context(), facts()))
 	require.NoError(t, a.AuthorizeActor(t.Context(), facts(noActor)))
 	assert.Equal(t, []tx.Facts{facts(), facts(noActor)}, got)
@@ -166,16 +166,16 @@ func TestD11_AllNeedsEveryYes(t *testing.T) {
 		list []tx.ActorAuthorizer
 		want error // nil is yes
 	}{
-		"one":               {[]tx.ActorAuthorizer{actors.Func(yes)}, nil},
-		"two":               {[]tx.ActorAuthorizer{actors.Func(yes), actors.Func(yes)}, nil},
-		"first no":          {[]tx.ActorAuthorizer{actors.Func(no), actors.Func(down)}, tx.InvalidRequest},
-		"last no":           {[]tx.ActorAuthorizer{actors.Func(yes), actors.Func(no)}, tx.InvalidRequest},
-		"failure":           {[]tx.ActorAuthorizer{actors.Func(yes), actors.Func(down), actors.Func(no)}, errDown},
-		"any within all":    {[]tx.ActorAuthorizer{actors.Any(actors.Func(no), actors.Func(yes)), actors.Func(yes)}, nil},
-		"any within all no": {[]tx.ActorAuthorizer{actors.Any(actors.Func(no)), actors.Func(yes)}, tx.InvalidRequest},
+		"one":               {[]tx.ActorAuthorizer{authorizer.Func(yes)}, nil},
+		"two":               {[]tx.ActorAuthorizer{authorizer.Func(yes), authorizer.Func(yes)}, nil},
+		"first no":          {[]tx.ActorAuthorizer{authorizer.Func(no), authorizer.Func(down)}, tx.InvalidRequest},
+		"last no":           {[]tx.ActorAuthorizer{authorizer.Func(yes), authorizer.Func(no)}, tx.InvalidRequest},
+		"failure":           {[]tx.ActorAuthorizer{authorizer.Func(yes), authorizer.Func(down), authorizer.Func(no)}, errDown},
+		"any within all":    {[]tx.ActorAuthorizer{authorizer.Any(authorizer.Func(no), authorizer.Func(yes)), authorizer.Func(yes)}, nil},
+		"any within all no": {[]tx.ActorAuthorizer{authorizer.Any(authorizer.Func(no)), authorizer.Func(yes)}, tx.InvalidRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := actors.All(c.list...).AuthorizeActor(t.Context(), facts())
+			err := authorizer.All(c.list...).AuthorizeActor(t.Context(), facts())
 			if c.want == nil {
 				require.NoError(t, err)
 				return
@@ -187,13 +187,13 @@ func TestD11_AllNeedsEveryYes(t *testing.T) {
 }
 
 func TestI12_AnyPassesOverRefusalsAndNeverOverFailures(t *testing.T) {
-	list := func(l ...actors.Func) (r []tx.ActorAuthorizer) {
+	list := func(l ...authorizer.Func) (r []tx.ActorAuthorizer) {
 		for _, a := range l {
 			r = append(r, a)
 		}
 		return r
 	}
-	coded := func(err error) actors.Func { return func(context.Context, tx.Facts) error { return err } }
+	coded := func(err error) authorizer.Func { return func(context.Context, tx.Facts) error { return err } }
 	for name, c := range map[string]struct {
 		list []tx.ActorAuthorizer
 		code tx.Code // empty is yes
@@ -213,7 +213,7 @@ func TestI12_AnyPassesOverRefusalsAndNeverOverFailures(t *testing.T) {
 		"other codes":               {list(coded(tx.InvalidClient), coded(tx.InvalidTarget)), tx.InvalidRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := actors.Any(c.list...).AuthorizeActor(t.Context(), facts())
+			err := authorizer.Any(c.list...).AuthorizeActor(t.Context(), facts())
 			if c.code == "" {
 				require.NoError(t, err)
 				return
@@ -223,7 +223,7 @@ func TestI12_AnyPassesOverRefusalsAndNeverOverFailures(t *testing.T) {
 		})
 	}
 	t.Run("all reasons are kept", func(t *testing.T) {
-		err := actors.Any(actors.MayAct(), actors.InAudience(), actors.Func(no)).AuthorizeActor(t.Context(), facts())
+		err := authorizer.Any(authorizer.MayAct(), authorizer.InAudience(), authorizer.Func(no)).AuthorizeActor(t.Context(), facts())
 		refuses(t, err, "no authorizer allows the acting party")
 		for _, reason := range []string{"no may_act", "not a client of this server", "not today"} {
 			assert.ErrorContains(t, err, reason)
@@ -232,15 +232,15 @@ func TestI12_AnyPassesOverRefusalsAndNeverOverFailures(t *testing.T) {
 }
 
 func TestD11_ListsAreCopied(t *testing.T) {
-	list := []tx.ActorAuthorizer{actors.Func(no)}
-	every, some := actors.All(list...), actors.Any(list...)
-	list[0] = actors.Func(yes)
+	list := []tx.ActorAuthorizer{authorizer.Func(no)}
+	every, some := authorizer.All(list...), authorizer.Any(list...)
+	list[0] = authorizer.Func(yes)
 	require.Error(t, every.AuthorizeActor(t.Context(), facts()))
 	require.Error(t, some.AuthorizeActor(t.Context(), facts()))
 }
 
 func TestC08_RelationshipIsAskedAboutActorAndSubjectInThatOrder(t *testing.T) {
-	company := actors.Relationship(func(_ context.Context, actor, subject tx.Identity) error {
+	company := authorizer.Relationship(func(_ context.Context, actor, subject tx.Identity) error {
 		if owner := map[string]string{"bob": "ann", "bob-2": "bob"}[subject.ID]; owner != "" && actor.Kind == tx.KindUser && actor.ID == owner {
 			return nil
 		}
@@ -253,7 +253,7 @@ func TestC08_RelationshipIsAskedAboutActorAndSubjectInThatOrder(t *testing.T) {
 	require.ErrorIs(t, company.AuthorizeActor(t.Context(), facts(func(f *tx.Facts) { f.Subject.ID, f.Actor.ID = "ann", "bob" })), tx.InvalidRequest)
 
 	var who tx.Identity
-	client := actors.Relationship(func(_ context.Context, actor, _ tx.Identity) error { who = actor; return errDown })
+	client := authorizer.Relationship(func(_ context.Context, actor, _ tx.Identity) error { who = actor; return errDown })
 	require.ErrorIs(t, client.AuthorizeActor(t.Context(), facts(noActor)), errDown)
 	assert.Equal(t, tx.Identity{Issuer: own, Kind: tx.KindClient, ID: "svc"}, who)
 }
@@ -299,7 +299,7 @@ func TestD11_MayAct(t *testing.T) {
 		"namesake of the subject issuer": {facts(mayAct(tx.Actor{Subject: "ann"}), actor(tx.KindUser, foreign, "ann")), "may_act does not name the acting party"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := actors.MayAct().AuthorizeActor(t.Context(), c.facts)
+			err := authorizer.MayAct().AuthorizeActor(t.Context(), c.facts)
 			if c.reason == "" {
 				require.NoError(t, err)
 				return
@@ -345,7 +345,7 @@ func TestD08_MayActAgreesWithPolicy(t *testing.T) {
 								granted++
 							}
 							all++
-							yes := actors.MayAct().AuthorizeActor(t.Context(), f)
+							yes := authorizer.MayAct().AuthorizeActor(t.Context(), f)
 							assert.Equal(t, err == nil, yes == nil, "may_act %+v, actor %+v: %v, %v", m, f.Actor.Identity, err, yes)
 						}
 					}
@@ -391,7 +391,7 @@ func TestD11_InAudience(t *testing.T) {
 			"another issuer issued the subject token"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := actors.InAudience().AuthorizeActor(t.Context(), c.facts)
+			err := authorizer.InAudience().AuthorizeActor(t.Context(), c.facts)
 			if c.reason == "" {
 				require.NoError(t, err)
 				return
@@ -417,8 +417,8 @@ func server(t *testing.T, authorizer tx.ActorAuthorizer) (endpoint string, event
 		Scope: tx.Scope{"*"}, Lifetime: time.Minute})
 	require.NoError(t, err)
 	events = new([]tx.Event)
-	x := tx.Exchanger{Issuer: own, Verify: tx.Verifiers{tx.TypeAccessToken: verify}, Subjects: directory{}, Decide: policy.Decide,
-		Actors: authorizer, Tokens: fixedIssuer{}, Audit: (*memory)(events)}
+	x := tx.Exchanger{Issuer: own, Verify: tx.Verifiers{tx.TypeAccessToken: verify}, Resolver: directory{}, Decide: policy.Decide,
+		Authorizer: authorizer, TokenIssuer: fixedIssuer{}, Audit: (*memory)(events)}
 	s := httptest.NewServer(x.Handler(func(*http.Request) (tx.Client, error) {
 		return tx.Client{ID: "svc", Scope: tx.Scope{"read"}}, nil
 	}))
@@ -447,7 +447,7 @@ func (m *memory) RecordExchange(_ context.Context, ev tx.Event) error {
 }
 
 func TestD11_OverHTTP(t *testing.T) {
-	support := actors.Roles{"support": {}}
+	support := authorizer.Roles{"support": {}}
 	for name, c := range map[string]struct {
 		authorizer     tx.ActorAuthorizer
 		subject, actor string
@@ -458,10 +458,10 @@ func TestD11_OverHTTP(t *testing.T) {
 		"role reaches":       {support, "user bob/api", "user ann/api", 200, "", ""},
 		"role is too low":    {support, "user root/api", "user ann/api", 400, tx.InvalidRequest, "the role of the actor does not reach the privileges of the subject (D11)"},
 		"unknown privileges": {support, "user new/api", "user ann/api", 400, tx.InvalidRequest, "the privileges of the subject are unknown (D11)"},
-		"meant for it":       {actors.InAudience(), "user bob/svc", "client svc/as", 200, "", ""},
-		"spliced":            {actors.InAudience(), "user bob/api", "client svc/as", 400, tx.InvalidRequest, "the acting party is not in the audience of the subject token (D11)"},
-		"directory is down":  {actors.Any(support, actors.Func(down)), "user root/api", "user ann/api", 500, tx.ServerError, "actor_not_authorized"},
-		"one yes is enough":  {actors.Any(actors.InAudience(), support), "user bob/api", "user ann/api", 200, "", ""},
+		"meant for it":       {authorizer.InAudience(), "user bob/svc", "client svc/as", 200, "", ""},
+		"spliced":            {authorizer.InAudience(), "user bob/api", "client svc/as", 400, tx.InvalidRequest, "the acting party is not in the audience of the subject token (D11)"},
+		"directory is down":  {authorizer.Any(support, authorizer.Func(down)), "user root/api", "user ann/api", 500, tx.ServerError, "actor_not_authorized"},
+		"one yes is enough":  {authorizer.Any(authorizer.InAudience(), support), "user bob/api", "user ann/api", 200, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint, events := server(t, c.authorizer)

@@ -1,4 +1,4 @@
-package actors_test
+package authorizer_test
 
 import (
 	"context"
@@ -8,13 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/actors"
+	"github.com/go-tokenexchange/tokenexchange/authorizer"
 )
 
 // The four classes of Z20, and a support role whose holders the administrators' ones reach.
 var (
 	administrators = []string{"org-admin", "end-user", "end-user-any"}
-	classes        = actors.Roles{
+	classes        = authorizer.Roles{
 		"end-user":     {},
 		"end-user-any": {AnyTenant: true},
 		"admin":        {Administrators: administrators[:2]},
@@ -34,7 +34,7 @@ func privileges(names ...string) func(*tx.Facts) {
 func elsewhere(f *tx.Facts) { f.Subject.Tenant = "globex" }
 
 func ExampleRoles() {
-	support := actors.Roles{
+	support := authorizer.Roles{
 		"support":       {},
 		"admin-support": {Administrators: []string{"org-admin"}, AnyTenant: true},
 	}
@@ -136,7 +136,7 @@ func TestZ20_Refusals(t *testing.T) {
 			"the subject is not a user"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := actors.Roles{"narrow": {Administrators: []string{"end-user-any", "admin"}}}
+			r := authorizer.Roles{"narrow": {Administrators: []string{"end-user-any", "admin"}}}
 			for role, reach := range classes {
 				r[role] = reach
 			}

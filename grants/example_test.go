@@ -1,4 +1,4 @@
-package doors_test
+package grants_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -35,9 +35,9 @@ func exampleServer(rules ...tokenexchange.Rule) (*tokenexchange.Exchanger, *toke
 	}
 	people.Link("https://idp.partner.example", "4711", alice)
 	return &tokenexchange.Exchanger{
-		Issuer: "https://as.example", Verify: tokenexchange.Verifiers{}, Subjects: people, Decide: policy.Decide, Tokens: tokens,
-		Actors: &tokenexchangetest.Authorizer{Func: func(context.Context, tokenexchange.Facts) error { return nil }},
-		Audit:  &tokenexchangetest.Recorder{}, Now: clock,
+		Issuer: "https://as.example", Verify: tokenexchange.Verifiers{}, Resolver: people, Decide: policy.Decide, TokenIssuer: tokens,
+		Authorizer: &tokenexchangetest.Authorizer{Func: func(context.Context, tokenexchange.Facts) error { return nil }},
+		Audit:      &tokenexchangetest.Recorder{}, Now: clock,
 	}, tokens
 }
 
@@ -76,7 +76,7 @@ func ExampleTickets() {
 		Types: []tokenexchange.TokenType{typeTicket}, Targets: []string{"helpdesk"}, Scope: exampleRead, Lifetime: 2 * time.Minute,
 	})
 	tokens.JWT.Types = map[tokenexchange.TokenType]string{typeTicket: "ticket+jwt"}
-	tickets := &doors.Tickets{Tokens: tokens, Type: typeTicket, Named: typeNamed}
+	tickets := &grants.Tickets{Tokens: tokens, Type: typeTicket, Named: typeNamed}
 
 	session := tokenexchange.Token{Type: typeSession, Kind: tokenexchange.KindUser, ID: "the session of ines", Issuer: x.Issuer,
 		Subject: "ines", ClientID: "helpdesk", Expires: exampleNow.Add(time.Hour)}
@@ -115,9 +115,9 @@ func ExampleAssertions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	assertions := &doors.Assertions{Type: typeAssertion, Verify: verifier.Verify, Store: tokens.Store}
+	assertions := &grants.Assertions{Type: typeAssertion, Verify: verifier.Verify, Store: tokens.Store}
 
-	form := url.Values{"grant_type": {doors.GrantJWTBearer}, "scope": {"read"}, "assertion": {idp.Sign("JWT", map[string]any{
+	form := url.Values{"grant_type": {grants.GrantJWTBearer}, "scope": {"read"}, "assertion": {idp.Sign("JWT", map[string]any{
 		"iss": "https://idp.partner.example", "sub": "4711", "aud": x.Issuer, "jti": "1",
 		"iat": exampleNow.Unix(), "exp": exampleNow.Add(time.Minute).Unix()})}}
 	portal := tokenexchange.Client{ID: "portal", Scope: exampleRead}
@@ -149,8 +149,8 @@ func ExampleActAs() {
 		Types: []tokenexchange.TokenType{tokenexchange.TypeJWT}, Targets: []string{"https://api.example"},
 		DefaultTargets: []string{"https://api.example"}, Scope: exampleRead, Lifetime: 10 * time.Minute,
 	})
-	x.Tokens = tokens
-	actAs := doors.ActAs{Named: typeNamed, Prefix: "act_as:"}
+	x.TokenIssuer = tokens
+	actAs := grants.ActAs{Named: typeNamed, Prefix: "act_as:"}
 
 	nightly := tokenexchange.Client{ID: "nightly", Scope: exampleRead}
 	answer, err := x.Run(context.Background(), "client_credentials", nightly, func(_ context.Context, now time.Time) (
@@ -171,7 +171,7 @@ func ExampleActAs() {
 
 // Who is named, for a page that asks the user.
 func ExampleActAs_Parse() {
-	actAs := doors.ActAs{Named: "urn:example:named", Prefix: "act_as:"}
+	actAs := grants.ActAs{Named: "urn:example:named", Prefix: "act_as:"}
 	user, rest, err := actAs.Parse(tokenexchange.Scope{"openid", "act_as:alice"}, "")
 	fmt.Println(user, rest, err)
 	user, rest, err = actAs.Parse(tokenexchange.Scope{"openid"}, `{"id_token": {"act_as": {"value": "alice"}}}`)
@@ -196,10 +196,10 @@ func ExampleEmbedded() {
 	x, tokens := exampleServer(rule, inner)
 	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.VerifyToken}
 
-	embedded := &doors.Embedded{Exchanger: x, Store: tokens.Store, Type: typeOuter, Claim: "stock_token",
+	embedded := &grants.Embedded{Exchanger: x, Store: tokens.Store, Type: typeOuter, Claim: "stock_token",
 		Rules: map[string]tokenexchange.Request{"orders": {Audience: []string{"https://stock.example"}}}}
 	tokens.JWT.Claims = embedded.AddClaims
-	x.Tokens = embedded.Issuer(tokens)
+	x.TokenIssuer = embedded.Issuer(tokens)
 
 	login, err := tokens.Mint(context.Background(), tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser,
 		Issuer: x.Issuer, Subject: "alice", ClientID: "portal", Audience: []string{"https://portal.example"},

@@ -1,4 +1,4 @@
-// Package doors adds further grants to package tokenexchange: tickets for impersonators, assertions
+// Package grants adds further grants to package tokenexchange: tickets for impersonators, assertions
 // of trusted issuers and of clients (RFC 7523), act_as in the grants that a server already has, and
 // tokens embedded in tokens. Each grant reads its own input and then calls Exchanger.Run. Subject
 // resolution, the authorizer, the policy, the issuer and the audit trail are those of an exchange.
@@ -7,7 +7,7 @@
 // Rule.SubjectTypes. So a rule for one grant never matches another by accident, and a client cannot
 // present such a token at the exchange unless the host adds the type to Exchanger.Verify. Zero
 // values refuse everything.
-package doors
+package grants
 
 import (
 	"time"

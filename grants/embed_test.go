@@ -1,4 +1,4 @@
-package doors_test
+package grants_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -52,7 +52,7 @@ func TestEmbedded(t *testing.T) {
 	require.Equal(t, "gateway", tok.Actor.Subject)
 	events := w.audit.Events()
 	require.Len(t, events, 2)
-	require.Equal(t, []string{doors.GrantEmbedded, "inner", inner["jti"].(string)}, []string{events[0].Facts.Grant, events[0].Decision.Rule, events[0].TokenID})
+	require.Equal(t, []string{grants.GrantEmbedded, "inner", inner["jti"].(string)}, []string{events[0].Facts.Grant, events[0].Decision.Rule, events[0].TokenID})
 	require.Equal(t, []string{tokenexchange.GrantType, "gateway", outer["jti"].(string)}, []string{events[1].Facts.Grant, events[1].Decision.Rule, events[1].TokenID})
 	require.Equal(t, events[1].Decision.Expires, events[0].Decision.Expires, "the event says when it ends")
 	require.Len(t, w.actors.Asked(), 2, "D11")
@@ -160,7 +160,7 @@ func TestEmbedded_NeverWider(t *testing.T) {
 			decide := w.x.Decide
 			w.x.Decide = func(f tokenexchange.Facts) (tokenexchange.Decision, error) {
 				d, err := decide(f)
-				if err == nil && f.Grant == doors.GrantEmbedded {
+				if err == nil && f.Grant == grants.GrantEmbedded {
 					row.change(&d)
 				}
 				return d, err
@@ -204,7 +204,7 @@ func TestEmbedded_Refusals(t *testing.T) {
 		"not its scope":         {inner(func(r *tokenexchange.Rule) { r.Scope = tokenexchange.Scope{"write"} }), tokenexchange.InvalidScope, 2},
 		"another type":          {asks(tokenexchange.Request{Audience: []string{down}, RequestedTokenType: tokenexchange.TypeIDToken}), tokenexchange.InvalidRequest, 2},
 		"a malformed target":    {asks(tokenexchange.Request{Audience: []string{"x"}}), tokenexchange.InvalidTarget, 2},
-		"the authorizer":        {func(w *world) { w.actors.Func = refuseGrant(doors.GrantEmbedded) }, tokenexchange.InvalidRequest, 2},
+		"the authorizer":        {func(w *world) { w.actors.Func = refuseGrant(grants.GrantEmbedded) }, tokenexchange.InvalidRequest, 2},
 		"a failing sink":        {func(w *world) { w.audit.Fail(errors.New("disk full")) }, tokenexchange.ServerError, 0},
 		"a failing store":       {func(w *world) { w.store.fail = func(tokenstore.Batch) error { return errors.New("down") } }, tokenexchange.ServerError, 1},
 		"no claim":              {func(w *world) { w.embedded.Claim = "" }, tokenexchange.ServerError, 1},
@@ -220,8 +220,8 @@ func TestEmbedded_Refusals(t *testing.T) {
 		"no exchanger":          {func(w *world) { w.embedded.Exchanger = nil }, tokenexchange.ServerError, 1},
 		"an empty exchanger":    {func(w *world) { w.embedded.Exchanger = &tokenexchange.Exchanger{} }, tokenexchange.ServerError, 1},
 		"no policy":             {func(w *world) { other := *w.x; other.Decide = nil; w.embedded.Exchanger = &other }, tokenexchange.ServerError, 2},
-		"no issuer in front":    {func(w *world) { w.x.Tokens = w.tokens }, tokenexchange.ServerError, 1},
-		"an issuer before none": {func(w *world) { w.x.Tokens = w.embedded.Issuer(nil) }, tokenexchange.ServerError, 1},
+		"no issuer in front":    {func(w *world) { w.x.TokenIssuer = w.tokens }, tokenexchange.ServerError, 1},
+		"an issuer before none": {func(w *world) { w.x.TokenIssuer = w.embedded.Issuer(nil) }, tokenexchange.ServerError, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -256,7 +256,7 @@ func TestEmbedded_Undone(t *testing.T) {
 	for name, break_ := range map[string]func(*world){
 		"the outer event": func(w *world) {
 			sink := w.x.Audit
-			w.x.Audit = onlyFor(sink, doors.GrantEmbedded)
+			w.x.Audit = onlyFor(sink, grants.GrantEmbedded)
 			other := *w.x
 			w.embedded.Exchanger = &other
 		},
@@ -271,7 +271,7 @@ func TestEmbedded_Undone(t *testing.T) {
 		"a hook after it": func(w *world) {
 			add := w.tokens.JWT.Claims
 			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
-				if err := add(ctx, d, claims); err != nil || d.Facts.Grant == doors.GrantEmbedded {
+				if err := add(ctx, d, claims); err != nil || d.Facts.Grant == grants.GrantEmbedded {
 					return err
 				}
 				return errors.New("the hook fails")
@@ -280,7 +280,7 @@ func TestEmbedded_Undone(t *testing.T) {
 		"a panic after it": func(w *world) {
 			add := w.tokens.JWT.Claims
 			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
-				if err := add(ctx, d, claims); err != nil || d.Facts.Grant == doors.GrantEmbedded {
+				if err := add(ctx, d, claims); err != nil || d.Facts.Grant == grants.GrantEmbedded {
 					return err
 				}
 				panic("x")
@@ -293,7 +293,7 @@ func TestEmbedded_Undone(t *testing.T) {
 			break_(w)
 			_, err := w.atGateway(subject)
 			require.ErrorIs(t, err, tokenexchange.ServerError)
-			require.Equal(t, doors.GrantEmbedded, w.audit.Events()[0].Facts.Grant)
+			require.Equal(t, grants.GrantEmbedded, w.audit.Events()[0].Facts.Grant)
 			require.NoError(t, w.audit.Events()[0].Err, "the inner token had been granted, and stays on record")
 			require.Equal(t, 1, w.live(), "the subject token alone")
 		})
@@ -392,7 +392,7 @@ func TestEmbedded_WithoutStore(t *testing.T) {
 	subject := w.accessToken("alice", "portal", "read")
 	signer := w.minter.JWTIssuer()
 	signer.Claims = w.embedded.AddClaims
-	w.embedded.Store, w.x.Tokens = nil, w.embedded.Issuer(signer)
+	w.embedded.Store, w.x.TokenIssuer = nil, w.embedded.Issuer(signer)
 	written := len(w.store.written)
 	got, err := w.atGateway(subject)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package doors_test
+package grants_test
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
 // R01, R09, R10, R12: what the endpoint refuses before anybody is asked who the client is, and before the assertion is read.
@@ -117,7 +117,7 @@ func TestEndpoint_AfterTheHostHasLooked(t *testing.T) {
 	handler := w.assertions.Handler(w.x, func(*http.Request) (tokenexchange.Client, error) { return client("portal"), nil })
 	mux := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		require.NoError(t, r.ParseForm())
-		require.Equal(t, doors.GrantJWTBearer, r.PostForm.Get("grant_type"))
+		require.Equal(t, grants.GrantJWTBearer, r.PostForm.Get("grant_type"))
 		handler.ServeHTTP(rw, r)
 	})
 	server := httptest.NewServer(mux)

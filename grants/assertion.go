@@ -1,4 +1,4 @@
-package doors
+package grants
 
 import (
 	"cmp"
@@ -62,14 +62,14 @@ const usualLongest = 5 * time.Minute
 func (a *Assertions) Exchange(ctx context.Context, x *tokenexchange.Exchanger,
 	client tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
 	spending := *x
-	spending.Tokens = onceIssuer{a.Store, x.Tokens}
+	spending.TokenIssuer = onceIssuer{a.Store, x.TokenIssuer}
 	open := func(ctx context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		// The assertion is in every request that is returned, so that Run redacts it from errors.
 		presented := tokenexchange.Request{SubjectToken: form.Get("assertion")}
-		if a.Verify == nil || !isOwnType(a.Type) || a.Store == nil || x.Tokens == nil {
+		if a.Verify == nil || !isOwnType(a.Type) || a.Store == nil || x.TokenIssuer == nil {
 			return presented, tokenexchange.Token{}, nil, refuse(tokenexchange.ServerError,
-				"Assertions needs Verify, a Type of its own, a Store, and Exchanger.Tokens (I01)")
+				"Assertions needs Verify, a Type of its own, a Store, and Exchanger.TokenIssuer (I01)")
 		}
 		req, err := parseAssertion(form)
 		if err != nil {

@@ -1,4 +1,4 @@
-package actors
+package authorizer
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // nothing, and the zero Roles refuses. One role must reach the subject by itself: the reaches of
 // several roles are not combined.
 //
-//	actors.Roles{
+//	authorizer.Roles{
 //		"support":       {},
 //		"admin-support": {Administrators: []string{"org-admin", "support"}, AnyTenant: true},
 //	}

@@ -1,4 +1,4 @@
-package doors
+package grants
 
 import (
 	"context"
@@ -41,7 +41,7 @@ func (k *Tickets) Mint(ctx context.Context, x *tokenexchange.Exchanger,
 	scope tokenexchange.Scope) (tokenexchange.Response, error) {
 	minting := *x
 	minting.Decide = limitExpiry(impersonator.Expires, x.Decide, nil)
-	minting.Tokens = ticketIssuer{k}
+	minting.TokenIssuer = ticketIssuer{k}
 	return minting.Run(ctx, GrantTicket, client, func(_ context.Context, now time.Time) (
 		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
 		req := tokenexchange.Request{

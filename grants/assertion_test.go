@@ -1,4 +1,4 @@
-package doors_test
+package grants_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -37,7 +37,7 @@ func (w *world) assert(m *tokenexchangetest.Minter, iss, sub string, change map[
 
 // bearer is the form of the grant.
 func bearer(assertion string, more ...string) url.Values {
-	form := url.Values{"grant_type": {doors.GrantJWTBearer}, "assertion": {assertion}}
+	form := url.Values{"grant_type": {grants.GrantJWTBearer}, "assertion": {assertion}}
 	for i := 0; i < len(more); i += 2 {
 		form.Add(more[i], more[i+1])
 	}
@@ -69,7 +69,7 @@ func TestAssertions_ForeignIssuer(t *testing.T) {
 	require.EqualValues(t, 600, got.ExpiresIn, "D25: the expiry of an assertion limits its presenting only")
 	ev := w.audit.Last()
 	require.Len(t, w.audit.Events(), 1)
-	require.Equal(t, []string{doors.GrantJWTBearer, "assertion", partner}, []string{ev.Facts.Grant, ev.Decision.Rule, ev.Facts.Subject.Token.Issuer})
+	require.Equal(t, []string{grants.GrantJWTBearer, "assertion", partner}, []string{ev.Facts.Grant, ev.Decision.Rule, ev.Facts.Subject.Token.Issuer})
 	require.Len(t, w.actors.Asked(), 1, "D11: the client is asked about")
 }
 
@@ -259,7 +259,7 @@ func TestAssertions_Forms(t *testing.T) {
 		"R02 another grant type":          {set("grant_type", tokenexchange.GrantType), tokenexchange.UnsupportedGrantType},
 		"R03 no assertion":                {set("assertion"), tokenexchange.InvalidRequest},
 		"R03 an empty assertion":          {set("assertion", ""), tokenexchange.InvalidRequest},
-		"R04 two grant types":             {set("grant_type", doors.GrantJWTBearer, doors.GrantJWTBearer), tokenexchange.InvalidRequest},
+		"R04 two grant types":             {set("grant_type", grants.GrantJWTBearer, grants.GrantJWTBearer), tokenexchange.InvalidRequest},
 		"R04 an empty second assertion":   {func(f url.Values) { f.Add("assertion", "") }, tokenexchange.InvalidRequest},
 		"R04 two scopes":                  {set("scope", "read", "write"), tokenexchange.InvalidRequest},
 		"R04 something unknown twice":     {set("x", "1", "2"), tokenexchange.InvalidRequest},
@@ -305,13 +305,13 @@ func make17() (list []string) {
 // I01: a part that is missing refuses, and that is on record.
 func TestAssertions_Zero(t *testing.T) {
 	for name, change := range map[string]func(*world){
-		"all":       func(w *world) { *w.assertions = doors.Assertions{} },
+		"all":       func(w *world) { *w.assertions = grants.Assertions{} },
 		"verifier":  func(w *world) { w.assertions.Verify = nil },
 		"type":      func(w *world) { w.assertions.Type = "" },
 		"own type":  func(w *world) { w.assertions.Type = tokenexchange.TypeJWT },
 		"store":     func(w *world) { w.assertions.Store = nil },
-		"issuer":    func(w *world) { w.x.Tokens = nil },
-		"directory": func(w *world) { w.x.Subjects = nil },
+		"issuer":    func(w *world) { w.x.TokenIssuer = nil },
+		"directory": func(w *world) { w.x.Resolver = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -367,8 +367,8 @@ func TestAssertions_AfterAFailure(t *testing.T) {
 		"a panic of the issuer": {func(w *world) {
 			w.tokens.MayAct = func(context.Context, tokenexchange.Decision) (*tokenexchange.Actor, error) { panic("x") }
 		}, func(w *world) { w.tokens.MayAct = nil }},
-		"an issuer beyond the decision": {func(w *world) { w.x.Tokens = lateIssuer{w.tokens} }, func(w *world) { w.x.Tokens = w.tokens }},
-		"an issuer without records":     {func(w *world) { w.x.Tokens = lateIssuer{w.minter.JWTIssuer()} }, func(w *world) { w.x.Tokens = w.tokens }},
+		"an issuer beyond the decision": {func(w *world) { w.x.TokenIssuer = lateIssuer{w.tokens} }, func(w *world) { w.x.TokenIssuer = w.tokens }},
+		"an issuer without records":     {func(w *world) { w.x.TokenIssuer = lateIssuer{w.minter.JWTIssuer()} }, func(w *world) { w.x.TokenIssuer = w.tokens }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -516,7 +516,7 @@ func TestAssertions_Handler(t *testing.T) {
 	resp, body := call(func(*http.Request) {})
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.NotEmpty(t, body["access_token"])
-	require.Equal(t, doors.GrantJWTBearer, seen.PostForm.Get("grant_type"), "the form is read before the client is authenticated")
+	require.Equal(t, grants.GrantJWTBearer, seen.PostForm.Get("grant_type"), "the form is read before the client is authenticated")
 	resp, body = call(func(*http.Request) {})
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	require.Equal(t, "invalid_grant", body["error"], "R13")

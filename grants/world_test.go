@@ -1,4 +1,4 @@
-package doors_test
+package grants_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -51,10 +51,10 @@ type world struct {
 	actors  *tokenexchangetest.Authorizer
 	audit   *tokenexchangetest.Recorder
 
-	tickets    *doors.Tickets
-	assertions *doors.Assertions
-	actAs      doors.ActAs
-	embedded   *doors.Embedded
+	tickets    *grants.Tickets
+	assertions *grants.Assertions
+	actAs      grants.ActAs
+	embedded   *grants.Embedded
 }
 
 // watched is a Memory that a test can let fail, and that counts what it holds.
@@ -128,18 +128,18 @@ func newWorld(t *testing.T) *world {
 	own.Live, own.Types[typeTicket] = w.tokens.Live, "ticket+jwt"
 	w.tokens.Verify = w.verifier(own).Verify
 	verify := w.tokens.VerifyToken
-	w.x = &tokenexchange.Exchanger{Issuer: issuer, Subjects: w.people, Actors: w.actors, Audit: w.audit, Now: clock,
+	w.x = &tokenexchange.Exchanger{Issuer: issuer, Resolver: w.people, Authorizer: w.actors, Audit: w.audit, Now: clock,
 		Verify: tokenexchange.Verifiers{tokenexchange.TypeAccessToken: verify, tokenexchange.TypeIDToken: verify, typeTicket: verify}}
 	w.setRules(rules()...)
 
-	w.tickets = &doors.Tickets{Tokens: w.tokens, Type: typeTicket, Named: typeRequested}
-	w.assertions = &doors.Assertions{Type: typeAssertion, Store: w.store, Verify: w.verifier(
+	w.tickets = &grants.Tickets{Tokens: w.tokens, Type: typeTicket, Named: typeRequested}
+	w.assertions = &grants.Assertions{Type: typeAssertion, Store: w.store, Verify: w.verifier(
 		w.assertionTrust(w.partner), w.assertionTrust(w.robot)).Verify}
-	w.actAs = doors.ActAs{Named: typeNamed, Prefix: "act_as:"}
-	w.embedded = &doors.Embedded{Exchanger: w.x, Store: w.store, Type: typeOuter, Claim: "downstream",
+	w.actAs = grants.ActAs{Named: typeNamed, Prefix: "act_as:"}
+	w.embedded = &grants.Embedded{Exchanger: w.x, Store: w.store, Type: typeOuter, Claim: "downstream",
 		Rules: map[string]tokenexchange.Request{"gateway": {Audience: []string{down}, Scope: tokenexchange.Scope{"read"}, RequestedTokenType: tokenexchange.TypeJWT}}}
 	w.tokens.JWT.Claims = w.embedded.AddClaims
-	w.x.Tokens = w.embedded.Issuer(w.tokens)
+	w.x.TokenIssuer = w.embedded.Issuer(w.tokens)
 	return w
 }
 

@@ -1,4 +1,4 @@
-package doors_test
+package grants_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
 // C04: who is named, by scope and by claims, and what is left of the scope.
@@ -71,7 +71,7 @@ func TestActAs_Parse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := slices.Clone(row.scope)
-			user, rest, err := doors.ActAs{Named: typeNamed, Prefix: "act_as:"}.Parse(row.scope, row.claims)
+			user, rest, err := grants.ActAs{Named: typeNamed, Prefix: "act_as:"}.Parse(row.scope, row.claims)
 			require.Equal(t, asked, row.scope, "it is pure")
 			if row.code == "" {
 				require.NoError(t, err)
@@ -91,15 +91,15 @@ func TestActAs_Parse(t *testing.T) {
 // Another prefix, or none: then only claims name anybody.
 func TestActAs_Prefix(t *testing.T) {
 	scope := tokenexchange.Scope{"act_as:a", "for=b", "read"}
-	user, rest, err := doors.ActAs{Named: typeNamed, Prefix: "for="}.Parse(scope, "")
+	user, rest, err := grants.ActAs{Named: typeNamed, Prefix: "for="}.Parse(scope, "")
 	require.NoError(t, err)
 	require.Equal(t, "b", user)
 	require.Equal(t, tokenexchange.Scope{"act_as:a", "read"}, rest)
-	user, rest, err = doors.ActAs{Named: typeNamed}.Parse(scope, "")
+	user, rest, err = grants.ActAs{Named: typeNamed}.Parse(scope, "")
 	require.NoError(t, err)
 	require.Empty(t, user)
 	require.Equal(t, scope, rest)
-	user, _, err = doors.ActAs{Named: typeNamed}.Parse(scope, `{"id_token":{"act_as":{"value":"c"}}}`)
+	user, _, err = grants.ActAs{Named: typeNamed}.Parse(scope, `{"id_token":{"act_as":{"value":"c"}}}`)
 	require.NoError(t, err)
 	require.Equal(t, "c", user)
 }
@@ -107,7 +107,7 @@ func TestActAs_Prefix(t *testing.T) {
 // I01: without a type of its own, nothing is named and nothing goes on.
 func TestActAs_Zero(t *testing.T) {
 	self := tokenexchange.Token{Type: typeClient}
-	for name, a := range map[string]doors.ActAs{"zero": {}, "prefix alone": {Prefix: "act_as:"}, "a known type": {Named: tokenexchange.TypeJWT, Prefix: "act_as:"},
+	for name, a := range map[string]grants.ActAs{"zero": {}, "prefix alone": {Prefix: "act_as:"}, "a known type": {Named: tokenexchange.TypeJWT, Prefix: "act_as:"},
 		"refresh tokens": {Named: tokenexchange.TypeRefreshToken}, "SAML": {Named: tokenexchange.TypeSAML2}} {
 		_, _, err := a.Parse(tokenexchange.Scope{"act_as:a"}, "")
 		require.ErrorIs(t, err, tokenexchange.ServerError, name)
@@ -118,7 +118,7 @@ func TestActAs_Zero(t *testing.T) {
 
 // D04: the one who is named is a name of this server's, who brings it is the actor, with all that their token says.
 func TestActAs_Open(t *testing.T) {
-	a := doors.ActAs{Named: typeNamed, Prefix: "act_as:"}
+	a := grants.ActAs{Named: typeNamed, Prefix: "act_as:"}
 	self := tokenexchange.Token{Type: typeClient, Kind: tokenexchange.KindClient, ID: "1", Issuer: issuer, Subject: "robot", ClientID: "robot",
 		Scope: tokenexchange.Scope{"read"}, Expires: time.Unix(1e9, 0)}
 	req := tokenexchange.Request{Scope: tokenexchange.Scope{"act_as:alice", "read"}, Audience: []string{api}}
@@ -199,7 +199,7 @@ func TestActAs_Run(t *testing.T) {
 		"more than theirs": {"act_as:bob write", "", nil, tokenexchange.InvalidScope, "D21"},
 		"malformed":        {"act_as:alice read", "{", nil, tokenexchange.InvalidRequest, "D23"},
 		"two":              {"act_as:alice act_as:bob", "", nil, tokenexchange.InvalidScope, "D23"},
-		"not configured":   {"act_as:alice", "", func(w *world) { w.actAs = doors.ActAs{} }, tokenexchange.ServerError, "I01"},
+		"not configured":   {"act_as:alice", "", func(w *world) { w.actAs = grants.ActAs{} }, tokenexchange.ServerError, "I01"},
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
 			w := newWorld(t)
@@ -223,7 +223,7 @@ func FuzzActAs(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
-	a := doors.ActAs{Named: typeNamed, Prefix: "act_as:"}
+	a := grants.ActAs{Named: typeNamed, Prefix: "act_as:"}
 	f.Fuzz(func(t *testing.T, text, claims string) {
 		scope, err := tokenexchange.ParseScope(text)
 		if err != nil {

@@ -1,4 +1,4 @@
-// Package actors has authorizers for an exchange (tokenexchange.ActorAuthorizer). Two tokens that
+// Package authorizer has authorizers for an exchange (tokenexchange.ActorAuthorizer). Two tokens that
 // are each valid need not belong together: an authorizer decides whether this party may act for
 // that one.
 //
@@ -10,7 +10,7 @@
 // A refusal is a *tokenexchange.Error with the code InvalidRequest and a Reason for the audit
 // trail. A function of the host refuses with fmt.Errorf("%w: why", tokenexchange.InvalidRequest).
 // Any other error is a failure, which is neither a yes nor a no.
-package actors
+package authorizer
 
 import (
 	"context"

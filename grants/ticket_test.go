@@ -1,4 +1,4 @@
-package doors_test
+package grants_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
-	"github.com/go-tokenexchange/tokenexchange/doors"
+	"github.com/go-tokenexchange/tokenexchange/grants"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -52,7 +52,7 @@ func TestTickets_Mint(t *testing.T) {
 
 	ev := w.audit.Last()
 	require.Len(t, w.audit.Events(), 1)
-	require.Equal(t, doors.GrantTicket, ev.Facts.Grant)
+	require.Equal(t, grants.GrantTicket, ev.Facts.Grant)
 	require.Equal(t, id, ev.TokenID)
 	require.Equal(t, "ines", ev.Decision.Actor.Subject, "the event names the impersonator")
 	require.Len(t, w.actors.Asked(), 1, "D11")
@@ -85,7 +85,7 @@ func TestTickets_Refusals(t *testing.T) {
 		"D14 a chain":                  {"alice", read, func(_ *world, s *tokenexchange.Token) { s.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: "bob"} }, tokenexchange.InvalidRequest, "the impersonator carries act (D14)"},
 		"D25 a session that is over":   {"alice", read, func(w *world, s *tokenexchange.Token) { s.Expires = w.now }, tokenexchange.InvalidRequest, "D25"},
 		"R08 a session of no type":     {"alice", read, func(_ *world, s *tokenexchange.Token) { s.Type = "" }, tokenexchange.InvalidRequest, "R08"},
-		"I01 the zero Tickets":         {"alice", read, func(w *world, _ *tokenexchange.Token) { *w.tickets = doors.Tickets{} }, tokenexchange.ServerError, "I01"},
+		"I01 the zero Tickets":         {"alice", read, func(w *world, _ *tokenexchange.Token) { *w.tickets = grants.Tickets{} }, tokenexchange.ServerError, "I01"},
 		"I01 no Tokens":                {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tickets.Tokens = nil }, tokenexchange.ServerError, "I01"},
 		"I01 access tokens as tickets": {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tickets.Type = tokenexchange.TypeAccessToken }, tokenexchange.ServerError, "I01"},
 		"I01 a name of a known type":   {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tickets.Named = tokenexchange.TypeIDToken }, tokenexchange.ServerError, "I01"},
