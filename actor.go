@@ -10,19 +10,27 @@ import (
 )
 
 // Actor is one member of an act chain (RFC 8693 §4.1), or the party that a may_act names (§4.4).
-// The zero Actor names no party.
+// The zero Actor names no party. A nil Actor is an empty chain. Actors are shared between tokens,
+// so an Actor must not be changed after it was made.
+//
+// Example of a chain, with ai-agent as the current actor and bob as its prior actor:
+//
+//	{"sub": "ai-agent", "client_id": "ai-agent",
+//	 "act": {"sub": "bob", "client_id": "helpdesk"}}
 type Actor struct {
 	Issuer   string // iss; empty: the issuer of the token
 	Subject  string // sub
 	ClientID string // client_id
-	Prior    *Actor // act: the actor before, which counts for nothing but the record
+	Prior    *Actor // act: the prior actors; they are history and allow nothing (R16)
 
-	// Raw is the JSON as received, if it is not what the other fields would be written as: for
-	// example if it has further members. Raw is then written in place of the other fields.
+	// Raw is the JSON as received. It is nil if the JSON is exactly as MarshalJSON writes the other
+	// fields. Otherwise, for example if it has further members, Raw is written in their place, so
+	// that a chain is passed on byte for byte (D12).
 	Raw json.RawMessage
 }
 
-// UnmarshalJSON reads an object. It does not require a sub, since a may_act need not have one.
+// UnmarshalJSON reads an object. It does not require a sub, since a may_act need not have a sub.
+// A repeated member is an error.
 func (a *Actor) UnmarshalJSON(b []byte) error {
 	object, err := strictjson.Object(bytes.Clone(b))
 	if err != nil {
@@ -36,7 +44,7 @@ func (a *Actor) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// MarshalJSON writes Raw, or without Raw the fields that are not empty.
+// MarshalJSON writes Raw or, if Raw is nil, the fields that are not empty. A nil Actor is null.
 func (a *Actor) MarshalJSON() ([]byte, error) {
 	if a == nil {
 		return []byte("null"), nil
@@ -44,8 +52,9 @@ func (a *Actor) MarshalJSON() ([]byte, error) {
 	return a.json(), nil
 }
 
-// json returns what MarshalJSON does. A chain is passed on byte for byte (D12), so it must not go
-// through json.Marshal, which compacts what MarshalJSON returns.
+// json returns the JSON of MarshalJSON. Claims are written with this function and not with
+// json.Marshal, which removes white space from the result of MarshalJSON and escapes HTML
+// characters in it: the chain would not stay byte for byte the same (D12).
 func (a *Actor) json() []byte {
 	if a.Raw != nil {
 		return a.Raw
@@ -56,7 +65,8 @@ func (a *Actor) json() []byte {
 	return a.written(a.Prior.json())
 }
 
-// written returns the fields as a JSON object, with act as the prior actors; nil: there are none.
+// written returns the fields as a JSON object, without regard to Raw. act is the JSON of the prior
+// actors; nil means that there are none.
 func (a *Actor) written(act []byte) []byte {
 	object, _ := json.Marshal(struct { // strings always encode
 		Issuer   string `json:"iss,omitempty"`
@@ -69,8 +79,8 @@ func (a *Actor) written(act []byte) []byte {
 	return object
 }
 
-// parseActor reads an actor and its prior actors from JSON that strictjson.Check accepts. iss, sub
-// and client_id must not be empty where they are present.
+// parseActor reads an actor and its prior actors from JSON that strictjson.Object accepts, which
+// limits the depth. iss, sub and client_id must not be empty where they are present.
 func parseActor(raw []byte) (*Actor, error) {
 	if !strictjson.IsObject(raw) {
 		return nil, errNotParty
@@ -94,13 +104,16 @@ func parseActor(raw []byte) (*Actor, error) {
 			return nil, err
 		}
 	}
+	// The comparison covers everything at once: further members, white space, escapes and the
+	// order of the members.
 	if !bytes.Equal(a.written(act), raw) {
 		a.Raw = raw
 	}
 	return a, nil
 }
 
-// parseChain reads an act claim: objects with a sub that is not empty, at every depth (R15).
+// parseChain reads an act claim: objects with a sub that is not empty, at every depth (R15). An
+// entry without sub would be an actor that no audit event can name.
 func parseChain(raw []byte) (*Actor, error) {
 	chain, err := parseActor(raw)
 	if err != nil {
@@ -112,7 +125,7 @@ func parseChain(raw []byte) (*Actor, error) {
 	return chain, nil
 }
 
-// isChain reports whether every member of the chain has a sub.
+// isChain reports whether every member of the chain has a sub. It is true for a nil chain.
 func (a *Actor) isChain() bool {
 	for ; a != nil; a = a.Prior {
 		if a.Subject == "" {
@@ -122,9 +135,10 @@ func (a *Actor) isChain() bool {
 	return true
 }
 
-// parseMayAct reads a may_act claim. A malformed one becomes the zero Actor, which matches no party
-// (D08): a value that is not an object, or has an iss, sub or client_id that is not a string or is
-// empty. So does a may_act with act, since an actor token cannot have that claim (D14).
+// parseMayAct reads a may_act claim. A malformed may_act becomes the zero Actor, which matches no
+// party (D08): a value that is not an object, or has an iss, sub or client_id that is not a string
+// or is empty. So does a may_act with act, since an actor token cannot have that claim (D14). To
+// drop a malformed may_act would lift the limit that its issuer meant to set.
 func parseMayAct(raw []byte) *Actor {
 	a, err := parseActor(raw)
 	if err != nil || a.Prior != nil {
@@ -142,8 +156,10 @@ func (a *Actor) depth() int {
 	return n
 }
 
-// withIssuer returns a chain in which iss is the issuer of every member that has none (D06).
-// Everything else stays byte for byte, unknown members included. It does not change a.
+// withIssuer returns a chain in which iss is the issuer of every member that has none (D06). In a
+// token of this server, an entry of another issuer without iss would name a party of this server.
+// Everything else stays byte for byte, unknown members included. It does not change a, and returns
+// a itself if nothing is missing.
 func (a *Actor) withIssuer(iss string) *Actor {
 	if a == nil {
 		return nil
@@ -163,7 +179,8 @@ func (a *Actor) withIssuer(iss string) *Actor {
 	return &b
 }
 
-// rawWith returns Raw with prior as its prior actors and, if it has no iss, with iss in front.
+// rawWith returns Raw with prior as its prior actors and, if it has no iss, with iss in front. It
+// edits the bytes, since a new encoding could change the form of the other members.
 func (a *Actor) rawWith(iss string, prior *Actor) []byte {
 	raw := []byte(a.Raw)
 	if prior != nil {
@@ -178,16 +195,19 @@ func (a *Actor) rawWith(iss string, prior *Actor) []byte {
 	return raw
 }
 
-// actAs is the claim act_as (D18). In a token with it sub is the current actor, act_as.sub the
-// subject and act_as.act the prior actors.
+// actAs is the claim act_as (D18). In a token that has act_as, sub is the current actor, act_as.sub
+// is the subject, and act_as.act are the prior actors:
+//
+//	{"sub": "bob", "client_id": "helpdesk", "act_as": {"sub": "alice"}}
 type actAs struct {
-	issuer, subject string
+	issuer, subject string  // an empty issuer is that of the token
 	actorClient     *string // client_id of the current actor; nil: that of the token
-	prior           *Actor
+	prior           *Actor  // nil: there are no prior actors
 }
 
 var errActAs = errors.New("not an object with sub, iss, act and actor_client_id")
 
+// parseActAs reads the claim. It ignores further members.
 func parseActAs(raw []byte) (*actAs, error) {
 	if !strictjson.IsObject(raw) {
 		return nil, errActAs
@@ -220,7 +240,8 @@ func parseActAs(raw []byte) (*actAs, error) {
 	return s, nil
 }
 
-// apply sets Subject and Actor of the token as if the token had act instead of act_as.
+// apply sets Subject and Actor of the token as if the token had act instead of act_as. A subject of
+// another issuer is an error, because Token has one issuer for all (D19).
 func (s *actAs) apply(t *Token) error {
 	if t.Subject == "" || s.issuer != "" && s.issuer != t.Issuer {
 		return errActAs
@@ -235,8 +256,8 @@ func (s *actAs) apply(t *Token) error {
 }
 
 // writeActAs returns the claim act_as of a token with this issuer, subject, client_id and chain. It
-// fails if act_as cannot say what act would: for a current actor of another issuer, or one with
-// further members.
+// fails if act_as cannot express the chain: for a current actor of another issuer, or with further
+// members. To leave something out would change who acts.
 func writeActAs(chain *Actor, issuer, subject, client string) ([]byte, error) {
 	if chain.Issuer != issuer {
 		return nil, errors.New("act_as cannot name an actor of another issuer")

@@ -2,15 +2,14 @@ package tokenexchange
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 )
 
-// AuditSink records every outcome, refusals and failures included. If it returns an error, no token
-// leaves.
+// AuditSink records every outcome, refusals and failures included (I07). If it returns an error, no
+// token leaves (I06). It is called once for each exchange, by several goroutines at a time.
 //
 // The context of the call is not cancelled with the request. It ends after Exchanger.RecordTimeout;
 // a sink that has not returned by then has failed, even if it records the event later. Such a call
@@ -19,17 +18,20 @@ type AuditSink interface {
 	RecordExchange(ctx context.Context, ev Event) error
 }
 
-// Event is one outcome. Facts is as complete as the exchange got. Decision is zero if the exchange
-// was refused. An event contains no token, and no Token.Claims, which may contain tokens.
+// Event is one outcome. Facts is as complete as the exchange got: after a malformed form, it has
+// only the grant, the issuer, the client and the time. Decision is zero if the exchange was
+// refused. An event contains no token, and no Token.Claims, which may contain tokens (I08).
 type Event struct {
-	Time     time.Time
+	Time     time.Time // the time of the exchange; never zero
 	Facts    Facts
 	Decision Decision
 	TokenID  string // IssuedToken.ID; empty if no token was issued
 	Err      error  // nil if granted; an *Error has the rule and the reason
 }
 
-// LogValue returns the parties, the client, the rule, the request and the result, for log/slog.
+// LogValue returns the parties, the client, the rule, the request and the result, for log/slog. The
+// outcome is "granted", "refused" or, if the server is at fault, "failed". Empty attributes are
+// left out. docs/debugging.md explains them.
 func (ev Event) LogValue() slog.Value {
 	f := ev.Facts
 	outcome := "granted"
@@ -59,24 +61,34 @@ func (ev Event) LogValue() slog.Value {
 	}
 	e := AsError(ev.Err)
 	attrs = append(attrs, slog.String("error", string(e.Code)))
-	attrs = append(attrs, nonEmpty(text("rule", e.Rule), text("reason", e.Reason), text("detail", e.Detail))...)
+	attrs = append(attrs, nonEmpty(
+		text("rule", e.Rule), text("reason", e.Reason), text("detail", e.Detail))...)
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("cause", e.Err.Error()))
 	}
 	return slog.GroupValue(attrs...)
 }
 
-// logAttrs describes the party, or the party that the token names if it has not been resolved.
+// logAttrs describes the party. A party that has not been resolved is described as the token names
+// it.
 func (s Subject) logAttrs(key string) []slog.Attr {
 	id := s.Identity
 	if id == (Identity{}) {
 		id = Identity{Issuer: s.Token.Issuer, ID: s.Token.Subject}
 	}
-	return group(key, text("iss", id.Issuer), text("kind", string(id.Kind)), text("tenant", id.Tenant),
-		text("id", id.ID), text("token_type", string(s.Token.Type)), text("token_id", s.Token.ID),
-		text("token_client", s.Token.ClientID), text("chain", s.Token.Actor.path()))
+	return group(key,
+		text("iss", id.Issuer),
+		text("kind", string(id.Kind)),
+		text("tenant", id.Tenant),
+		text("id", id.ID),
+		text("token_type", string(s.Token.Type)),
+		text("token_id", s.Token.ID),
+		text("token_client", s.Token.ClientID),
+		text("chain", s.Token.Actor.path()),
+	)
 }
 
+// logAttrs describes the result. Event.LogValue describes the facts.
 func (d Decision) logAttrs(tokenID string) []slog.Attr {
 	attrs := []slog.Attr{slog.String("rule", d.Rule), slog.String("mode", string(d.Mode))}
 	return append(attrs, group("granted",
@@ -93,7 +105,8 @@ func (d Decision) logAttrs(tokenID string) []slog.Attr {
 	)...)
 }
 
-// path returns the chain in one line, the current actor first. Quotes keep the names apart.
+// path returns the chain in one line, the current actor first: "ai-agent" < "bob". Quotes keep
+// apart names that contain spaces or "<". It is empty for a nil chain.
 func (a *Actor) path() string {
 	text := ""
 	for ; a != nil; a = a.Prior {
@@ -113,6 +126,7 @@ func text(key, value string) slog.Attr {
 	return slog.String(key, value)
 }
 
+// list returns an attribute for several values, or the empty attribute for none.
 func list(key string, values []string) slog.Attr {
 	if len(values) == 0 {
 		return slog.Attr{}
@@ -131,19 +145,4 @@ func group(key string, attrs ...slog.Attr) []slog.Attr {
 		return nil
 	}
 	return []slog.Attr{{Key: key, Value: slog.GroupValue(attrs...)}}
-}
-
-// LogSink records through a slog.Handler. It takes a handler and not a *slog.Logger, because a
-// Logger hides a failing write. The zero LogSink fails.
-type LogSink struct{ Handler slog.Handler }
-
-// RecordExchange writes one record of level Info with the attributes of the event. It fails if the
-// handler fails or is not enabled for Info.
-func (s LogSink) RecordExchange(ctx context.Context, ev Event) error {
-	if s.Handler == nil || !s.Handler.Enabled(ctx, slog.LevelInfo) {
-		return errors.New("tokenexchange: LogSink has no handler that is enabled for level Info")
-	}
-	r := slog.NewRecord(ev.Time, slog.LevelInfo, "token exchange", 0)
-	r.AddAttrs(ev.LogValue().Group()...)
-	return s.Handler.Handle(ctx, r)
 }

@@ -9,7 +9,7 @@ import (
 // Mode states which party acts.
 type Mode string
 
-// The modes. A rule must name the mode that it allows.
+// The modes. A rule must name the mode that it allows (D01). The zero Mode is refused.
 const (
 	Narrow      Mode = "narrow"          // the client's own access token made smaller; no new actor
 	Delegate    Mode = "delegate"        // the subject of the actor token acts
@@ -17,20 +17,20 @@ const (
 	Impersonate Mode = "impersonate"     // no actor token, and no new actor in the token
 )
 
-// Decision is what the issued token must state, in whole seconds and fresh slices. Every issuer
-// refuses the zero Decision.
+// Decision states the content of the issued token. Its times are whole seconds, and it shares no
+// slice with the policy. Every issuer refuses the zero Decision.
 type Decision struct {
-	Rule           string // name of the rule
-	Mode           Mode
-	Issuer         string   // iss
-	Client         string   // client_id: the client that asked
-	Subject        Identity // Subject.ID is sub
-	Actor          *Actor   // the whole chain, to be written as act; nil: none
-	Audience       []string // never empty
-	Scope          Scope    // empty: no scope
-	Expanded       Scope    // the part of Scope that the subject did not have
-	Type           TokenType
-	Issued         time.Time
+	Rule           string       // name of the rule, for the audit trail
+	Mode           Mode         // the mode of the rule
+	Issuer         string       // iss
+	Client         string       // client_id: the client that asked
+	Subject        Identity     // Subject.ID is sub
+	Actor          *Actor       // the whole chain, to be written as act; nil: none
+	Audience       []string     // never empty
+	Scope          Scope        // empty: no scope
+	Expanded       Scope        // the part of Scope that the subject did not have
+	Type           TokenType    // of the issued token
+	Issued         time.Time    // iat: the time of the exchange
 	Expires        time.Time    // latest expiry of the token
 	Confirmation   Confirmation // the key to bind the token to; zero: none
 	IDToken        bool         // add an ID token
@@ -39,15 +39,15 @@ type Decision struct {
 	Ends           time.Time    // latest end of anything made from the presented tokens; zero: none
 	ReplaceMayAct  bool         // an issuer's hook may replace the result of MayAct
 
-	// Facts is what the decision was made from: the parent tokens, the login of the subject, and
-	// everything a refresh needs. An Exchanger sets it.
+	// Facts are the facts that the decision was made from: the parent tokens, the login of the
+	// subject, and everything a refresh needs. An Exchanger sets it.
 	Facts Facts
 }
 
-// Token returns what a token made from the decision states, for issuers that keep a record. The id
-// is the handle of the token, never the token. An own access token is TypeAccessToken, even if it
-// was requested as TypeJWT (R07); an ID token states no scope; in any other type the decided scope
-// is known, even if it is empty.
+// Token returns the claims of a token that is made from the decision, for issuers that keep a
+// record. The id is the handle of the token, never the token. An own access token is
+// TypeAccessToken, even if it was requested as TypeJWT (R07); an ID token states no scope; in any
+// other type the decided scope is known, even if it is empty.
 func (d Decision) Token(id string) Token {
 	t := Token{
 		Type: d.Type, Kind: d.Subject.Kind, ID: id,
@@ -69,8 +69,8 @@ func (d Decision) Token(id string) Token {
 	return t
 }
 
-// Check returns an error if the decision lacks anything that must be there before a token is
-// issued. Every TokenIssuer calls Check first, since it must refuse the zero Decision.
+// Check returns an error for a decision that cannot be issued, because a part is missing. Every
+// TokenIssuer calls Check first, since it must refuse the zero Decision.
 func (d Decision) Check() error { return d.check() }
 
 func (d *Decision) check() error {

@@ -14,10 +14,12 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 )
 
-// Code is an OAuth error code. It is an error, so that errors.Is(err, InvalidTarget) works.
+// Code is an OAuth error code. It is an error, so that errors.Is(err, InvalidTarget) works, and so
+// that a host can refuse by returning a Code. The empty Code is not sent; see AsError.
 type Code string
 
-// The codes of an exchange (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5). A host may return others.
+// The codes of an exchange (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5). A host may return
+// others.
 const (
 	InvalidRequest              Code = "invalid_request"
 	InvalidClient               Code = "invalid_client"
@@ -49,7 +51,7 @@ func (c Code) Status() int {
 }
 
 // description returns the sentence that is sent with a code. It is the same for a party that is
-// unknown, inactive or not allowed.
+// unknown, inactive or not allowed, so that a client cannot find out which accounts exist (R13).
 func (c Code) description() string {
 	switch c {
 	case InvalidRequest:
@@ -76,7 +78,8 @@ func (c Code) description() string {
 	return "The request was refused."
 }
 
-// isSendable reports whether the code consists of the characters that RFC 6749 §5.2 allows.
+// isSendable reports whether the code consists of the characters that RFC 6749 §5.2 allows. An
+// empty code is not sendable.
 func (c Code) isSendable() bool {
 	for i := range len(c) {
 		if b := c[i]; b < 0x20 || b > 0x7E || b == '"' || b == '\\' {
@@ -86,14 +89,15 @@ func (c Code) isSendable() bool {
 	return c != ""
 }
 
-// Error is a refusal or a failure. Code and Description are sent to the client. The other fields are
-// for the operator and never leave the server.
+// Error is a refusal or a failure. Code and Description are sent to the client. The other fields
+// are for the operator and never leave the server (R13). A host that returns an Error with a Code
+// refuses. An Error whose Code cannot be sent, the zero Error included, is a failure (I12).
 type Error struct {
 	Code        Code
 	Description string // one fixed sentence for each kind of error; no input and no cause
-	Rule        string // the rule that the request satisfied the furthest
+	Rule        string // the rule that the request satisfied the furthest; may be empty
 	Reason      string // stable and machine-readable, see docs/debugging.md: "scope_not_allowed"
-	Detail      string // a sentence with the offending value and what is allowed
+	Detail      string // a sentence with the offending value and the allowed values
 	Err         error  // the cause; nil if there is none
 
 	ours bool // this package wrote Description; a Description of the host is not sent
@@ -122,18 +126,22 @@ func refuseParameter(code Code, parameter, problem string) *Error {
 }
 
 // wrapStep returns the error of a host with the step at which the host was called, unless the host
-// gave a reason of its own.
+// gave a reason of its own. The code of the host stays, and Err keeps the error for errors.Is.
 func wrapStep(reason, detail string, err error) *Error {
 	e := AsError(err)
 	wrapped := &Error{Code: e.Code, Description: e.Code.description(), Rule: e.Rule,
 		Reason: e.Reason, Detail: e.Detail, Err: err}
-	if e.Reason == "" && e.Detail == "" {
+	switch own, _ := err.(*Error); {
+	case e.Reason == "" && e.Detail == "":
 		wrapped.Reason, wrapped.Detail = reason, detail
+	case own != nil && own.Code == e.Code:
+		wrapped.Err = own.Err // wrapped has the other fields of own already
 	}
 	return wrapped
 }
 
-// shortened limits a detail, since a client chooses the length of a target.
+// shortened limits a detail, since a client chooses the length of a target. It does not cut a
+// character in two.
 func shortened(detail string) string {
 	const most = 1000
 	if len(detail) <= most {
@@ -142,7 +150,7 @@ func shortened(detail string) string {
 	return strings.ToValidUTF8(detail[:most], "") + "…"
 }
 
-// mostListed is how many values a detail lists.
+// mostListed is how many values a detail lists. A rule can have thousands of targets.
 const mostListed = 20
 
 // listed returns the values, quoted, for a detail.
@@ -150,7 +158,8 @@ func listed[T ~string](values []T) string {
 	return listedAs(values, func(v T) string { return strconv.Quote(string(v)) })
 }
 
-// listedAs returns the texts of the values for a detail.
+// listedAs returns the texts of the values for a detail: "none" for no values, and the number of
+// the values that are left out.
 func listedAs[T any](values []T, text func(T) string) string {
 	if len(values) == 0 {
 		return "none"
@@ -165,12 +174,12 @@ func listedAs[T any](values []T, text func(T) string) string {
 	return strings.Join(texts, ", ")
 }
 
-// timestamp returns a time for a detail.
+// timestamp returns a time for a detail, in UTC.
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// AsError returns the outermost *Error or Code in err as an *Error. It is nil if err is nil. Any other
-// error is a failure: ServerError, or TemporarilyUnavailable if a deadline has passed. A host refuses
-// with an error such as fmt.Errorf("%w: account closed", InvalidRequest).
+// AsError returns the outermost *Error or Code in err as an *Error. It is nil if err is nil. Any
+// other error is a failure: ServerError, or TemporarilyUnavailable if a deadline has passed. A host
+// refuses with an error such as fmt.Errorf("%w: account closed", InvalidRequest).
 func AsError(err error) *Error {
 	if err == nil {
 		return nil // a nil pointer in err is not nil, but a failure
@@ -193,8 +202,8 @@ func AsError(err error) *Error {
 	return &Error{Code: code, Description: code.description(), Err: err}
 }
 
-// outermost returns the first *Error or Code in the tree of err, in the order of errors.Is, or nil. It
-// ignores an error whose code cannot be sent.
+// outermost returns the first *Error or Code in the tree of err, in the order of errors.Is, or nil.
+// It ignores an error whose code cannot be sent.
 func outermost(err error) error {
 	switch e := err.(type) {
 	case *Error:
@@ -221,7 +230,8 @@ func outermost(err error) error {
 	return nil
 }
 
-// Error returns a text for operators. It must not be sent to a client.
+// Error returns a text for operators: code, rule, reason, detail and cause. It must not be sent to
+// a client.
 func (e *Error) Error() string {
 	if e == nil {
 		return string(ServerError)
@@ -257,7 +267,7 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// Is reports whether target is the code.
+// Is reports whether target is the code of the error, for errors.Is.
 func (e *Error) Is(target error) bool { return e != nil && target == error(e.Code) }
 
 // ServeHTTP answers a request with the error (RFC 6749 §5.2), as JSON that must not be stored. A

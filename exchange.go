@@ -7,8 +7,8 @@
 // Decision into an IssuedToken. The response is sent after the Event has been recorded.
 //
 // An Exchanger conducts these steps. The host supplies a SubjectResolver, an ActorAuthorizer, a
-// TokenIssuer and an AuditSink. Policy, Verifier, JWTIssuer and LogSink are implementations for
-// hosts that have none of their own.
+// TokenIssuer and an AuditSink. Policy, Verifier, JWTIssuer and the package auditlog are
+// implementations for hosts that have none of their own.
 //
 // Zero values grant nothing. A request is refused unless a rule allows it. A refusal has an OAuth
 // error code for the client, and a reason and a cause for the operator.
@@ -34,7 +34,8 @@ import (
 )
 
 // SubjectResolver returns the party that a verified token is about. An error with a Code refuses
-// the party as unknown, locked or disabled. Any other error is a failure.
+// the party as unknown, locked or disabled. Any other error is a failure, and so is a panic. Calls
+// for different exchanges are concurrent.
 //
 // The resolver is called at every exchange, in every mode: for the subject token, for the actor
 // token, and for the current actor of the subject token's chain unless the actor token is about the
@@ -51,30 +52,30 @@ type SubjectResolver interface {
 // policy. Nil permits, an error with a Code refuses, any other error is a failure (D11).
 //
 // The authorizer is called for every exchange whose mode is not Narrow. With an actor token it is
-// called before the policy, so that no other refusal tells a stranger anything about the subject.
-// Without an actor token it is called after the policy, and Facts.Actor is nil if the client acts,
-// or the current actor of a chain that an impersonation carries on.
+// called before the policy, so that a stranger learns nothing about the targets and scopes of the
+// subject. Without an actor token it is called after the policy. Facts.Actor is then the current
+// actor if an impersonation carries on a chain, and nil if the client acts.
 //
-// Subject.Tenant is the organisation that the issued token will be for, Subject.PresentedTenant that
-// of the presented token. With an actor token, the first call is for the organisation that the
-// request leads to expect. If the policy selects another organisation, there is a second call for
-// that one.
+// Subject.Tenant is the organisation that the issued token will be for. Subject.PresentedTenant is
+// the organisation of the presented token. With an actor token, the first call is for the
+// organisation that the request leads to expect. If the policy selects another organisation, there
+// is a second call for that organisation.
 type ActorAuthorizer interface {
 	AuthorizeActor(ctx context.Context, f Facts) error
 }
 
 // Exchanger conducts exchanges. Its fields are in the order of use. A missing field refuses every
-// exchange. An Exchanger is not changed by use and may be copied: a server with an issuer for each
-// tenant changes a field of a copy.
+// exchange (I01). An Exchanger is not changed by use, so it may be copied and may be used by
+// several goroutines: a server with an issuer for each tenant changes a field of a copy.
 type Exchanger struct {
-	Issuer      string    // our own iss
-	Verify      Verifiers // by declared token type; may be empty, not nil, if only Run is used
-	Resolver    SubjectResolver
+	Issuer      string                        // our own iss
+	Verify      Verifiers                     // not nil; may be empty if only Run is used
+	Resolver    SubjectResolver               // the party of a token, and whether it is active
 	Decide      func(Facts) (Decision, error) // (*Policy).Decide fits
-	Authorizer  ActorAuthorizer
-	TokenIssuer TokenIssuer
-	Audit       AuditSink
-	Now         func() time.Time // nil is time.Now
+	Authorizer  ActorAuthorizer               // whether the acting party may act for the subject
+	TokenIssuer TokenIssuer                   // makes the tokens; a JWTIssuer fits
+	Audit       AuditSink                     // records every outcome
+	Now         func() time.Time              // called once an exchange; nil is time.Now
 
 	// RecordTimeout limits a call of Audit, and a call of IssuedToken.Discard. A call that has not
 	// returned by then has failed, and the Exchanger does not wait for it. Zero is 5 seconds.
@@ -82,9 +83,10 @@ type Exchanger struct {
 }
 
 // Exchange answers one form (RFC 8693 §2.1) of an authenticated client. Every outcome has been
-// audited when Exchange returns, a malformed form too. The error is an *Error that can be sent as it
-// is.
-func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values) (Response, error) {
+// audited when Exchange returns, a malformed form too. The error is an *Error that can be sent as
+// it is: its ServeHTTP sends the code and the description only.
+func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values) (
+	Response, error) {
 	open := func(ctx context.Context, now time.Time) (Request, Token, *Token, error) {
 		return x.open(ctx, client, form, now)
 	}
@@ -92,7 +94,9 @@ func (x *Exchanger) Exchange(ctx context.Context, client Client, form url.Values
 	return x.run(ctx, GrantType, client, open, secrets)
 }
 
-// open parses the form and verifies its tokens.
+// open parses the form and verifies its tokens. Both types are looked up before a token is
+// verified, so that an unknown type is reported before any token (D03). On an error it returns what
+// it has verified so far, for the audit event.
 func (x *Exchanger) open(ctx context.Context, client Client, form url.Values, now time.Time) (
 	req Request, subject Token, actor *Token, err error) {
 	if req, err = ParseRequest(form); err != nil {
@@ -119,10 +123,10 @@ func (x *Exchanger) open(ctx context.Context, client Client, form url.Values, no
 	return req, subject, &verified, nil
 }
 
-// Run is Exchange for another grant: refresh, assertion, ticket, act_as. The function open reads and
-// verifies what the grant presents; now is the time of the exchange. A nil actor means that there
-// is no actor token. Resolving, deciding, issuing and auditing are the same for all grants, and an
-// error or a panic of open is audited too.
+// Run is Exchange for another grant: refresh, assertion, ticket, act_as. The function open reads
+// and verifies what the grant presents; now is the time of the exchange. A nil actor means that
+// there is no actor token. Resolving, deciding, issuing and auditing are the same for all grants,
+// and an error or a panic of open is audited too.
 //
 // If grant is refresh_token or an assertion grant of RFC 7521, a refusal with invalid_request after
 // open is sent as invalid_grant (R13).
@@ -132,15 +136,18 @@ func (x *Exchanger) Run(ctx context.Context, grant string, client Client,
 	return x.run(ctx, grant, client, open, nil)
 }
 
-// opener reads and verifies what a grant presents.
+// opener reads and verifies what a grant presents; see Run. It returns what it has verified along
+// with an error, so that the audit event is as complete as the exchange got.
 type opener = func(ctx context.Context, now time.Time) (Request, Token, *Token, error)
 
-// run conducts an exchange and records its outcome. No token leaves before that (I06). The secrets
-// are presented tokens that no error may contain.
+// run conducts an exchange and records its outcome. No token leaves before that (I06). If the event
+// is not recorded, or the issued token is not as decided, the token is discarded. The secrets are
+// presented tokens that no error may contain.
 func (x *Exchanger) run(ctx context.Context, grant string, client Client, open opener,
 	secrets []string) (Response, error) {
 	out, err := x.conduct(ctx, grant, client, open, secrets)
 	event := Event{Time: out.facts.Now, Facts: out.facts.withoutClaims()}
+	// The exchange failed before the clock was read.
 	if event.Time.IsZero() {
 		event.Time = time.Now().UTC()
 	}
@@ -152,6 +159,7 @@ func (x *Exchanger) run(ctx context.Context, grant string, client Client, open o
 		event.Decision.Facts = event.Facts
 	}
 	if failed := x.record(ctx, event); failed != nil {
+		// The code of the sink's error is sent. The refusal stays part of the cause.
 		err = out.seal(errors.Join(AsError(failed), err))
 	}
 	if err == nil {
@@ -172,10 +180,12 @@ type outcome struct {
 	opened   bool     // the grant has presented its tokens
 	secrets  []string // the tokens as presented, which no error may contain
 	decision Decision
-	issued   IssuedToken
+	issued   IssuedToken // may be set beside an error, so that it is discarded
 }
 
-// conduct takes the steps of an exchange in order (D03).
+// conduct takes the steps of an exchange in order (D03). The order decides what a stranger can find
+// out: tokens are verified before the host looks up their parties, and an actor token is authorized
+// before targets and scopes are compared. conduct returns what it knows beside an error.
 func (x *Exchanger) conduct(ctx context.Context, grant string, client Client, open opener,
 	secrets []string) (out outcome, err error) {
 	f := &out.facts
@@ -184,7 +194,8 @@ func (x *Exchanger) conduct(ctx context.Context, grant string, client Client, op
 		return out, err
 	}
 	in, err := present(ctx, open, f.Now, secrets)
-	f.Request, f.Subject.Token, out.secrets, out.opened = in.request, in.subject, in.secrets, in.opened
+	f.Request, f.Subject.Token = in.request, in.subject
+	out.secrets, out.opened = in.secrets, in.opened
 	if in.actor != nil {
 		f.Actor = &Subject{Token: *in.actor}
 	}
@@ -205,6 +216,7 @@ func (x *Exchanger) conduct(ctx context.Context, grant string, client Client, op
 	if err != nil {
 		return out, err
 	}
+	// The policy has not selected an organisation yet, and the authorizer needs one.
 	expected := f.expectedTenant()
 	if f.Actor != nil {
 		if err := x.authorize(ctx, f.inTenant(expected)); err != nil {
@@ -237,16 +249,18 @@ func (x *Exchanger) begin(client Client, open opener) (time.Time, error) {
 	return call(func() (time.Time, error) { return x.Now().UTC(), nil })
 }
 
-// presented is what a grant presents.
+// presented holds the tokens that a grant presents, after their verification.
 type presented struct {
 	request Request // without the tokens
 	subject Token
-	actor   *Token
+	actor   *Token   // nil: there is no actor token
 	secrets []string // the tokens as presented
 	opened  bool     // the grant was opened without an error
 }
 
-// present opens the grant. After it only verified tokens are left.
+// present opens the grant. The presented tokens are removed from the request, so after this step
+// there are verified tokens only. An open that forgets to fill in a Token, or that uses the token
+// itself as Token.ID, is a mistake of the host; the ID would be recorded in the audit trail.
 func present(ctx context.Context, open opener, now time.Time, secrets []string) (presented, error) {
 	in, err := call(func() (in presented, err error) {
 		in.request, in.subject, in.actor, err = open(ctx, now)
@@ -271,7 +285,8 @@ func present(ctx context.Context, open opener, now time.Time, secrets []string) 
 	return in, nil
 }
 
-// leaks reports whether ID, which is recorded, contains the presented token. A name is not a secret.
+// leaks reports whether ID, which is recorded, contains the presented token. A name is not a
+// secret, and a very short token is compared as a whole: it could be part of an ID by chance.
 func (t *Token) leaks(secret string) bool {
 	if t.Name || secret == "" {
 		return false
@@ -279,6 +294,7 @@ func (t *Token) leaks(secret string) bool {
 	return t.ID == secret || len(secret) >= redact.Least && strings.Contains(t.ID, secret)
 }
 
+// withoutIDs returns a copy in which no Token has an ID, for the audit event.
 func (in presented) withoutIDs() presented {
 	in.subject.ID = ""
 	if in.actor != nil {
@@ -290,7 +306,8 @@ func (in presented) withoutIDs() presented {
 }
 
 // resolve asks the host for the party of a token, and whether the party is active (D07). If that
-// fails, it returns the subject that it was given.
+// fails, it returns the subject that it was given, so that the audit event still has its token. The
+// role is "subject", "actor" or "current actor"; reason and detail are made from it.
 func (x *Exchanger) resolve(ctx context.Context, s Subject, role string) (Subject, error) {
 	reason := strings.ReplaceAll(role, " ", "_")
 	resolved, err := call(func() (Subject, error) {
@@ -304,35 +321,40 @@ func (x *Exchanger) resolve(ctx context.Context, s Subject, role string) (Subjec
 		return s, wrapStep(reason+"_not_resolved",
 			"SubjectResolver did not resolve the "+role+" (D07)", err)
 	}
+	// A resolver cannot change what the token says.
 	resolved.Token = s.Token
 	return resolved, nil
 }
 
 // resolveCurrentActor resolves the current actor of the subject token's chain (D07). It returns nil
-// if there is no chain, or if the actor token is about the same party.
+// if there is no chain, or if the actor token is about the same party. Without this step, an actor
+// whose account is locked could go on with the tokens that it obtained before.
 func (x *Exchanger) resolveCurrentActor(ctx context.Context, f Facts) (*Subject, error) {
-	current := f.Subject.Token.currentActor()
-	if current == nil || f.Actor != nil && f.Actor.isNamed(current.Issuer, current.Subject) {
+	current, ok := f.Subject.Token.CurrentActor()
+	if !ok || f.Actor != nil && f.Actor.isNamed(current.Issuer, current.Subject) {
 		return nil, nil
 	}
-	actor, err := x.resolve(ctx, Subject{Token: *current}, "current actor")
+	actor, err := x.resolve(ctx, Subject{Token: current}, "current actor")
 	if err != nil {
 		return nil, err
 	}
 	return &actor, nil
 }
 
+// authorize asks the host whether the acting party may act for the subject (D11).
 func (x *Exchanger) authorize(ctx context.Context, f Facts) error {
 	_, err := call(func() (struct{}, error) {
 		return struct{}{}, x.Authorizer.AuthorizeActor(ctx, f)
 	})
 	if err != nil {
-		return wrapStep("actor_not_authorized", "ActorAuthorizer did not allow the actor (D11)", err)
+		return wrapStep("actor_not_authorized",
+			"ActorAuthorizer did not allow the actor (D11)", err)
 	}
 	return nil
 }
 
-// decide asks the policy. The decision of a policy that is not ours is checked.
+// decide asks the policy. The decision is checked, because Decide may be a function of the host.
+// Its Facts are always those of this exchange.
 func (x *Exchanger) decide(f Facts) (Decision, error) {
 	d, err := call(func() (Decision, error) { return x.Decide(f) })
 	if err != nil {
@@ -344,13 +366,15 @@ func (x *Exchanger) decide(f Facts) (Decision, error) {
 		err = errors.New("a decision for another issuer or client")
 	}
 	if err != nil {
-		return Decision{}, wrapStep("decision_incomplete", "the decision cannot be issued (I01)", err)
+		return Decision{}, wrapStep("decision_incomplete",
+			"the decision cannot be issued (I01)", err)
 	}
 	return d, nil
 }
 
-// authorizeDecision asks the authorizer about what only the decision states: that the client acts,
-// that a chain is carried on, or that the result is for another organisation than expected.
+// authorizeDecision asks the authorizer about facts that only the decision states: that the client
+// acts, that a chain is carried on, or that the result is for another organisation than expected.
+// current is nil if there is no chain; the client then acts.
 func (x *Exchanger) authorizeDecision(ctx context.Context, d Decision, current *Subject,
 	expected string) error {
 	f := d.Facts
@@ -365,7 +389,9 @@ func (x *Exchanger) authorizeDecision(ctx context.Context, d Decision, current *
 	return x.authorize(ctx, f.inTenant(d.Subject.Tenant))
 }
 
-// issue makes the tokens and checks them against the decision.
+// issue makes the tokens and checks them against the decision. It makes none for a request that has
+// ended, because no client would receive them. A token that fails the check is returned too, for
+// run to discard.
 func (x *Exchanger) issue(ctx context.Context, d Decision) (IssuedToken, error) {
 	if err := ctx.Err(); err != nil {
 		return IssuedToken{}, err
@@ -380,7 +406,8 @@ func (x *Exchanger) issue(ctx context.Context, d Decision) (IssuedToken, error) 
 	return issued, nil
 }
 
-// record hands the event to the AuditSink, also if the request has ended by now.
+// record hands the event to the AuditSink, also if the request has ended by now. Otherwise a client
+// could keep a refusal out of the audit trail by closing the connection.
 func (x *Exchanger) record(ctx context.Context, event Event) error {
 	if x.Audit == nil {
 		return refuse(ServerError, "audit_missing", "there is no AuditSink (I06)")
@@ -395,7 +422,7 @@ func (x *Exchanger) record(ctx context.Context, event Event) error {
 }
 
 // callInTime calls the host and waits for RecordTimeout at most. The end of ctx does not end the
-// call.
+// call. A host that ignores its context keeps a goroutine until it returns.
 func (x *Exchanger) callInTime(ctx context.Context, host func(context.Context) error) error {
 	limit := cmp.Or(x.RecordTimeout, bounded.Usual)
 	return bounded.Call(ctx, limit, func(ctx context.Context) error {
@@ -403,7 +430,8 @@ func (x *Exchanger) callInTime(ctx context.Context, host func(context.Context) e
 	})
 }
 
-// call calls the host. A panic of the host becomes an error (I12).
+// call calls the host. A panic of the host becomes an error, so that it is audited like any other
+// failure and never permits anything (I07, I12).
 func call[T any](host func() (T, error)) (value T, err error) {
 	err = guard.Call(func() (err error) {
 		value, err = host()
@@ -412,9 +440,9 @@ func call[T any](host func() (T, error)) (value T, err error) {
 	return value, err
 }
 
-// seal returns the *Error that leaves for any error: outside a code with a fixed description, inside
-// the cause, and no token in either (I08). Only descriptions that this package wrote go out, never a
-// text of the host.
+// seal returns the *Error that Exchange and Run return for err. Its description is a fixed sentence
+// of this package, never a text of the host. The other fields, for the operator, keep the cause. No
+// field contains a presented token (I08).
 func (out *outcome) seal(err error) error {
 	e := AsError(err)
 	sealed := *e
@@ -422,9 +450,11 @@ func (out *outcome) seal(err error) error {
 		sealed.Description = e.Code.description()
 	}
 	if outermost(err) != err {
-		sealed.Err = err // with what the host wrapped around the code
+		sealed.Err = err // keeps what the host wrapped around the code
 	}
 	if out.opened && sealed.Code == InvalidRequest {
+		// RFC 6749 §5.2 and RFC 7521 §4.1 call an unacceptable grant invalid_grant. Before open
+		// has succeeded, the request itself is at fault.
 		switch out.facts.Grant {
 		case grantRefresh, grantJWTBearer, grantSAML2:
 			sealed.Code, sealed.Description = InvalidGrant, InvalidGrant.description()
@@ -432,8 +462,10 @@ func (out *outcome) seal(err error) error {
 	}
 	// A user id can be presented as a token. It is a name then, and no secret.
 	name := out.facts.Subject.Token.Subject
-	secrets := slices.DeleteFunc(slices.Clone(out.secrets), func(s string) bool { return s == name })
+	isName := func(secret string) bool { return secret == name }
+	secrets := slices.DeleteFunc(slices.Clone(out.secrets), isName)
 	clean := func(text string) string { return redact.Text(text, secrets...) }
+	// The cause is replaced only if its text has a token, since errors.Is cannot look into text.
 	if text := sealed.Error(); clean(text) != text {
 		sealed.Rule, sealed.Reason = clean(sealed.Rule), clean(sealed.Reason)
 		sealed.Detail = clean(sealed.Detail)
@@ -441,5 +473,6 @@ func (out *outcome) seal(err error) error {
 			sealed.Err = errors.New(clean(sealed.Err.Error()))
 		}
 	}
+	sealed.Detail = shortened(sealed.Detail)
 	return &sealed
 }

@@ -49,17 +49,18 @@ func (id Identity) describe() string {
 	return text
 }
 
+// isKnown reports whether the kind is one of the three kinds. The wildcard of patterns is not.
 func (k Kind) isKnown() bool { return k == KindUser || k == KindClient || k == KindWorkload }
 
-// Client is an authenticated client. The zero Client is refused.
+// Client is an authenticated client, as the host knows it (R09). The zero Client is refused.
 type Client struct {
-	ID string `json:"id"`
+	ID string `json:"id"` // client_id
 
 	// Audiences are further names under which the client receives tokens as an API. Its ID is
 	// always such a name (D04).
 	Audiences []string `json:"audiences,omitempty"`
 
-	Public bool  `json:"public,omitempty"` // the client has no credential
+	Public bool  `json:"public,omitempty"` // the client has no credential, only its id (R09)
 	Scope  Scope `json:"scope"`            // registered scope; nil is none
 
 	// Confirmation holds the keys that the client proved in this request. A key that the host
@@ -86,7 +87,7 @@ type Subject struct {
 
 	// Until is the latest expiry of a token that may outlive the presented token, and the end of a
 	// grant with refresh tokens that begins with a login. Zero means unknown: no token outlives the
-	// presented one, and such a grant ends when its first refresh token expires (D25).
+	// presented token, and such a grant ends when its first refresh token expires (D25).
 	Until time.Time `json:"until,omitzero"`
 
 	Token Token `json:"token"` // the verified token; an Exchanger sets it
@@ -106,21 +107,23 @@ func (s *Subject) tenant() string {
 }
 
 // hasLeftTenant reports whether the subject no longer belongs to the organisation that its token is
-// for.
+// for (D24).
 func (s *Subject) hasLeftTenant() bool {
 	tenant := s.tenant()
 	return tenant != s.Tenant && !slices.Contains(s.Tenants, tenant)
 }
 
-// isNamed reports whether a chain member (issuer, subject) names s.
+// isNamed reports whether a chain member (issuer, subject) names s, by the resolved identity or by
+// the name in its token.
 func (s *Subject) isNamed(issuer, subject string) bool {
 	return s.Issuer == issuer && s.ID == subject ||
 		s.Token.Issuer == issuer && s.Token.Subject == subject
 }
 
 // isLentTo reports whether the client received the token, or a token that it was made from, from
-// another client: a token about another party that was not issued to the client. Tokens of foreign
-// issuers are the matter of the rule's issuers.
+// another client: a token about another party that was not issued to the client. What is made from
+// such a token must not be an actor token of this client (D05). Tokens of foreign issuers are not
+// lent: they need a rule that names the issuer each time.
 func (s *Subject) isLentTo(client, issuer string) bool {
 	t := &s.Token
 	switch {
@@ -149,8 +152,8 @@ type Facts struct {
 	Now     time.Time `json:"now"`
 }
 
-// ActingParty returns the party that would act for the subject: the actor, or the client if there is
-// no actor token.
+// ActingParty returns the party that would act for the subject: the actor, or the client if there
+// is no actor token.
 func (f Facts) ActingParty() Identity {
 	if f.Actor != nil {
 		return f.Actor.Identity
@@ -194,9 +197,9 @@ func (f *Facts) isTicket() bool {
 	return f.isOwn(t) && t.Type.isEvidence() && !t.Name && (t.MayAct != nil || f.Grant == GrantType)
 }
 
-// expectedTenant returns the organisation that the result will probably be for: the one that the
-// targets name, if they name exactly one organisation of the subject, else that of the presented
-// token.
+// expectedTenant returns the organisation that the result will probably be for: the organisation
+// that the targets name, if they name exactly one, else that of the presented token. The policy may
+// decide otherwise, since only a rule with tenant_targets selects an organisation by a target.
 func (f *Facts) expectedTenant() string {
 	selected := ""
 	for _, target := range f.Request.Targets() {

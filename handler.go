@@ -64,6 +64,7 @@ func (x *Exchanger) ExchangeRequest(r *http.Request, client Client,
 	if err == nil {
 		return x.Exchange(r.Context(), client, r.PostForm)
 	}
+	// The refusal passes through run, so that it is audited. The error may quote the form.
 	secrets := slices.Concat(r.PostForm["subject_token"], r.PostForm["actor_token"])
 	refused := func(context.Context, time.Time) (Request, Token, *Token, error) {
 		return Request{}, Token{}, nil, err
@@ -71,13 +72,16 @@ func (x *Exchanger) ExchangeRequest(r *http.Request, client Client,
 	return x.run(r.Context(), GrantType, client, refused, secrets)
 }
 
-// checkRequest refuses what is not a well-formed POST of a form.
+// checkRequest refuses a request that is not a well-formed POST of a form (R01). A parameter in the
+// query is refused too, because URLs are written to logs.
 func checkRequest(r *http.Request) error {
 	if r.Method != http.MethodPost {
-		return refuse(InvalidRequest, "method_not_allowed", "the method is %s, not POST (R01)", r.Method)
+		return refuse(InvalidRequest, "method_not_allowed",
+			"the method is %s, not POST (R01)", r.Method)
 	}
 	if err := form.Read(nil, r, parameters); err != nil {
-		return refuseFor(InvalidRequest, "malformed_request", "the request is not a form (R01)", err)
+		return refuseFor(InvalidRequest, "malformed_request",
+			"the request is not a form (R01)", err)
 	}
 	return nil
 }

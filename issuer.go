@@ -22,18 +22,19 @@ import (
 
 // TokenIssuer makes the tokens that a decision asks for: of no other type, and with no later
 // expiry. It refuses the zero Decision. It is called after the exchange has been decided and
-// authorized. The tokens are sent only after the event has been recorded.
+// authorized, by several goroutines at a time. The tokens are sent only after the event has been
+// recorded. An error with a Code refuses, any other error is a failure.
 type TokenIssuer interface {
 	IssueToken(ctx context.Context, d Decision) (IssuedToken, error)
 }
 
-// IssuedToken is what a TokenIssuer made. It never prints or marshals its tokens.
+// IssuedToken holds the tokens that a TokenIssuer made. It never prints or marshals its tokens.
 type IssuedToken struct {
-	Value        string `json:"-"`
-	ID           string // names the token in the audit trail and for revocation: jti or record id
-	Expires      time.Time
-	RefreshToken string `json:"-"` // set if and only if Decision.RefreshToken is
-	IDToken      string `json:"-"` // set if and only if Decision.IDToken is
+	Value        string    `json:"-"` // the token, of the decided type
+	ID           string    // jti or record id: for the audit trail and revocation
+	Expires      time.Time // at most Decision.Expires, and at least a second after Decision.Issued
+	RefreshToken string    `json:"-"` // set if and only if Decision.RefreshToken is
+	IDToken      string    `json:"-"` // set if and only if Decision.IDToken is
 
 	RefreshExpires time.Time // expiry of RefreshToken, at most Decision.RefreshExpires
 
@@ -46,8 +47,10 @@ type IssuedToken struct {
 // Format prints the ID only, whatever the verb.
 func (t IssuedToken) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "{%s}", t.ID) }
 
-// check refuses a token that is not what was decided.
+// check refuses a token that is not as decided. It protects against a mistake in a TokenIssuer of
+// the host, as far as the values show it; it does not read the token.
 func (t *IssuedToken) check(d *Decision) *Error {
+	// The ID goes to the audit trail, where a token or a part of it could be read and used (I08).
 	inID := func(token string) bool {
 		return token != "" && (strings.Contains(t.ID, token) || redact.Text(t.ID, token) != t.ID)
 	}
@@ -62,11 +65,11 @@ func (t *IssuedToken) check(d *Decision) *Error {
 	case t.Expires.Sub(d.Issued) < time.Second:
 		detail = "a token that has expired (R11)"
 	case (t.RefreshToken != "") != d.RefreshToken:
-		detail = "a refresh token that was not decided, or none that was (D23)"
+		detail = "a refresh token that was not decided, or left out the decided token (D23)"
 	case d.RefreshToken && (t.RefreshExpires.IsZero() || t.RefreshExpires.After(d.RefreshExpires)):
 		detail = "a refresh token that does not expire as decided (I04)"
 	case (t.IDToken != "") != d.IDToken:
-		detail = "an ID token that was not decided, or none that was (D23)"
+		detail = "an ID token that was not decided, or left out the decided token (D23)"
 	default:
 		return nil
 	}
@@ -75,8 +78,8 @@ func (t *IssuedToken) check(d *Decision) *Error {
 
 // JWTIssuer signs JWTs: RFC 9068 access tokens (for TypeAccessToken and TypeJWT), ID tokens, and
 // tokens of the types in Types (token_type N_A), which also have nbf and azp. It keeps no records
-// and makes no refresh tokens: a decision that asks for one is an error. NewJWTIssuer makes one;
-// the zero JWTIssuer has no key and issues nothing. A copy has the same key.
+// and makes no refresh tokens: a decision that asks for a refresh token is an error. NewJWTIssuer
+// makes a JWTIssuer; the zero JWTIssuer has no key and issues nothing. A copy has the same key.
 type JWTIssuer struct {
 	// Types has the header typ of each further token type. Issuing a type that has no typ is an
 	// error, and so is a typ that belongs to access or ID tokens: at+jwt or JWT.
@@ -84,10 +87,11 @@ type JWTIssuer struct {
 
 	// Claims may add claims to the map before the token is signed. Numbers in the map are
 	// json.Number. If an ID token is issued beside an access token, Claims is called for each, and
-	// d.Type says for which. Claims cannot change what this package writes, the claims of a login
-	// (auth_time, acr, amr, nonce) and the hashes of OpenID Connect (D18, D27). It cannot change a
-	// may_act that the token carries (Decision.MayAct) either, unless d.ReplaceMayAct is set, and
-	// cannot remove it even then. If it returns an error, nothing is issued. Nil adds no claims.
+	// d.Type says for which. Claims cannot change the claims that this package writes, the claims
+	// of a login (auth_time, acr, amr, nonce) and the hashes of OpenID Connect (D18, D27). It
+	// cannot change a may_act that the token carries (Decision.MayAct) either, unless
+	// d.ReplaceMayAct is set, and cannot remove it even then. If it returns an error, nothing is
+	// issued. Nil adds no claims.
 	Claims func(ctx context.Context, d Decision, claims map[string]any) error
 
 	// ActAs makes tokens in which sub is the actor and act_as the subject, instead of act (D18). A
@@ -97,10 +101,11 @@ type JWTIssuer struct {
 	signer *jose.Signer // nil: not from NewJWTIssuer
 }
 
-// NewJWTIssuer returns an issuer that signs with key: a private key, or a handle to one in a KMS or
-// HSM. Public must return an *ecdsa.PublicKey on P-256, P-384 or P-521, an ed25519.PublicKey, or an
-// *rsa.PublicKey of 2048 to 8192 bits. keyID becomes the kid; empty: none is written. An empty
-// algorithm is the first of ES256, ES384, ES512, EdDSA and PS256 that fits the key.
+// NewJWTIssuer returns an issuer that signs with key: a private key, or a handle to a private key
+// in a KMS or HSM. Public must return an *ecdsa.PublicKey on P-256, P-384 or P-521, an
+// ed25519.PublicKey, or an *rsa.PublicKey of 2048 to 8192 bits. keyID becomes the kid; empty: none
+// is written. An empty algorithm is the first of ES256, ES384, ES512, EdDSA and PS256 that fits the
+// key.
 func NewJWTIssuer(key crypto.Signer, keyID, algorithm string) (*JWTIssuer, error) {
 	signer, err := jose.NewSigner(key, keyID, algorithm)
 	if err != nil {
@@ -118,7 +123,7 @@ func (j JWTIssuer) Format(w fmt.State, _ rune) {
 	fmt.Fprintf(w, "{%q %s}", j.signer.KeyID(), j.signer.Algorithm())
 }
 
-var errNoKey = errors.New("a JWTIssuer without a key; NewJWTIssuer gives it one")
+var errNoKey = errors.New("a JWTIssuer without a key; make it with NewJWTIssuer")
 
 // IssueToken signs a token, and the ID token if the decision asks for one. The zero Decision is an
 // error.
@@ -135,6 +140,8 @@ func (j *JWTIssuer) IssueTokenWithID(ctx context.Context, d Decision, id string)
 	return j.issue(ctx, d, id, d.Lineage())
 }
 
+// issue signs a token with the jti id, and the ID token beside it. lineage is that of the token: it
+// lists the origins unless a record of the host does.
 func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *Lineage) (
 	IssuedToken, error) {
 	if err := d.check(); err != nil {
@@ -162,8 +169,8 @@ func (j *JWTIssuer) issue(ctx context.Context, d Decision, id string, lineage *L
 }
 
 // IssueIDToken signs the ID token that is issued beside an access token (Decision.IDToken). It is
-// for a host that makes the access token by other means, for example an opaque one; at_hash is the
-// hash of accessToken. A decision that asks for no ID token is an error.
+// for a host that makes the access token by other means, for example an opaque token; at_hash is
+// the hash of accessToken. A decision that asks for no ID token is an error.
 func (j *JWTIssuer) IssueIDToken(ctx context.Context, d Decision, accessToken string) (
 	string, error) {
 	return j.issueIDToken(ctx, d, accessToken, rand.Text(), Decision.LineageWithOrigins)
@@ -177,6 +184,8 @@ func (j *JWTIssuer) IssueIDTokenWithID(ctx context.Context, d Decision, accessTo
 	return j.issueIDToken(ctx, d, accessToken, id, Decision.Lineage)
 }
 
+// issueIDToken signs the ID token beside accessToken. lineage is called with the decision for the
+// ID token, since the limits that must be written depend on the type.
 func (j *JWTIssuer) issueIDToken(ctx context.Context, d Decision, accessToken, id string,
 	lineage func(Decision) *Lineage) (string, error) {
 	if err := d.check(); err != nil {
@@ -190,6 +199,7 @@ func (j *JWTIssuer) issueIDToken(ctx context.Context, d Decision, accessToken, i
 	case j.signer == nil:
 		return "", errNoKey
 	}
+	// d is a copy. The hook sees the ID token as the decision for it.
 	d.Type, d.Audience = TypeIDToken, []string{d.Client}
 	return j.sign(ctx, &d, id, j.signer.HalfHash(accessToken), lineage(d))
 }
@@ -202,6 +212,7 @@ func (j *JWTIssuer) JWKS() ([]byte, error) {
 	return j.signer.JWKS()
 }
 
+// sign makes one token. atHash is empty for every token but an ID token beside an access token.
 func (j *JWTIssuer) sign(ctx context.Context, d *Decision, id, atHash string, lineage *Lineage) (
 	string, error) {
 	typ, err := j.typ(d.Type)
@@ -218,6 +229,8 @@ func (j *JWTIssuer) sign(ctx context.Context, d *Decision, id, atHash string, li
 	return j.signer.Sign(typ, payload)
 }
 
+// typ returns the header typ of a token type. A host type must not look like an access or ID token,
+// or APIs and clients would accept it as such (RFC 8725 §3.11).
 func (j *JWTIssuer) typ(t TokenType) (string, error) {
 	switch t {
 	case TypeAccessToken, TypeJWT:
@@ -287,6 +300,7 @@ func (j *JWTIssuer) payload(d *Decision, id, atHash string, lineage *Lineage) ([
 	return strictjson.Append(payload, "act_as", actAs), nil
 }
 
+// newIssuedClaims returns the claims for the type d.Type (RFC 9068 §2.2, OpenID Connect Core §2).
 func newIssuedClaims(d *Decision, id, atHash string, lineage *Lineage) issuedClaims {
 	c := issuedClaims{
 		Issuer: d.Issuer, Subject: d.Subject.ID, Audience: d.Audience, ID: id, Client: d.Client,
@@ -318,7 +332,8 @@ func newIssuedClaims(d *Decision, id, atHash string, lineage *Lineage) issuedCla
 }
 
 // addClaims calls the hook with all claims. It returns the payload with the claims that the hook
-// added and with the may_act that the token carries.
+// added and with the may_act that the token carries. The hook gets a copy of the claims, so it
+// cannot change a claim of the payload; a reserved name that it sets is ignored (D18).
 func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) ([]byte, error) {
 	carried := d.MayAct()
 	if j.Claims == nil && carried == nil {
@@ -338,6 +353,7 @@ func (j *JWTIssuer) addClaims(ctx context.Context, d *Decision, payload []byte) 
 			return nil, fmt.Errorf("claims hook: %w", err)
 		}
 	}
+	// A hook that removes the carried may_act would let every party act with the token (D17).
 	if carried != nil && (!d.ReplaceMayAct || claims["may_act"] == nil) {
 		claims["may_act"] = carried
 	}

@@ -15,9 +15,15 @@ import (
 // type does not state. The verifier reads a Lineage, Decide obeys it, and the issuer writes the
 // next one, so that a sequence of exchanges never gives more than its first token allowed.
 //
-// A Token without a Lineage comes from a login or from another issuer; that of another issuer has
-// at most Begun. A JWT carries the Lineage in the claim "lineage", which a claims hook cannot set; a
-// record carries it as a field.
+// A Token without a Lineage comes from a login or from another issuer. The Lineage of a foreign
+// token has at most Begun. A JWT carries the Lineage in the claim "lineage", which a claims hook
+// cannot set. A record carries it as a field. Nil and the zero Lineage set no limit, but the zero
+// Lineage says that there was no login.
+//
+// Example: the claim of a ticket. Nothing that is made from the ticket may last beyond ends, and
+// the login was at begun:
+//
+//	{"ends": 1767229200, "begun": 1767222000}
 type Lineage struct {
 	// Scope is the upper bound for a token that has no scope of its own, an ID token. Nil means
 	// that the lineage sets no bound; empty means that no scope may be granted.
@@ -27,12 +33,12 @@ type Lineage struct {
 	// that, such as a ticket. Zero means no limit.
 	Ends time.Time
 
-	// Tenant is the organisation that an earlier exchange selected. Empty means the one that the
-	// SubjectResolver names.
+	// Tenant is the organisation that an earlier exchange selected. Empty means the organisation
+	// that the SubjectResolver returns.
 	Tenant string
 
-	// Lent reports that the token was made from a token of another client. It is then not
-	// accepted as an actor token, unless the rule has OtherActors.
+	// Lent reports that the token was made from a token of another client. It is then not accepted
+	// as an actor token, unless the rule has OtherActors (D05).
 	Lent bool
 
 	// Begun is when the lineage began, for tokens without auth_time: the iat of its first token.
@@ -40,16 +46,18 @@ type Lineage struct {
 	Begun time.Time
 
 	// From lists the origins of this token (see Token.Origin), at most 32, for issuers that keep no
-	// record. Empty where the record links the token to them.
+	// record. It is empty if a record links the token to its origins.
 	From []string
 }
 
-// maxOrigins is how many origins one token may list.
+// maxOrigins is how many origins one token may list. A token that would need more is not issued:
+// with a shorter list it would survive the revocation of an origin.
 const maxOrigins = 32
 
 // And returns a lineage with the limits of both, for a token that is described twice, as by a JWT
 // and its record. Nil sets no limit. Two different organisations are an error, since a token is for
-// one.
+// one organisation. Of each limit the stricter value is taken. And does not change its operands;
+// the result may share memory with them.
 func (l *Lineage) And(other *Lineage) (*Lineage, error) {
 	switch {
 	case l == nil:
@@ -77,8 +85,8 @@ func (l *Lineage) And(other *Lineage) (*Lineage, error) {
 	return &both, nil
 }
 
-// Check returns an error for a lineage that no verifier accepts: one with more than 32 origins in
-// From. An issuer that keeps LineageWithOrigins in its records calls it before it makes a token.
+// Check returns an error for a lineage with more than 32 origins in From, which no verifier
+// accepts. An issuer that keeps LineageWithOrigins in its records calls it before it makes a token.
 // Nil is accepted.
 func (l *Lineage) Check() error {
 	if l != nil && len(l.From) > maxOrigins {
@@ -88,6 +96,7 @@ func (l *Lineage) Check() error {
 	return nil
 }
 
+// isEmpty reports whether the lineage sets no limit and knows of no login.
 func (l *Lineage) isEmpty() bool {
 	return l.Scope == nil && l.Ends.IsZero() && l.Tenant == "" && !l.Lent && l.Begun.IsZero() &&
 		len(l.From) == 0
@@ -109,6 +118,8 @@ func (l Lineage) MarshalJSON() ([]byte, error) {
 	return json.Marshal(claim)
 }
 
+// lineageClaim is the JSON of a Lineage. Dates are seconds since 1970, as in RFC 7519 §2. Scope is
+// a pointer, since no scope at all and no bound are different limits.
 type lineageClaim struct {
 	Scope  *string  `json:"scope,omitempty"`
 	Ends   int64    `json:"ends,omitempty"`
@@ -119,7 +130,8 @@ type lineageClaim struct {
 }
 
 // UnmarshalJSON reads the claim strictly: a member that is unknown or malformed may state a limit,
-// so it is an error.
+// so it is an error. A newer version of this package may write members that this version does not
+// know; to ignore them would lift their limits.
 func (l *Lineage) UnmarshalJSON(b []byte) error {
 	object, err := strictjson.Object(slices.Clone(b))
 	if err != nil {
@@ -135,6 +147,7 @@ func (l *Lineage) UnmarshalJSON(b []byte) error {
 
 var errLineage = errors.New("not an object with scope, ends, tenant, lent, begun and from")
 
+// parseLineage reads the claim from JSON that strictjson.Object accepts.
 func parseLineage(raw []byte) (*Lineage, error) {
 	if !strictjson.IsObject(raw) {
 		return nil, errLineage

@@ -8,16 +8,19 @@ import (
 )
 
 // Policy is a checked, immutable list of rules. The first rule that grants a request decides. The
-// zero Policy and a nil Policy refuse every request.
+// zero Policy and a nil Policy refuse every request. A Policy may be used by several goroutines.
 type Policy struct {
-	source []Rule           // the rules as they were given, for MarshalJSON
-	rules  []rule           // the same rules, compiled
-	named  map[string][]int // the rules that name a client, by client id, in policy order
-	any    []int            // the rules for every confidential client, in policy order
+	source []Rule // copies of the rules as they were given, for MarshalJSON
+	rules  []rule // the same rules, compiled
+
+	// Indexes into rules, in policy order.
+	named map[string][]int // rules that name a client, by client id
+	any   []int            // rules for every confidential client
 }
 
 // NewPolicy checks and compiles rules. It returns an error that names the first rule that could
-// never match or whose meaning is not certain.
+// never match or whose meaning is not certain. It copies the rules, so the caller may change them
+// afterwards. No rules make a Policy that refuses every request.
 func NewPolicy(rules ...Rule) (*Policy, error) {
 	p := &Policy{named: map[string][]int{}}
 	taken := set{}
@@ -65,11 +68,11 @@ func (p *Policy) MarshalJSON() ([]byte, error) {
 
 // Decide decides one request. It is pure: equal facts give equal decisions.
 //
-// Decide first refuses what no rule can permit, such as an expired token. It then tries the rules
-// that apply to the client in policy order. One rule must grant the whole request (RFC 8693 §2.1.1);
-// rules are never merged. If no rule grants it, the refusal is that of the rule which the request
-// satisfied the furthest: first client, mode, types, subject, actor and may_act (invalid_request),
-// then targets (invalid_target), then scope (invalid_scope).
+// Decide first refuses facts that no rule can permit, such as an expired token. It then tries the
+// rules that apply to the client in policy order. One rule must grant the whole request (RFC 8693
+// §2.1.1); rules are never merged. If no rule grants it, the refusal is that of the rule which the
+// request satisfied the furthest: first client, mode, types, subject, actor, may_act, chain and
+// keys (invalid_request), then targets (invalid_target), then scope (invalid_scope).
 //
 // A refusal is an *Error. The field Facts of the Decision is empty; an Exchanger sets it.
 func (p *Policy) Decide(f Facts) (Decision, error) {
@@ -82,6 +85,7 @@ func (p *Policy) Decide(f Facts) (Decision, error) {
 	furthest := -1
 	for _, i := range p.rulesFor(f.Client.ID) {
 		r := &p.rules[i]
+		// A rule with "*" is among the candidates, and must not admit a public client (R09).
 		if f.Client.Public && !r.publicClients {
 			continue
 		}
@@ -90,6 +94,7 @@ func (p *Policy) Decide(f Facts) (Decision, error) {
 			return d, nil
 		}
 		err.Rule = r.name
+		// Of two rules that the request satisfied equally far, the first is reported (D03).
 		if reached > furthest {
 			furthest, refused = reached, err
 		}
@@ -110,8 +115,9 @@ func (p *Policy) rulesFor(client string) []int {
 	return list
 }
 
-// checkFacts refuses what no rule can permit (I10). It returns the chain of the subject token, in
-// which every member has its issuer.
+// checkFacts refuses facts that no rule can permit (I10). It returns the chain of the subject
+// token, in which every member has its issuer. The order is part of D03: a public client that no
+// rule names is refused before its tokens are compared with each other.
 func (p *Policy) checkFacts(f *Facts) (chain *Actor, refused *Error) {
 	if refused = checkComplete(f); refused != nil {
 		return nil, refused
@@ -131,8 +137,8 @@ func (p *Policy) checkFacts(f *Facts) (chain *Actor, refused *Error) {
 	return presentedChain(&f.Subject.Token)
 }
 
-// checkPublicClient refuses a public client that no rule for public clients names. The wildcard does
-// not name a client (R09).
+// checkPublicClient refuses a public client that no rule with public_clients names. The wildcard
+// does not name a client (R09).
 func (p *Policy) checkPublicClient(client Client) *Error {
 	if !client.Public {
 		return nil
@@ -147,7 +153,8 @@ func (p *Policy) checkPublicClient(client Client) *Error {
 }
 
 // ruleChecks are the checks that decide whether a rule fits a request, in the order in which their
-// refusals are reported (D03).
+// refusals are reported (D03). All refuse with invalid_request, so the client cannot see which
+// check failed. The operator sees the last check that any rule reached.
 var ruleChecks = [...]func(*rule, *Facts, *Actor) *Error{
 	(*rule).checkMode,
 	(*rule).checkTypes,
@@ -160,7 +167,7 @@ var ruleChecks = [...]func(*rule, *Facts, *Actor) *Error{
 	(*rule).checkKeys,
 }
 
-// How far a request satisfied a rule: the number of the check that refused it, or one of these.
+// How far a request satisfied a rule: the index of the check that refused it, or one of these.
 const (
 	failsLifetime = len(ruleChecks) + iota
 	failsTargets
@@ -176,6 +183,8 @@ func (r *rule) decide(f *Facts, chain *Actor) (d Decision, reached int, refused 
 			return Decision{}, i, refused
 		}
 	}
+	// Targets and scope are looked at even if no time is left: only then is it known whether this
+	// rule decides.
 	expires, late := r.grantLifetime(f)
 	reached = failsTargets
 	audience, tenant, refused := r.grantTargets(f)
@@ -201,6 +210,7 @@ func (r *rule) decide(f *Facts, chain *Actor) (d Decision, reached int, refused 
 		Confirmation: grantKey(f), ReplaceMayAct: r.replaceMayAct,
 	}
 	d.Subject.Tenant = tenant
+	// No further token is issued beside a requested ID token (D23).
 	if d.Type == TypeIDToken {
 		return d, decided, nil
 	}

@@ -15,44 +15,50 @@ const (
 	deepestChain = 32 // the greatest max_chain
 )
 
-// rule is a Rule made ready for Decide. Settings that the mode of the rule does not have are zero.
+// rule is a Rule made ready for Decide. The settings of the four modes are in one struct, so that
+// the checks need not ask for the mode. A setting that the mode of the rule does not have is zero,
+// which refuses.
 type rule struct {
+	// The settings of every mode.
 	name            string
-	clients         []string
+	clients         []string // client ids, or "*" alone: every confidential client
 	mode            Mode
-	subjects        []Identity
-	subjectTypes    []TokenType
-	types           []TokenType
-	targets         set
-	defaultTargets  []string
-	subjectAudience bool
-	scope           set
-	anyScope        bool
-	lifetime        time.Duration
-	maxChain        int
-	replaceMayAct   bool
+	subjects        []Identity    // patterns for the subject; see matchesAny
+	subjectTypes    []TokenType   // found types of the subject token (R07)
+	types           []TokenType   // types that may be issued; the first is the default
+	targets         set           // ceiling of audience and resource (D24)
+	defaultTargets  []string      // within targets; empty: the aud of a presented token
+	subjectAudience bool          // the aud of the subject token extends targets
+	scope           set           // ceiling of the scope; contains "*" if anyScope
+	anyScope        bool          // the rule sets no bound beside subject and client (D21)
+	lifetime        time.Duration // of the result; between a second and longestLifetime
+	maxChain        int           // entries of act in the result; never zero
+	replaceMayAct   bool          // a hook may replace a carried may_act (D17)
 
-	publicClients bool
-	mayActClient  bool
-	carry         bool
-	self          bool
-	actors        []Identity
-	actorTypes    []TokenType
-	actorAudience bool
-	otherActors   bool
-	outliveActor  bool
+	// The settings of some modes. The fields from actors on belong to delegate alone.
+	publicClients bool        // the named clients may be public (R09)
+	mayActClient  bool        // a may_act may name the client (D09)
+	carry         bool        // the client may carry on a chain of others (D13)
+	self          bool        // subject and actor may be the same (D16)
+	actors        []Identity  // patterns for the actor
+	actorTypes    []TokenType // found types of the actor token
+	actorAudience bool        // the aud of the actor token extends targets
+	otherActors   bool        // accepts actor tokens of other clients (D05)
+	outliveActor  bool        // the result may outlive the actor token (D25)
 
-	otherTokens     bool
-	issuers         []string
-	tenantTargets   bool
-	expand          set
-	outliveSubject  bool
-	rebind          bool
-	idToken         bool
+	// The settings of every mode but narrow; see Delegation.
+	otherTokens     bool          // accepts subject tokens of other clients, and names (D04)
+	issuers         []string      // foreign issuers whose tokens are accepted (D04, D05)
+	tenantTargets   bool          // a target may select the organisation (D24)
+	expand          set           // scope that the subject need not have (D21)
+	outliveSubject  bool          // the result may outlive the subject token (D25)
+	rebind          bool          // another proved key may replace that of the subject token (D30)
+	idToken         bool          // openid adds an ID token (D23)
 	refreshLifetime time.Duration // zero: no refresh token
 }
 
-// compile checks a rule and makes it ready. The result shares the memory of r.
+// compile checks a rule and makes it ready. The result shares the memory of r, so the caller passes
+// a clone.
 func compile(r Rule) (rule, error) {
 	c := rule{
 		name: r.Name, clients: r.Clients,
@@ -94,15 +100,19 @@ func compile(r Rule) (rule, error) {
 		c.expand, c.outliveSubject, c.rebind = setOf(m.Expand), m.OutliveSubject, m.Rebind
 		c.idToken, c.refreshLifetime = m.IDToken, m.RefreshLifetime
 	}
+	// A rule of two modes would permit both an impersonation and a delegation, and its settings
+	// could be read in two ways (D01).
 	if modes != 1 {
 		return rule{}, fmt.Errorf(
-			"%d of narrow, impersonate, delegate and client_as_actor are set; it must be one", modes)
+			"%d of narrow, impersonate, delegate and client_as_actor are set; it must be one",
+			modes)
 	}
 	return c, c.check()
 }
 
 // check refuses a rule that could never match, or that could mean more than it states.
 func (r *rule) check() error {
+	// The checks of one group are reported together, so that a policy is corrected in few rounds.
 	for _, check := range []func(*rule) error{
 		(*rule).checkParties, (*rule).checkTokenTypes, (*rule).checkTargetLists,
 		(*rule).checkScopeLists, (*rule).checkLimits,
@@ -122,6 +132,9 @@ func require(holds bool, format string, args ...any) error {
 	return fmt.Errorf(format, args...)
 }
 
+// checkParties checks the name and everything that says which parties the rule is for. "*" in
+// clients is kept away from the settings that trust a client, so that a client registered later
+// does not get them by accident.
 func (r *rule) checkParties() error {
 	wildcard := slices.Contains(r.clients, "*")
 	return errors.Join(
@@ -133,13 +146,15 @@ func (r *rule) checkParties() error {
 			len(r.issuers) == 0, `clients: "*" names no client; public_clients, other_tokens, `+
 			`other_actors, issuers and carry need clients by name`),
 		checkPatterns("subjects", r.subjects),
-		require(len(r.actors) > 0 || r.mode != Delegate, "authorizer: at least one pattern is needed"),
+		require(len(r.actors) > 0 || r.mode != Delegate, "actors: at least one pattern is needed"),
 		checkPatterns("actors", r.actors),
 		require(len(r.subjects) > 0, "subjects: at least one pattern is needed"),
 		require(!slices.Contains(r.issuers, ""), "issuers: an issuer is empty"),
 	)
 }
 
+// checkPatterns refuses a pattern without kind or id. Such a pattern would match no party, and its
+// author may have expected that it matches every party.
 func checkPatterns(field string, patterns []Identity) error {
 	for i, p := range patterns {
 		if p.Kind != "*" && !p.Kind.isKnown() {
@@ -153,6 +168,9 @@ func checkPatterns(field string, patterns []Identity) error {
 	return nil
 }
 
+// checkTokenTypes checks the lists of token types. An empty list would never match. A type that is
+// always refused later, such as a refresh token as actor token, is an error here, where the author
+// of the rule sees it.
 func (r *rule) checkTokenTypes() error {
 	needed := func(types []TokenType) bool { return len(types) > 0 && !slices.Contains(types, "") }
 	smaller := func(t TokenType) bool { return t == TypeAccessToken }
@@ -174,6 +192,7 @@ func (r *rule) checkTokenTypes() error {
 	)
 }
 
+// all reports whether the condition holds for every item. It is true for an empty list.
 func all[T any](list []T, is func(T) bool) bool {
 	return !slices.ContainsFunc(list, func(item T) bool { return !is(item) })
 }
@@ -183,6 +202,8 @@ func (r *rule) issuesOnly(t TokenType) bool {
 	return all(r.types, func(issued TokenType) bool { return issued == t })
 }
 
+// checkTargetLists checks the targets (D24). A wildcard would give a client every API of the
+// server, those of tomorrow included, so there is none.
 func (r *rule) checkTargetLists() error {
 	return errors.Join(
 		require(!r.targets.has("") && !r.targets.has("*"),
@@ -198,6 +219,8 @@ func (r *rule) checkTargetLists() error {
 	)
 }
 
+// checkScopeLists checks the scopes (D21, D23). An expansion must be named, since the subject does
+// not have it. A scope that has an effect needs the setting for the effect.
 func (r *rule) checkScopeLists() error {
 	var errs []error
 	for _, token := range slices.Sorted(maps.Keys(r.scope)) {
@@ -222,9 +245,11 @@ func (r *rule) checkScopeLists() error {
 	)...)
 }
 
-// longestLifetime is the greatest expires_in, which clients read into 32 bits.
+// longestLifetime is the greatest expires_in. Some clients store it as a 32-bit integer.
 const longestLifetime = (1<<31 - 1) * time.Second
 
+// checkLimits checks the lifetimes and the length of the chain. There is no default lifetime: the
+// author of a rule must choose it.
 func (r *rule) checkLimits() error {
 	within := func(d time.Duration) bool { return d >= time.Second && d <= longestLifetime }
 	return errors.Join(

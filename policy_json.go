@@ -11,7 +11,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// parseRules reads the JSON of a policy strictly.
+// parseRules reads the JSON of a policy strictly. A misspelled member, such as "target", would
+// otherwise be ignored, and the rule would mean something else than its author believes. Each rule
+// is read by itself, so that the error can name it.
 func parseRules(data []byte) ([]Rule, error) {
 	var list []json.RawMessage
 	policy := struct {
@@ -29,7 +31,8 @@ func parseRules(data []byte) ([]Rule, error) {
 	return rules, nil
 }
 
-// nameOf returns the name of a rule that cannot be read.
+// nameOf returns the name of a rule that cannot be read, for the error. It is empty if the name
+// cannot be read either.
 func nameOf(raw []byte) string {
 	var rule struct {
 		Name string `json:"name"`
@@ -38,7 +41,8 @@ func nameOf(raw []byte) string {
 	return rule.Name
 }
 
-// duration is a time.Duration that JSON writes as text, such as "90s" or "1h30m".
+// duration is a time.Duration that JSON writes as text, such as "90s" or "1h30m". A number would
+// leave the unit open, so it is an error.
 type duration time.Duration
 
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
@@ -52,11 +56,19 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// The types below add the durations to the JSON of the types that they embed, which is why those
-// types have methods for JSON.
+// The exported types have fields of type time.Duration, which encoding/json would write as numbers.
+// So each type T has a pair of types here: plainT is T without its methods, and TJSON embeds plainT
+// and adds the duration as text.
 
 type plainRule Rule
 
+// ruleJSON is a Rule as it stands in a policy:
+//
+//	{"name": "support", "clients": ["helpdesk"], "impersonate": {},
+//	 "subjects": [{"kind": "user", "tenant": "acme", "id": "*"}],
+//	 "subject_types": ["urn:ietf:params:oauth:token-type:access_token"],
+//	 "types": ["urn:ietf:params:oauth:token-type:access_token"],
+//	 "targets": ["https://orders.example"], "scope": ["orders:read"], "lifetime": "5m"}
 type ruleJSON struct {
 	plainRule
 	Lifetime duration `json:"lifetime"`
@@ -86,7 +98,7 @@ type impersonationJSON struct {
 	RefreshLifetime duration `json:"refresh_lifetime,omitzero"`
 }
 
-// MarshalJSON writes the settings as a rule has them.
+// MarshalJSON writes the settings as they stand in a rule, durations as text.
 func (m Impersonation) MarshalJSON() ([]byte, error) {
 	return json.Marshal(impersonationJSON{plainImpersonation(m), duration(m.RefreshLifetime)})
 }
@@ -109,7 +121,7 @@ type delegationJSON struct {
 	RefreshLifetime duration `json:"refresh_lifetime,omitzero"`
 }
 
-// MarshalJSON writes the settings as a rule has them.
+// MarshalJSON writes the settings as they stand in a rule, durations as text.
 func (m Delegation) MarshalJSON() ([]byte, error) {
 	return json.Marshal(delegationJSON{plainDelegation(m), duration(m.RefreshLifetime)})
 }
@@ -132,7 +144,7 @@ type clientActingJSON struct {
 	RefreshLifetime duration `json:"refresh_lifetime,omitzero"`
 }
 
-// MarshalJSON writes the settings as a rule has them.
+// MarshalJSON writes the settings as they stand in a rule, durations as text.
 func (m ClientActing) MarshalJSON() ([]byte, error) {
 	return json.Marshal(clientActingJSON{plainClientActing(m), duration(m.RefreshLifetime)})
 }
@@ -148,8 +160,9 @@ func (m *ClientActing) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// strictUnmarshal is json.Unmarshal for an object that must not have what encoding/json ignores: a
-// repeated member, a member that the struct does not have or whose name differs in case, and null.
+// strictUnmarshal is json.Unmarshal for an object. It refuses members that encoding/json would
+// ignore or accept: a repeated member, a member that the struct does not have or whose name differs
+// in case, and null.
 func strictUnmarshal(data []byte, into any) error {
 	if _, err := strictjson.Object(data); err != nil {
 		return err
@@ -160,6 +173,10 @@ func strictUnmarshal(data []byte, into any) error {
 	return json.Unmarshal(data, into)
 }
 
+// checkMembers compares the members of an object with the JSON names of the struct t. Objects
+// inside it are checked too, unless their type has a method UnmarshalJSON that does it. null is
+// refused: encoding/json reads it like an absent member, which may mean something else to the
+// author.
 func checkMembers(data []byte, t reflect.Type) error {
 	if !strictjson.IsObject(data) {
 		return errors.New("not an object")
@@ -185,7 +202,7 @@ func checkMembers(data []byte, t reflect.Type) error {
 	return nil
 }
 
-// checkEach checks the objects of an array.
+// checkEach applies checkMembers to the objects of an array.
 func checkEach(data []byte, t reflect.Type) error {
 	var list []json.RawMessage
 	if err := json.Unmarshal(data, &list); err != nil {

@@ -9,7 +9,10 @@ import (
 // A field of type bool permits what is refused by default.
 //
 // Exactly one of Narrow, Impersonate, Delegate and ClientActs must be set. It is the mode of the
-// rule, and holds the settings that only this mode has.
+// rule, and holds the settings of this mode. A mode without settings is the pointer to a zero
+// struct, in JSON an empty object:
+//
+//	{"name": "less", "clients": ["mobile"], "narrow": {}, "lifetime": "5m", ...}
 type Rule struct {
 	Name string `json:"name"` // for the audit trail; unique in a policy
 
@@ -25,18 +28,20 @@ type Rule struct {
 
 	Subjects     []Identity  `json:"subjects"`      // patterns
 	SubjectTypes []TokenType `json:"subject_types"` // accepted types of the subject token
-	Types        []TokenType `json:"types"`         // types that may be issued; the first is the default
+	Types        []TokenType `json:"types"`         // may be issued; the first is the default
 
 	// Targets are exact names or URIs. Where the request names no target, the result is for
 	// DefaultTargets, each of which must be one of Targets. Without DefaultTargets, it is for the
 	// audience of the subject's or the actor's access token, as far as the rule allows it (D24).
-	Targets         []string `json:"targets,omitempty"`
-	DefaultTargets  []string `json:"default_targets,omitempty"`
-	SubjectAudience bool     `json:"subject_audience,omitempty"` // also aud of the subject's access token
+	Targets        []string `json:"targets,omitempty"`
+	DefaultTargets []string `json:"default_targets,omitempty"`
 
-	Scope    Scope         `json:"scope,omitempty"`     // "*" alone: all that subject and client have
-	Lifetime time.Duration `json:"-"`                   // of the result; at least a second
-	MaxChain int           `json:"max_chain,omitempty"` // act objects in the result; zero is 4 (D15)
+	// SubjectAudience allows the aud of the subject's access token in addition to Targets.
+	SubjectAudience bool `json:"subject_audience,omitempty"`
+
+	Scope    Scope         `json:"scope,omitempty"`     // "*" alone: no further bound (D21)
+	Lifetime time.Duration `json:"-"`                   // "lifetime": of the result; at least 1s
+	MaxChain int           `json:"max_chain,omitempty"` // act entries in the result; 0 is 4 (D15)
 
 	// ReplaceMayAct lets the claims hook of an issuer replace a may_act that the result carries
 	// (D17).
@@ -50,10 +55,11 @@ type Narrowing struct {
 }
 
 // Impersonation is the mode for an exchange without an actor token in which no new actor is named.
+// The new token looks like a token of the subject; the audit trail shows the exchange (I07).
 type Impersonation struct {
 	PublicClients bool `json:"public_clients,omitempty"` // the named clients may be public (R09)
-	MayActClient  bool `json:"may_act_client,omitempty"` // a may_act may name the client itself (D09)
-	Carry         bool `json:"carry,omitempty"`          // the client may carry on an act chain (D13)
+	MayActClient  bool `json:"may_act_client,omitempty"` // a may_act may name the client (D09)
+	Carry         bool `json:"carry,omitempty"`          // the client may carry on a chain (D13)
 
 	OtherTokens     bool          `json:"other_tokens,omitempty"`
 	Issuers         []string      `json:"issuers,omitempty"`
@@ -65,18 +71,33 @@ type Impersonation struct {
 	RefreshLifetime time.Duration `json:"-"`
 }
 
-// Delegation is the mode for an exchange with an actor token. The subject of the actor token becomes
-// the current actor.
+// Delegation is the mode for an exchange with an actor token. The subject of the actor token
+// becomes the current actor.
 //
 // The fields from OtherTokens on mean the same in Impersonation and ClientActing.
+//
+// Example of a rule's member delegate, for the support staff of the organisation acme:
+//
+//	"delegate": {
+//	  "actors": [{"kind": "user", "tenant": "acme", "id": "*"}],
+//	  "actor_types": ["urn:ietf:params:oauth:token-type:access_token"]
+//	}
 type Delegation struct {
-	Actors        []Identity  `json:"actors"`                   // patterns for the actor
-	ActorTypes    []TokenType `json:"actor_types"`              // accepted types of the actor token
-	ActorAudience bool        `json:"actor_audience,omitempty"` // targets: also aud of the actor's access token
-	OtherActors   bool        `json:"other_actors,omitempty"`   // actor tokens neither issued to nor about the client (D05)
-	OutliveActor  bool        `json:"outlive_actor,omitempty"`  // like OutliveSubject, for the actor token
-	Self          bool        `json:"self,omitempty"`           // subject and actor may be the same (D16)
-	PublicClients bool        `json:"public_clients,omitempty"` // the named clients may be public (R09)
+	Actors     []Identity  `json:"actors"`      // patterns for the actor
+	ActorTypes []TokenType `json:"actor_types"` // accepted types of the actor token
+
+	// ActorAudience allows the aud of the actor's access token in addition to Targets (D24).
+	ActorAudience bool `json:"actor_audience,omitempty"`
+
+	// OtherActors accepts actor tokens that were neither issued to the client nor are about it
+	// (D05).
+	OtherActors bool `json:"other_actors,omitempty"`
+
+	// OutliveActor is OutliveSubject for the actor token.
+	OutliveActor bool `json:"outlive_actor,omitempty"`
+
+	Self          bool `json:"self,omitempty"`           // subject and actor may be the same (D16)
+	PublicClients bool `json:"public_clients,omitempty"` // the named clients may be public (R09)
 
 	// OtherTokens accepts own subject tokens that were issued to other clients, and names such as
 	// user ids (D04).
@@ -109,10 +130,10 @@ type Delegation struct {
 	RefreshLifetime time.Duration `json:"-"`
 }
 
-// ClientActing is the mode for an exchange without an actor token in which the client, which must be
-// confidential, becomes the current actor.
+// ClientActing is the mode for an exchange without an actor token in which the client, which must
+// be confidential, becomes the current actor.
 type ClientActing struct {
-	MayActClient bool `json:"may_act_client,omitempty"` // a may_act may name the client itself (D09)
+	MayActClient bool `json:"may_act_client,omitempty"` // a may_act may name the client (D09)
 	Self         bool `json:"self,omitempty"`           // subject and client may be the same (D16)
 
 	OtherTokens     bool          `json:"other_tokens,omitempty"`

@@ -3,7 +3,8 @@ package tokenexchange
 import "fmt"
 
 // grantScope returns the scope of the result, which is never nil, and the part of it that the
-// subject did not have (D20–D23).
+// subject did not have (D20–D23). A requested scope is granted as a whole or refused; nothing is
+// dropped without the client's knowledge.
 func (r *rule) grantScope(f *Facts) (granted, expanded Scope, refused *Error) {
 	limits := r.scopeLimits(f)
 	if f.Request.Scope == nil {
@@ -42,7 +43,8 @@ func statesScope(t *Token) bool {
 	return t.Type.isAccess() || t.Type.isEvidence() && t.Scope != nil
 }
 
-// scopeLimits are the upper bounds for the scope of one request (D21).
+// scopeLimits are the upper bounds for the scope of one request (D21). In the sets of the subject,
+// nil is no bound and an empty set allows nothing.
 type scopeLimits struct {
 	*rule
 	facts   *Facts
@@ -51,6 +53,8 @@ type scopeLimits struct {
 	client  set
 }
 
+// scopeLimits collects the bounds. If neither the token nor its lineage states a scope, a nil
+// Subject.Scope is the empty set: an unknown scope is no scope (D22).
 func (r *rule) scopeLimits(f *Facts) scopeLimits {
 	l := scopeLimits{rule: r, facts: f, client: setOf(f.Client.Scope)}
 	if ceiling := f.Subject.Token.ceiling(); ceiling != nil {
@@ -69,6 +73,7 @@ func (l scopeLimits) subjectHas(token string) bool {
 
 // ruleHas reports whether the rule grants the scope token to a subject that has it.
 func (l scopeLimits) ruleHas(token string) bool {
+	// The settings for openid and offline_access stand in for the scope of the rule.
 	if makesToken(token) {
 		return l.isSwitchedOn(token)
 	}
@@ -94,19 +99,21 @@ func (l scopeLimits) allows(token string) bool {
 }
 
 // expands reports whether a requested scope token is granted although the subject does not have it.
+// The rule names it, so this is the choice of an administrator. "*" in scope does not expand.
 func (l scopeLimits) expands(token string) bool {
 	return l.expand.has(token) && l.client.has(token) && !l.subjectHas(token)
 }
 
 // inherit returns the part of the wished scope that is allowed. A scope token that would have no
-// effect is left out (D23). It is a refusal if the limits leave nothing of a scope (D20), except for
-// an ID token, which needs no scope.
+// effect is left out (D23). It is a refusal if the limits leave nothing of a scope (D20), except
+// for an ID token, which needs no scope.
 func (l scopeLimits) inherit(wished Scope) (Scope, *Error) {
 	granted, cut := Scope{}, Scope{}
 	for _, token := range wished {
 		switch {
 		case l.allows(token):
 			granted = append(granted, token)
+		// The client did not ask for these by name, so leaving them out is no surprise.
 		case asksForImpersonation(token), makesToken(token) && !l.isSwitchedOn(token):
 		default:
 			cut = append(cut, token)
@@ -121,7 +128,8 @@ func (l scopeLimits) inherit(wished Scope) (Scope, *Error) {
 	return distinct(granted), nil
 }
 
-// refusal returns the refusal of a scope token. It names what does not allow the token.
+// refusal returns the refusal of a scope token. The detail names the bound that does not allow the
+// scope token, and lists what the bound allows.
 func (l scopeLimits) refusal(token string) *Error {
 	t := &l.facts.Subject.Token
 	missing := ""
@@ -134,7 +142,8 @@ func (l scopeLimits) refusal(token string) *Error {
 			"scope %q asks for a further token that the rule does not add here (D23)", token)
 	case statesScope(t) && t.Scope == nil:
 		return refuse(InvalidScope, "scope_unknown",
-			"the subject token does not state its scope, so scope %q cannot be granted (D22)", token)
+			"the subject token does not state its scope, so scope %q cannot be granted (D22)",
+			token)
 	case l.token != nil && !l.token.has(token):
 		missing = "subject token or its lineage, which allow " + l.token.String()
 	case l.subject != nil && !l.subject.has(token):
@@ -144,5 +153,6 @@ func (l scopeLimits) refusal(token string) *Error {
 	default:
 		missing = "scope of the rule, " + l.scope.String()
 	}
-	return refuse(InvalidScope, "scope_not_allowed", "scope %q is not in the %s (D21)", token, missing)
+	return refuse(InvalidScope, "scope_not_allowed",
+		"scope %q is not in the %s (D21)", token, missing)
 }

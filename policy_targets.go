@@ -3,8 +3,11 @@ package tokenexchange
 import "slices"
 
 // grantTargets returns the audience of the result and the organisation that it is for (D24). Every
-// requested target must be allowed (R14).
+// requested target must be allowed (R14). The audience is never empty: a token without aud would be
+// good at every API that does not check aud.
 func (r *rule) grantTargets(f *Facts) (audience []string, tenant string, refused *Error) {
+	// A target that selects an organisation is taken out first, so it is neither checked against
+	// the ceiling nor written into aud.
 	selected, asked := "", []string{}
 	for _, target := range slices.Concat(f.Request.Audience, f.Request.Resource) {
 		if r.tenantTargets && slices.Contains(f.Subject.Tenants, target) {
@@ -18,6 +21,7 @@ func (r *rule) grantTargets(f *Facts) (audience []string, tenant string, refused
 		}
 		asked = append(asked, target)
 	}
+	// An organisation that an earlier exchange selected stays selected.
 	tenant = f.Subject.tenant()
 	if selected != "" {
 		tenant = selected
@@ -34,6 +38,7 @@ func (r *rule) grantTargets(f *Facts) (audience []string, tenant string, refused
 	if len(asked) > 0 {
 		return distinct(asked), tenant, nil
 	}
+	// Defaults are cut to what the rule allows. Requested targets are not cut, but refused above.
 	for _, target := range r.defaultAudience(f) {
 		if r.allowsTarget(f, target) {
 			audience = append(audience, target)
@@ -47,8 +52,8 @@ func (r *rule) grantTargets(f *Facts) (audience []string, tenant string, refused
 	return distinct(audience), tenant, nil
 }
 
-// idTokenAudience returns the audience of an ID token: the client, which is the only target that may
-// be requested (D27).
+// idTokenAudience returns the audience of an ID token: the client, which is the only target that
+// may be requested (D27).
 func idTokenAudience(f *Facts, asked []string) ([]string, *Error) {
 	for _, target := range asked {
 		if target != f.Client.ID {
@@ -59,8 +64,9 @@ func idTokenAudience(f *Facts, asked []string) ([]string, *Error) {
 	return []string{f.Client.ID}, nil
 }
 
-// defaultAudience returns the targets if none is requested: the first list that exists. What the
-// rule allows of the list does not matter for the choice.
+// defaultAudience returns the targets for a request without targets: the first list that exists.
+// If the rule allows nothing of that list, the next list is not tried, because the client could not
+// foresee its targets. A foreign aud and the aud of an ID token name no target.
 func (r *rule) defaultAudience(f *Facts) []string {
 	switch {
 	case len(r.defaultTargets) > 0:
@@ -73,10 +79,12 @@ func (r *rule) defaultAudience(f *Facts) []string {
 	return nil
 }
 
-// allowsTarget reports whether the rule allows the target for the presented tokens (D24).
+// allowsTarget reports whether the rule allows the target for the presented tokens (D24). Targets
+// are equal only byte for byte: a trailing slash makes another target.
 func (r *rule) allowsTarget(f *Facts, target string) bool {
 	subject := &f.Subject.Token
 	switch {
+	// A narrower token must not reach an API that the presented token could not reach.
 	case r.mode == Narrow && !slices.Contains(subject.Audience, target):
 		return false
 	case r.targets.has(target):
@@ -88,7 +96,8 @@ func (r *rule) allowsTarget(f *Facts, target string) bool {
 		slices.Contains(f.Actor.Token.Audience, target)
 }
 
-// refuseTarget returns the refusal of a target that the rule does not allow.
+// refuseTarget returns the refusal of a target that allowsTarget refuses. The detail lists what is
+// allowed, for the operator; the client gets a fixed sentence.
 func (r *rule) refuseTarget(f *Facts, target string) *Error {
 	subject := &f.Subject.Token
 	if r.mode == Narrow && !slices.Contains(subject.Audience, target) {

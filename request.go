@@ -22,14 +22,14 @@ const (
 // neither printed nor marshalled. An empty field was not sent, with one exception: a Scope that is
 // empty but not nil asks for no scope.
 type Request struct {
-	SubjectToken       string    `json:"-"`
-	SubjectTokenType   TokenType `json:"subject_token_type,omitempty"`
-	ActorToken         string    `json:"-"`
-	ActorTokenType     TokenType `json:"actor_token_type,omitempty"`
-	RequestedTokenType TokenType `json:"requested_token_type,omitempty"`
-	Audience           []string  `json:"audience,omitempty"`
-	Resource           []string  `json:"resource,omitempty"`
-	Scope              Scope     `json:"scope,omitzero"`
+	SubjectToken       string    `json:"-"`                              // the party it is about
+	SubjectTokenType   TokenType `json:"subject_token_type,omitempty"`   // the declared type
+	ActorToken         string    `json:"-"`                              // the party that acts
+	ActorTokenType     TokenType `json:"actor_token_type,omitempty"`     // set with ActorToken
+	RequestedTokenType TokenType `json:"requested_token_type,omitempty"` // empty: the rule's first
+	Audience           []string  `json:"audience,omitempty"`             // targets by name
+	Resource           []string  `json:"resource,omitempty"`             // targets by URI
+	Scope              Scope     `json:"scope,omitzero"`                 // nil: not sent (D20)
 }
 
 // parameters lists the parameters of this grant, in the order in which problems are reported.
@@ -39,11 +39,12 @@ var parameters = []string{
 	"requested_token_type", "audience", "resource", "scope", "authorization_details",
 }
 
-// ParseRequest parses the form of a token exchange strictly (RFC 6749 §3.2). It ignores parameters
-// without a value and unknown parameters. It refuses repeated parameters, unknown ones too; only
-// audience and resource may be repeated. The error is an *Error that names the parameter, never its
-// value.
+// ParseRequest parses the form of a token exchange strictly (RFC 8693 §2.1, RFC 6749 §3.2). It
+// ignores parameters without a value and unknown parameters. It refuses repeated parameters,
+// unknown ones too; only audience and resource may be repeated. The error is an *Error that names
+// the parameter, never its value.
 func ParseRequest(form url.Values) (Request, error) {
+	// The grant type decides whether this grammar applies at all, so it comes first (D03).
 	if isRepeated(form, "grant_type") {
 		return Request{}, refuseParameter(InvalidRequest, "grant_type", "is repeated")
 	}
@@ -84,14 +85,19 @@ func ParseRequest(form url.Values) (Request, error) {
 			"the request has %d targets; %d are allowed (R10)", n, maxTargets)
 	}
 	if value := form.Get("scope"); value != "" {
-		if r.Scope, err = ParseScope(value); err != nil || len(value) > maxValue {
+		// The length is checked first, so that a hostile value is not parsed.
+		if len(value) <= maxValue {
+			r.Scope, err = ParseScope(value)
+		}
+		if len(value) > maxValue || err != nil {
 			return Request{}, refuseParameter(InvalidScope, "scope", "is malformed")
 		}
 	}
 	return r, nil
 }
 
-// isRepeated counts empty values too (R04).
+// isRepeated reports whether a parameter that must be single occurs twice. It counts empty values
+// too (R04).
 func isRepeated(form url.Values, name string) bool {
 	return len(form[name]) > 1 && name != "audience" && name != "resource"
 }
@@ -106,14 +112,18 @@ func checkRepeats(form url.Values) error {
 	}
 	for name := range form {
 		if isRepeated(form, name) {
-			return &Error{Code: InvalidRequest, Description: "A parameter is repeated.",
-				Reason: "parameter_repeated",
-				Detail: "an unknown parameter is repeated (R04)", ours: true}
+			e := refuse(InvalidRequest, "parameter_repeated",
+				"an unknown parameter is repeated (R04)")
+			e.Description, e.ours = "A parameter is repeated.", true
+			return e
 		}
 	}
 	return nil
 }
 
+// checkTokens refuses missing, unpaired and malformed tokens (R03). An actor token without its
+// type, or a type without the token, is refused, since the client meant something that would be
+// ignored.
 func (r Request) checkTokens() error {
 	switch {
 	case r.SubjectToken == "":
@@ -136,7 +146,9 @@ func (r Request) checkTokens() error {
 	return nil
 }
 
-// parseTargets returns the non-empty values of audience or resource.
+// parseTargets returns the non-empty values of audience or resource (R05). A malformed value
+// refuses the request (R14). The values are counted as they are read, so that a form of a hundred
+// thousand values costs little.
 func parseTargets(form url.Values, name string, isValid func(string) bool) ([]string, error) {
 	var targets []string
 	for _, value := range form[name] {
@@ -154,13 +166,14 @@ func parseTargets(form url.Values, name string, isValid func(string) bool) ([]st
 	return targets, nil
 }
 
-// isText reports whether s is Unicode text without control characters. It may be empty.
+// isText reports whether s is Unicode text without control characters. It may be empty. A line
+// break in a value could forge a line in a log.
 func isText(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
-// isResource reports whether s is an absolute URI without a fragment (RFC 8707 §2). It must consist
-// of the characters of RFC 3986, and a URI with the scheme http or https must have a host.
+// isResource reports whether s is an absolute URI without a fragment (RFC 8707 §2). It must
+// consist of the characters of RFC 3986, and a URI with the scheme http or https must have a host.
 func isResource(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7F || strings.IndexByte("\"<>\\^`{|}#", c) >= 0 {
@@ -177,7 +190,8 @@ func isResource(s string) bool {
 	return u.Hostname() != "" || u.Scheme != "http" && u.Scheme != "https"
 }
 
-// Values returns the form of the request, grant_type included. It is the inverse of ParseRequest.
+// Values returns the form of the request, grant_type included. It is the inverse of ParseRequest
+// (I11). The form contains the tokens.
 func (r Request) Values() url.Values {
 	form := url.Values{"grant_type": {GrantType}}
 	set := func(name, value string) {

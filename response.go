@@ -15,15 +15,20 @@ const (
 	notApplicable = "N_A"
 )
 
-// Response is a successful answer (RFC 8693 §2.2.1). Its tokens are marshalled, but never printed.
+// Response is a successful answer (RFC 8693 §2.2.1). Its tokens are marshalled, but never printed
+// (I08). Example:
+//
+//	{"access_token": "eyJhbGciOi...", "expires_in": 300, "token_type": "Bearer",
+//	 "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+//	 "scope": "orders:read"}
 type Response struct {
 	AccessToken     string    `json:"access_token"` // the issued token, of any type
 	IssuedTokenType TokenType `json:"issued_token_type"`
-	TokenType       string    `json:"token_type"` // Bearer or DPoP; N_A if not an access token
-	ExpiresIn       int64     `json:"expires_in"` // seconds, at least 1
-	Scope           string    `json:"scope,omitempty"`
-	RefreshToken    string    `json:"refresh_token,omitempty"`
-	IDToken         string    `json:"id_token,omitempty"`
+	TokenType       string    `json:"token_type"`              // Bearer, DPoP or N_A (R11)
+	ExpiresIn       int64     `json:"expires_in"`              // seconds, at least 1
+	Scope           string    `json:"scope,omitempty"`         // the granted scope; empty: none
+	RefreshToken    string    `json:"refresh_token,omitempty"` // beside the issued token (D23)
+	IDToken         string    `json:"id_token,omitempty"`      // beside an access token (D23)
 }
 
 // newResponse describes issued tokens. The caller has checked them against the decision.
@@ -39,7 +44,8 @@ func newResponse(d *Decision, t *IssuedToken) Response {
 	}
 }
 
-// tokenType returns the token_type of the response (RFC 8693 §2.2.1).
+// tokenType returns the token_type of the response (RFC 8693 §2.2.1). A token that is bound by
+// mutual TLS is used like a bearer token and has its token_type (RFC 8705 §3).
 func tokenType(d *Decision) string {
 	switch {
 	case d.Type != TypeAccessToken && d.Type != TypeJWT:

@@ -8,14 +8,16 @@ import (
 	"strings"
 )
 
-// Scope is a list of scope tokens (RFC 6749 §3.3). Nil means unknown. An empty, non-nil Scope means
-// that there is no scope.
+// Scope is a list of scope tokens (RFC 6749 §3.3). Nil means unknown. An empty, non-nil Scope
+// means that there is no scope. Scope tokens are compared byte for byte. In JSON, nil is null and
+// the empty Scope is [].
 type Scope []string
 
 var errScope = errors.New("malformed scope")
 
 // ParseScope parses scope tokens that are separated by single spaces, and removes repeats. The
-// empty string is the empty Scope. The error does not quote the input.
+// empty string is the empty Scope. Any other separator is an error, because readers disagree about
+// it. The error does not quote the input.
 func ParseScope(s string) (Scope, error) {
 	if s == "" {
 		return Scope{}, nil
@@ -29,7 +31,8 @@ func ParseScope(s string) (Scope, error) {
 	return distinct(list), nil
 }
 
-// isScopeToken reports whether s is 1*( %x21 / %x23-5B / %x5D-7E ).
+// isScopeToken reports whether s is a scope-token of RFC 6749 §3.3:
+// 1*( %x21 / %x23-5B / %x5D-7E ).
 func isScopeToken(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
@@ -39,8 +42,8 @@ func isScopeToken(s string) bool {
 	return s != ""
 }
 
-// Within returns the scope tokens of s that are also in ceiling, in the order of s. It is nil if s is
-// nil, and empty if ceiling is nil.
+// Within returns the scope tokens of s that are also in ceiling, in the order of s. It is nil if s
+// is nil, and empty if ceiling is nil.
 func (s Scope) Within(ceiling Scope) Scope {
 	if s == nil {
 		return nil
@@ -72,12 +75,14 @@ func asksForImpersonation(token string) bool {
 		token == "internal_user_impersonate"
 }
 
-// makesToken reports whether the scope token asks for a further token.
+// makesToken reports whether the scope token asks for a further token: openid for an ID token
+// (OpenID Connect Core §3.1.2.1), offline_access for a refresh token (§11).
 func makesToken(token string) bool { return token == scopeOpenID || token == scopeOffline }
 
 // set is a set of strings. The nil set is empty.
 type set map[string]struct{}
 
+// setOf returns the set of the items. It is not nil, even for a nil list.
 func setOf(list []string) set {
 	s := make(set, len(list))
 	for _, item := range list {
@@ -91,7 +96,8 @@ func (s set) has(item string) bool {
 	return ok
 }
 
-// distinct removes repeats from list in place. The first of equal items stays.
+// distinct removes repeats from list in place, so the caller must own the list. The first of equal
+// items stays.
 func distinct(list []string) []string {
 	if len(list) < 2 {
 		return list

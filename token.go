@@ -15,32 +15,34 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
-// Token is what one token says. It is built from that token alone, after its verification.
+// Token holds the claims of a token, after its verification. It is built from that token alone. It
+// does not contain the token as presented, so it can be recorded.
 type Token struct {
-	// Type is what the token was found to be. It is as narrow as the declared type, or narrower.
+	// Type is the type that verification has found: the declared type, or a narrower type if
+	// TypeJWT was declared (R07).
 	Type TokenType `json:"type,omitempty"`
 
-	// Kind is the kind of party that the token is about. A host that keeps records sets it; empty
-	// if the token does not say.
+	// Kind is the kind of party that the token is about. A host that keeps records sets it. It is
+	// empty if the token does not say; a JWT never does. It is a hint for the SubjectResolver.
 	Kind Kind `json:"kind,omitempty"`
 
 	// Name says that the token is a bare name, such as a user id, which no issuer made. The
-	// verifier that accepts names sets it.
+	// verifier that accepts names sets it. A name needs an actor token (D04).
 	Name bool `json:"name,omitempty"`
 
 	// ByClient says that the client named in Issuer signed the token with its own key (see
 	// Trust.Client).
 	ByClient bool `json:"by_client,omitempty"`
 
-	// ID is the name under which the token is revoked, and the parent of a family. It is a hash for
-	// a JWT without jti.
+	// ID names the token in the audit trail and for revocation: its jti or the id of its record.
+	// For a JWT without jti it is a hash. It is recorded, so it must not contain the token (I08).
 	ID string `json:"jti,omitempty"`
 
 	Issuer   string   `json:"iss,omitempty"`
 	Subject  string   `json:"sub,omitempty"`       // in either claim shape, act or act_as (D18)
 	ClientID string   `json:"client_id,omitempty"` // client_id, else azp; empty for another issuer
 	Audience []string `json:"aud,omitempty"`
-	Scope    Scope    `json:"scope"`             // nil: the token has none
+	Scope    Scope    `json:"scope"`             // nil: the token states none
 	Actor    *Actor   `json:"act,omitempty"`     // the current actor, prior actors nested
 	MayAct   *Actor   `json:"may_act,omitempty"` // a malformed may_act is the zero Actor
 
@@ -52,8 +54,8 @@ type Token struct {
 	ACR      string    `json:"acr,omitempty"`      // authentication context class of that login
 	AMR      []string  `json:"amr,omitempty"`      // authentication methods of that login
 
-	// Lineage has the limits of the tokens from which this one was made. It is nil for the token of
-	// a login and for a token of another issuer.
+	// Lineage has the limits of the tokens from which this token was made. It is nil for the token
+	// of a login, and for most tokens of another issuer.
 	Lineage *Lineage `json:"lineage,omitempty"`
 
 	Claims json.RawMessage `json:"claims,omitempty"` // the whole payload, for resolvers and hooks
@@ -67,14 +69,17 @@ type Confirmation struct {
 	X5T string `json:"x5t#S256,omitempty"` // mutual TLS, RFC 8705
 }
 
-// names reports whether it names a key.
-func (c *Confirmation) names() bool { return c.JKT != "" || c.X5T != "" }
-
 // ParseToken reads the claims of a verified JWT, of an introspection response or of a host's own
 // record. It verifies neither signature, dates nor issuer. Type and Kind stay empty, and a field is
-// zero if its claim is absent. Both claim shapes of delegation, act and act_as, are read into
-// Subject and Actor. A malformed may_act becomes the zero Actor, which matches no party; any other
-// malformed claim is an error, which does not quote the value.
+// zero if its claim is absent. A malformed may_act becomes the zero Actor, which matches no party.
+// Any other malformed claim is an error, which does not quote the value.
+//
+// Both claim shapes of delegation are read into Subject and Actor (D18). These claims give the same
+// Subject, alice, and the same Actor, bob:
+//
+//	{"iss": "https://as.example", "sub": "alice",
+//	 "act": {"iss": "https://as.example", "sub": "bob"}}
+//	{"iss": "https://as.example", "sub": "bob", "act_as": {"sub": "alice"}}
 func ParseToken(claims []byte) (Token, error) {
 	payload, err := checkClaims(claims)
 	if err != nil {
@@ -132,16 +137,17 @@ func (t Token) ClaimsSet() map[string]any {
 	return set
 }
 
-// currentActor returns what the chain states about its current actor, as a token without type. It is
-// nil if there is no chain.
-func (t *Token) currentActor() *Token {
+// CurrentActor returns the current actor of the chain as a SubjectResolver gets it: a token that
+// has Issuer, Subject and ClientID only. An actor without an issuer has that of the token (D06). ok
+// is false if the token has no actor.
+func (t Token) CurrentActor() (actor Token, ok bool) {
 	if t.Actor == nil {
-		return nil
+		return Token{}, false
 	}
-	return &Token{
+	return Token{
 		Issuer:  cmp.Or(t.Actor.Issuer, t.Issuer),
 		Subject: t.Actor.Subject, ClientID: t.Actor.ClientID,
-	}
+	}, true
 }
 
 // isComplete reports whether the token has a type and names a party.
@@ -154,6 +160,7 @@ func (t Token) Origin() string {
 	if t.Issuer == "" || t.ID == "" {
 		return ""
 	}
+	// The length keeps apart two tokens whose issuer and id are the same text put together.
 	name := binary.BigEndian.AppendUint64(nil, uint64(len(t.Issuer)))
 	name = append(append(name, t.Issuer...), t.ID...)
 	hash := sha256.Sum256(name)
@@ -162,14 +169,15 @@ func (t Token) Origin() string {
 
 // Begun returns the time of the login that the lineage of the token began with: auth_time if the
 // token states it, else the iat of the first token. It is zero if there was no login: for a user
-// id, a ticket, the assertion of another issuer, and a token that a client signed itself.
+// id, a ticket, the assertion of another issuer, and a token that a client signed itself. A
+// delegation that a user has ended stays ended for every token that does not begin later (D11).
 func (t Token) Begun() time.Time {
 	switch {
 	case t.Name || t.ByClient:
 		return time.Time{}
 	case !t.AuthTime.IsZero():
 		return t.AuthTime
-	case t.Lineage != nil:
+	case t.Lineage != nil: // iat is then the time of an exchange, not of a login
 		return t.Lineage.Begun
 	case t.Type.isEvidence() && t.MayAct != nil:
 		return time.Time{}
@@ -196,7 +204,9 @@ func (t *Token) ceiling() Scope {
 	return own.Within(t.Lineage.Scope)
 }
 
-// checkClaims returns the payload if it is a JSON object that every reader understands alike.
+// checkClaims returns the payload if it is a JSON object that every reader understands alike. Of a
+// repeated member, one reader takes the first value and another reader the last, so an attacker
+// could show each reader another subject (RFC 8259 §4).
 func checkClaims(claims []byte) ([]byte, error) {
 	payload, err := strictjson.Object(claims)
 	if err != nil {
@@ -208,7 +218,7 @@ func checkClaims(claims []byte) ([]byte, error) {
 // claims are a token, and further claims that only its verification needs.
 type claims struct {
 	Token
-	sub       string    // sub as written: the actor where there is an act_as
+	sub       string    // the claim sub as written: the actor where there is an act_as
 	notBefore time.Time // nbf; zero: absent
 	isEvent   bool      // it is a security event (RFC 8417) and not a token
 	hasScope  bool      // it has scope or scp, even if malformed
@@ -223,15 +233,19 @@ type kindMarks struct {
 	named  string // typ (Keycloak) or token_use (Cognito) in the payload; empty: absent
 }
 
+// isID reports whether the marks show an ID token: a claim that only an ID token has, unless the
+// token names another kind.
 func (k kindMarks) isID() bool { return (k.idOnly && k.named == "") || k.namesID() }
 
 // isOther reports whether the token names a kind, and not that of ID tokens.
 func (k kindMarks) isOther() bool { return k.named != "" && !k.namesID() }
 
+// namesID reports whether the token names the kind of ID tokens, as Keycloak or Cognito does.
 func (k kindMarks) namesID() bool { return k.named == "ID" || k.named == "id" }
 
 // readClaims reads a payload that checkClaims has returned. In a token of another issuer client_id,
-// azp and lineage mean nothing, and a malformed scope is empty (D06).
+// azp and lineage mean nothing, and a malformed scope is empty (D06): another issuer may use these
+// names for something else, and its client ids are not ours.
 func readClaims(payload []byte, own bool) (claims, error) {
 	r := claimsReader{own: own}
 	r.c.Claims = payload
@@ -245,13 +259,13 @@ func readClaims(payload []byte, own bool) (claims, error) {
 
 // claimsReader collects the claims of one payload.
 type claimsReader struct {
-	own           bool // the token is of this server
-	c             claims
-	azp           string
-	hasScopeClaim bool
-	scp           Scope // nil: absent or malformed
-	clientID      string
-	actAs         *actAs
+	own           bool   // the token is of this server
+	c             claims // the result so far
+	azp           string // empty: absent, or of another issuer
+	hasScopeClaim bool   // the token has scope, even if malformed
+	scp           Scope  // nil: absent or malformed
+	clientID      string // empty: absent, or of another issuer
+	actAs         *actAs // nil: absent
 }
 
 var (
@@ -262,8 +276,8 @@ var (
 	errNotKey     = errors.New("not an object with jkt or x5t#S256 and no other member")
 )
 
-// read reads one member of the payload. It ignores a name that it does not know. So an error names
-// a known claim only, and nothing from the token.
+// read reads one member of the payload. It ignores a name that it does not know, as RFC 7519 §4
+// demands. So an error names a known claim only, and nothing from the token.
 func (r *claimsReader) read(name string, value []byte) (err error) {
 	t := &r.c.Token
 	switch name {
@@ -324,18 +338,20 @@ func (r *claimsReader) read(name string, value []byte) (err error) {
 		named, _ := strictjson.String(value)
 		namesKind := named != "" && !strings.EqualFold(named, "JWT")
 		if namesKind && (r.c.kind.named == "" || r.c.kind.namesID()) {
-			r.c.kind.named = named // of two names, the one of another kind than ID token counts
+			r.c.kind.named = named // of two names, a kind other than ID token counts
 		}
 	}
 	return err
 }
 
-// finish compares claims with each other.
+// finish combines claims that depend on each other. The order of the members in the payload does
+// not matter.
 func (r *claimsReader) finish() (claims, error) {
 	t := &r.c.Token
 	if t.ClientID = r.clientID; t.ClientID == "" {
 		t.ClientID = r.azp
 	} else if r.azp != "" && r.azp != r.clientID {
+		// It would depend on the reader to which client the token was issued.
 		return claims{}, errors.New("claims: client_id and azp are different (D04)")
 	}
 	r.c.sub = t.Subject
@@ -349,6 +365,7 @@ func (r *claimsReader) finish() (claims, error) {
 		return r.c, nil
 	}
 	if t.Actor != nil {
+		// The two claims could name two actors, and each reader would choose one of them.
 		return claims{}, errors.New("claims: both act and act_as are present (D18)")
 	}
 	if err := r.actAs.apply(t); err != nil {
@@ -357,6 +374,8 @@ func (r *claimsReader) finish() (claims, error) {
 	return r.c, nil
 }
 
+// parseString reads a string that is not empty. An empty claim says nothing that an absent claim
+// does not, and would match other empty values.
 func parseString(raw []byte) (string, error) {
 	if s, ok := strictjson.String(raw); ok && s != "" {
 		return s, nil
@@ -364,6 +383,7 @@ func parseString(raw []byte) (string, error) {
 	return "", errNotString
 }
 
+// parseStrings reads an array of strings, none of them empty. The array may be empty.
 func parseStrings(raw []byte) ([]string, error) {
 	list, ok := strictjson.Strings(raw)
 	for _, s := range list {
@@ -375,6 +395,7 @@ func parseStrings(raw []byte) ([]string, error) {
 	return list, nil
 }
 
+// parseAudience reads aud: a string, or an array of strings (RFC 7519 §4.1.3).
 func parseAudience(raw []byte) ([]string, error) {
 	if s, err := parseString(raw); err == nil {
 		return []string{s}, nil
@@ -396,6 +417,7 @@ func parseSCP(raw []byte) (Scope, error) {
 	return distinct(list), nil
 }
 
+// parseScopeClaim reads a scope in the form of RFC 6749 §3.3, which RFC 8693 §4.2 takes over.
 func parseScopeClaim(raw []byte) (Scope, error) {
 	s, ok := strictjson.String(raw)
 	if !ok {
@@ -425,6 +447,7 @@ func parseDate(raw []byte, round rounding) (time.Time, error) {
 	if len(raw) == 0 || raw[0] < '0' || raw[0] > '9' {
 		return time.Time{}, errNotDate
 	}
+	// Most dates are whole numbers.
 	seconds, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
 		seconds, err = roundDate(string(raw), round)
@@ -435,7 +458,9 @@ func parseDate(raw []byte, round rounding) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// roundDate rounds a JSON number that is not negative and has a fraction or an exponent.
+// roundDate rounds a JSON number that is not negative and has a fraction or an exponent. It moves
+// the decimal point in the text: 1.5e3 has the digits "15" and four digits before the point. A huge
+// exponent is refused before any zeros are written.
 func roundDate(text string, round rounding) (int64, error) {
 	number, scale, scaled := strings.Cut(strings.ToLower(text), "e")
 	exponent := int64(0)
@@ -461,6 +486,8 @@ func roundDate(text string, round rounding) (int64, error) {
 	return seconds, err
 }
 
+// parseConfirmation reads cnf (RFC 7800 §3.1). A member that this package cannot check is an
+// error: to ignore it would unbind the token.
 func parseConfirmation(raw []byte) (Confirmation, error) {
 	var c Confirmation
 	if !strictjson.IsObject(raw) {

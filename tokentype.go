@@ -26,13 +26,13 @@ const (
 	TypeJWT          TokenType = "urn:ietf:params:oauth:token-type:jwt"
 )
 
-// isAccess reports whether a token of this type states what it may be used for. An own refresh token
-// counts as the access token that it would become (D28), and a JWT of a foreign issuer as its access
-// token.
+// isAccess reports whether a token of this type states what it may be used for. An own refresh
+// token counts as the access token that it would become (D28), and a JWT of a foreign issuer as its
+// access token.
 func (t TokenType) isAccess() bool {
 	return t == TypeAccessToken || t == TypeRefreshToken || t == TypeJWT
 }
 
-// isEvidence reports whether a token of this type only shows who a party is: a user id, a ticket, an
-// assertion, a session.
+// isEvidence reports whether a token of this type only shows who a party is: a user id, a ticket,
+// an assertion, a session.
 func (t TokenType) isEvidence() bool { return !t.isAccess() && t != TypeIDToken }

@@ -18,8 +18,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// A vector is a file: header lines "name: value", a blank line, a body. An unknown header, a missing one, and a folder
-// with too few vectors are failures, so that none can be skipped by a slip of the pen.
+// vector is a file of testdata/vectors: header lines "name: value", a blank line, a body. An
+// unknown header, a missing header and a folder with too few vectors fail the test, so that no
+// vector is skipped by mistake.
 type vector struct {
 	header map[string]string
 	body   string
@@ -76,7 +77,8 @@ func readRequests(t testing.TB) map[string]vector {
 }
 
 func readDecisions(t testing.TB) map[string]vector {
-	return readVectors(t, "decision", 600, "comment", "base", "expect", "reason", "rule", "sub", "tenant", "act", "aud", "scope",
+	return readVectors(t, "decision", 600, "comment", "base", "expect", "reason", "rule", "sub",
+		"tenant", "act", "aud", "scope",
 		"expanded", "type", "expires", "refresh_expires", "cnf", "id_token", "refresh_token")
 }
 
@@ -132,8 +134,10 @@ func TestDecisionVectors(t *testing.T) {
 	})
 }
 
-// described is a decision in the words of a vector's header.
-func described(t *testing.T, f tokenexchange.Facts, d tokenexchange.Decision, err error) map[string]string {
+// described returns a decision as the headers of a vector.
+func described(
+	t *testing.T, f tokenexchange.Facts, d tokenexchange.Decision, err error,
+) map[string]string {
 	if err != nil {
 		return map[string]string{"rule": tokenexchange.AsError(err).Rule}
 	}
@@ -154,9 +158,19 @@ func described(t *testing.T, f tokenexchange.Facts, d tokenexchange.Decision, er
 		act = mustJSON(t, d.Actor)
 	}
 	return map[string]string{
-		"rule": d.Rule, "sub": d.Subject.ID, "tenant": d.Subject.Tenant, "act": act, "aud": list(d.Audience), "scope": list(d.Scope),
-		"expanded": list(d.Expanded), "type": string(d.Type), "expires": inSeconds(d.Expires), "refresh_expires": inSeconds(d.RefreshExpires),
-		"cnf": cnf, "id_token": mustJSON(t, d.IDToken), "refresh_token": mustJSON(t, d.RefreshToken),
+		"rule":            d.Rule,
+		"sub":             d.Subject.ID,
+		"tenant":          d.Subject.Tenant,
+		"act":             act,
+		"aud":             list(d.Audience),
+		"scope":           list(d.Scope),
+		"expanded":        list(d.Expanded),
+		"type":            string(d.Type),
+		"expires":         inSeconds(d.Expires),
+		"refresh_expires": inSeconds(d.RefreshExpires),
+		"cnf":             cnf,
+		"id_token":        mustJSON(t, d.IDToken),
+		"refresh_token":   mustJSON(t, d.RefreshToken),
 	}
 }
 
@@ -189,7 +203,7 @@ func readCase(t *testing.T, v vector) (*tokenexchange.Policy, tokenexchange.Fact
 	return policy, facts
 }
 
-// merge is a JSON merge patch (RFC 7396).
+// merge applies a JSON merge patch (RFC 7396).
 func merge(target, patch any) any {
 	members, ok := patch.(map[string]any)
 	if !ok {
@@ -216,11 +230,4 @@ func roundTrip(t *testing.T, f tokenexchange.Facts) (again tokenexchange.Facts) 
 	require.NoError(t, json.Unmarshal([]byte(mustJSON(t, f)), &again))
 	require.Equal(t, f, again, "facts do not survive a store")
 	return again
-}
-
-func mustJSON(t *testing.T, v any) string {
-	t.Helper()
-	data, err := json.Marshal(v)
-	require.NoError(t, err)
-	return string(data)
 }

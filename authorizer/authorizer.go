@@ -1,15 +1,16 @@
-// Package authorizer has authorizers for an exchange (tokenexchange.ActorAuthorizer). Two tokens that
-// are each valid need not belong together: an authorizer decides whether this party may act for
-// that one.
+// Package authorizer has authorizers for an exchange (tokenexchange.ActorAuthorizer). Two tokens
+// that are each valid need not belong together: an authorizer decides whether this party may act
+// for that one.
 //
 // MayAct and InAudience decide by the subject token, Roles by the privileges of both parties,
 // Relationship and Func by a function of the host. All and Any combine authorizers. The acting
 // party is Facts.Actor, or the client where Facts.Actor is nil. A zero value refuses. Every
 // authorizer refuses facts that do not name both parties.
 //
-// A refusal is a *tokenexchange.Error with the code InvalidRequest and a Reason for the audit
-// trail. A function of the host refuses with fmt.Errorf("%w: why", tokenexchange.InvalidRequest).
-// Any other error is a failure, which is neither a yes nor a no.
+// A refusal is a *tokenexchange.Error with the code InvalidRequest, and with a Reason and a Detail
+// for the audit trail. A function of the host refuses with
+// fmt.Errorf("%w: why", tokenexchange.InvalidRequest). Any other error is a failure, which is
+// neither a yes nor a no.
 package authorizer
 
 import (
@@ -19,23 +20,25 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/mayact"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
-
-// refuse returns a refusal (D11). The reason is a constant of this package, never input.
-func refuse(reason string) error {
-	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: reason + " (D11)"}
-}
 
 // parties returns the acting party and the subject, or a refusal if the facts do not name both.
 func parties(f tokenexchange.Facts) (actor, subject tokenexchange.Identity, err error) {
 	actor, subject = f.ActingParty(), f.Subject.Identity
 	for _, id := range []tokenexchange.Identity{actor, subject} {
 		if id.Issuer == "" || id.Kind == "" || id.ID == "" {
-			return actor, subject, refuse("the facts do not name the acting party and the subject")
+			return actor, subject, refusal.New(tokenexchange.InvalidRequest, "party_missing",
+				"the facts name the acting party as %s and the subject as %s (D11)",
+				refusal.Party(actor), refusal.Party(subject))
 		}
 	}
 	return actor, subject, nil
 }
+
+// errNoAuthorizer is the refusal of a nil authorizer and of an empty list.
+var errNoAuthorizer = refusal.New(tokenexchange.InvalidRequest, "authorizer_missing",
+	"there is no authorizer (D11)")
 
 // Func is an authorizer that is one function. A nil Func refuses. The function is not called with
 // facts that do not name both parties.
@@ -44,7 +47,7 @@ type Func func(context.Context, tokenexchange.Facts) error
 // AuthorizeActor calls the function.
 func (ask Func) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	if ask == nil {
-		return refuse("there is no authorizer")
+		return errNoAuthorizer
 	}
 	if _, _, err := parties(f); err != nil {
 		return err
@@ -61,7 +64,7 @@ type Relationship func(ctx context.Context, actor, subject tokenexchange.Identit
 // AuthorizeActor calls the function with the two identities.
 func (ask Relationship) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	if ask == nil {
-		return refuse("there is no authorizer")
+		return errNoAuthorizer
 	}
 	actor, subject, err := parties(f)
 	if err != nil {
@@ -80,7 +83,7 @@ type all []tokenexchange.ActorAuthorizer
 
 func (list all) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	if len(list) == 0 {
-		return refuse("there is no authorizer")
+		return errNoAuthorizer
 	}
 	for _, a := range list {
 		if err := authorize(ctx, a, f); err != nil {
@@ -112,13 +115,14 @@ func (list anyOf) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) err
 		}
 		reasons = append(reasons, err)
 	}
-	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest,
-		Reason: "no authorizer allows the acting party (D11)", Err: errors.Join(reasons...)}
+	return refusal.WithCause(errors.Join(reasons...), tokenexchange.InvalidRequest,
+		"no_authorizer_allows", "none of %d authorizers allows %s to act (D11)",
+		len(list), refusal.Party(f.ActingParty()))
 }
 
 func authorize(ctx context.Context, a tokenexchange.ActorAuthorizer, f tokenexchange.Facts) error {
 	if a == nil {
-		return refuse("there is no authorizer")
+		return errNoAuthorizer
 	}
 	return a.AuthorizeActor(ctx, f)
 }
@@ -136,9 +140,12 @@ func MayAct() tokenexchange.ActorAuthorizer {
 	return Func(func(_ context.Context, f tokenexchange.Facts) error {
 		switch m := f.Subject.Token.MayAct; {
 		case m == nil:
-			return refuse("the subject token has no may_act")
+			return refusal.New(tokenexchange.InvalidRequest, "may_act_missing",
+				"the subject token has no may_act (D11)")
 		case !names(m, f):
-			return refuse("may_act does not name the acting party")
+			return refusal.New(tokenexchange.InvalidRequest, "may_act_other_actor",
+				"may_act of the subject token is %s; it does not name %s and client %q (D11)",
+				refusal.Actor(m), refusal.Party(f.ActingParty()), f.Client.ID)
 		}
 		return nil
 	})
@@ -181,13 +188,20 @@ func InAudience() tokenexchange.ActorAuthorizer {
 		}
 		switch {
 		case f.Subject.Token.Issuer != f.Issuer:
-			return refuse("another issuer issued the subject token")
+			return refusal.New(tokenexchange.InvalidRequest, "subject_token_other_issuer",
+				"the subject token is from issuer %q, not from %q (D11)",
+				f.Subject.Token.Issuer, f.Issuer)
 		case actor.Kind != tokenexchange.KindClient || actor.Issuer != f.Issuer:
-			return refuse("the acting party is not a client of this server")
+			return refusal.New(tokenexchange.InvalidRequest, "actor_not_a_client",
+				"%s acts; only a client of this server has a name in an audience (D11)",
+				refusal.Party(actor))
 		case isClient(f) && f.Client.Public:
-			return refuse("the acting party is a public client")
+			return refusal.New(tokenexchange.InvalidRequest, "actor_is_public_client",
+				"client %q is public, so it has not proved its names (D11)", actor.ID)
 		case !slices.ContainsFunc(f.Subject.Token.Audience, isName):
-			return refuse("the acting party is not in the audience of the subject token")
+			return refusal.New(tokenexchange.InvalidRequest, "actor_not_in_audience",
+				"the subject token is for %q; the names of the acting client are %q (D11)",
+				f.Subject.Token.Audience, names)
 		}
 		return nil
 	})

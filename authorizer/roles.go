@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // Roles allows an actor who has a role that reaches the subject. The keys are role names, which the
@@ -43,44 +44,56 @@ func (r Roles) AuthorizeActor(_ context.Context, f tokenexchange.Facts) error {
 	}
 	switch {
 	case f.Actor == nil:
-		return refuse("the acting party is a client, which has no role")
+		return refusal.New(tokenexchange.InvalidRequest, "client_without_role",
+			"client %q acts without an actor token, and a client has no role (D11)", f.Client.ID)
 	case f.Subject.Kind != tokenexchange.KindUser:
-		return refuse("the subject is not a user")
+		return refusal.New(tokenexchange.InvalidRequest, "subject_not_a_user",
+			"the subject is %s; a role is for users only (D11)", refusal.Party(f.Subject.Identity))
 	case f.Subject.Privileges == nil:
-		return refuse("the privileges of the subject are unknown")
+		return refusal.New(tokenexchange.InvalidRequest, "privileges_unknown",
+			"SubjectResolver returned nil Privileges for the subject %s (D11)",
+			refusal.Party(f.Subject.Identity))
 	}
-	reason := "the actor has no role that may act for others"
+	refused := refusal.New(tokenexchange.InvalidRequest, "actor_without_role",
+		"the actor has the privileges %q; none is a role that may act for others (D11)",
+		f.Actor.Privileges)
 	for _, role := range f.Actor.Privileges {
 		reach, ok := r[role]
 		if !ok {
 			continue
 		}
-		if reason = r.outOfReach(reach, f); reason == "" {
+		if refused = r.checkReach(role, reach, f); refused == nil {
 			return nil
 		}
 	}
-	return refuse(reason)
+	return refused
 }
 
-// outOfReach returns why the subject is out of reach; empty: it is in reach.
-func (r Roles) outOfReach(reach Reach, f tokenexchange.Facts) string {
+// checkReach refuses a subject who is out of the reach of a role.
+func (r Roles) checkReach(role string, reach Reach, f tokenexchange.Facts) *tokenexchange.Error {
 	for _, privilege := range f.Subject.Privileges {
 		if !slices.Contains(reach.Administrators, privilege) || !r[privilege].within(reach) {
-			return "the role of the actor does not reach the privileges of the subject"
+			return refusal.New(tokenexchange.InvalidRequest, "role_not_sufficient",
+				"role %q of the actor reaches the privileges %q; the subject has %q (D11)",
+				role, reach.Administrators, privilege)
 		}
 	}
 	if reach.AnyTenant {
-		return ""
+		return nil
 	}
 	if f.Actor.Issuer != f.Subject.Issuer || f.Actor.Tenant != f.Subject.Tenant {
-		return "the subject belongs to another organisation"
+		return refusal.New(tokenexchange.InvalidRequest, "subject_other_tenant",
+			"role %q does not reach other organisations; the actor is %s, the subject is %s (D11)",
+			role, refusal.Party(f.Actor.Identity), refusal.Party(f.Subject.Identity))
 	}
 	for _, target := range f.Request.Targets() {
 		if target != f.Actor.Tenant && slices.Contains(f.Subject.Tenants, target) {
-			return "the request selects another organisation as target"
+			return refusal.New(tokenexchange.InvalidRequest, "target_other_tenant",
+				"target %q selects another organisation than that of the actor, %q (D11)",
+				target, f.Actor.Tenant)
 		}
 	}
-	return ""
+	return nil
 }
 
 // within reports whether every subject in this reach is also in the other.

@@ -22,7 +22,9 @@ var (
 	}
 )
 
-func roles(names ...string) func(*tx.Facts) { return func(f *tx.Facts) { f.Actor.Privileges = names } }
+func roles(names ...string) func(*tx.Facts) {
+	return func(f *tx.Facts) { f.Actor.Privileges = names }
+}
 
 func privileges(names ...string) func(*tx.Facts) {
 	if names == nil {
@@ -39,14 +41,19 @@ func ExampleRoles() {
 		"admin-support": {Administrators: []string{"org-admin"}, AnyTenant: true},
 	}
 	f := tx.Facts{
-		Subject: tx.Subject{Identity: tx.Identity{Issuer: "https://as.example", Kind: tx.KindUser, ID: "carol"}, Privileges: []string{"org-admin"}},
-		Actor:   &tx.Subject{Identity: tx.Identity{Issuer: "https://as.example", Kind: tx.KindUser, ID: "ann"}, Privileges: []string{"support"}},
+		Subject: tx.Subject{
+			Identity:   tx.Identity{Issuer: "https://as.example", Kind: tx.KindUser, ID: "carol"},
+			Privileges: []string{"org-admin"}},
+		Actor: &tx.Subject{
+			Identity:   tx.Identity{Issuer: "https://as.example", Kind: tx.KindUser, ID: "ann"},
+			Privileges: []string{"support"}},
 	}
-	fmt.Println(support.AuthorizeActor(context.Background(), f))
+	err := support.AuthorizeActor(context.Background(), f)
+	fmt.Println(tx.AsError(err).Reason)
 	f.Actor.Privileges = []string{"admin-support"}
 	fmt.Println(support.AuthorizeActor(context.Background(), f))
 	// Output:
-	// invalid_request: the role of the actor does not reach the privileges of the subject (D11)
+	// role_not_sufficient
 	// <nil>
 }
 
@@ -95,7 +102,9 @@ func TestZ20_ClassesByOrganisation(t *testing.T) {
 	used := 0
 	for role, hasRole := range actorsOf {
 		for target, isTarget := range targets {
-			for tenant, inTenant := range map[string]func(*tx.Facts){"own": func(*tx.Facts) {}, "other": elsewhere} {
+			for tenant, inTenant := range map[string]func(*tx.Facts){
+				"own": func(*tx.Facts) {}, "other": elsewhere,
+			} {
 				name := role + "/" + target + "/" + tenant
 				t.Run(name, func(t *testing.T) {
 					err := classes.AuthorizeActor(t.Context(), facts(hasRole, isTarget, inTenant))
@@ -113,27 +122,40 @@ func TestZ20_ClassesByOrganisation(t *testing.T) {
 }
 
 func TestZ20_Refusals(t *testing.T) {
-	const above = "the role of the actor does not reach the privileges of the subject"
+	const above = "role_not_sufficient"
 	for name, c := range map[string]struct {
 		facts  tx.Facts
 		reason string
 	}{
-		"client acts":                       {facts(noActor), "the acting party is a client, which has no role"},
-		"no role":                           {facts(), "the actor has no role that may act for others"},
-		"unknown privileges":                {facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Privileges = nil }), "the privileges of the subject are unknown"},
-		"privilege of no rank":              {facts(roles("admin-any"), privileges("new-in-this-release")), above},
-		"the empty privilege":               {facts(roles("admin-any"), privileges("")), above},
-		"an equal, not listed":              {facts(roles("admin-any"), privileges("admin-any")), above},
-		"an end-user impersonator's equal":  {facts(roles("end-user"), privileges("end-user")), above},
-		"another organisation":              {facts(roles("end-user"), elsewhere), "the subject belongs to another organisation"},
-		"an organisation of no name":        {facts(roles("end-user"), func(f *tx.Facts) { f.Subject.Tenant = "" }), "the subject belongs to another organisation"},
-		"same name, another issuer":         {facts(roles("end-user"), func(f *tx.Facts) { f.Actor.Issuer = foreign }), "the subject belongs to another organisation"},
-		"listed, but itself reaches beyond": {facts(roles("narrow"), privileges("end-user-any")), above},
-		"the same by whom it reaches":       {facts(roles("narrow"), privileges("admin")), above},
-		"service account": {facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Kind = tx.KindWorkload }),
-			"the subject is not a user"},
-		"client as subject": {facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Kind = tx.KindClient }),
-			"the subject is not a user"},
+		"client acts": {facts(noActor), "client_without_role"},
+		"no role":     {facts(), "actor_without_role"},
+		"unknown privileges": {
+			facts(roles("admin-any"),
+				func(f *tx.Facts) { f.Subject.Privileges = nil }), "privileges_unknown"},
+		"privilege of no rank": {
+			facts(roles("admin-any"), privileges("new-in-this-release")), above},
+		"the empty privilege": {facts(roles("admin-any"), privileges("")), above},
+		"an equal, not listed": {facts(roles("admin-any"), privileges("admin-any")),
+			above},
+		"an end-user impersonator's equal": {facts(roles("end-user"), privileges("end-user")),
+			above},
+		"another organisation": {facts(roles("end-user"), elsewhere),
+			"subject_other_tenant"},
+		"an organisation of no name": {
+			facts(roles("end-user"),
+				func(f *tx.Facts) { f.Subject.Tenant = "" }), "subject_other_tenant"},
+		"same name, another issuer": {
+			facts(roles("end-user"),
+				func(f *tx.Facts) { f.Actor.Issuer = foreign }), "subject_other_tenant"},
+		"listed, but itself reaches beyond": {facts(roles("narrow"), privileges("end-user-any")),
+			above},
+		"the same by whom it reaches": {facts(roles("narrow"), privileges("admin")), above},
+		"service account": {
+			facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Kind = tx.KindWorkload }),
+			"subject_not_a_user"},
+		"client as subject": {
+			facts(roles("admin-any"), func(f *tx.Facts) { f.Subject.Kind = tx.KindClient }),
+			"subject_not_a_user"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := authorizer.Roles{"narrow": {Administrators: []string{"end-user-any", "admin"}}}
@@ -155,12 +177,14 @@ func TestZ20_OrganisationBorderHoldsForASwitch(t *testing.T) {
 	}
 	require.NoError(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user"), toOwn)))
 	require.NoError(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user-any"), toGlobex)))
-	refuses(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user"), toGlobex)), "the request selects another organisation as target")
+	refuses(t, classes.AuthorizeActor(t.Context(), facts(roles("end-user"), toGlobex)),
+		"target_other_tenant")
 }
 
 func TestZ20_CarriedActorNeedsTheRoleToday(t *testing.T) {
 	require.NoError(t, classes.AuthorizeActor(t.Context(), facts(carried, roles("end-user"))))
-	require.ErrorIs(t, classes.AuthorizeActor(t.Context(), facts(carried, roles())), tx.InvalidRequest)
+	require.ErrorIs(t, classes.AuthorizeActor(t.Context(), facts(carried, roles())),
+		tx.InvalidRequest)
 }
 
 func TestZ20_ServerWithoutOrganisations(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/auditlog"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
@@ -111,7 +112,7 @@ const debuggedPolicy = `{"rules": [{
 	"targets": ["https://orders.example"], "scope": ["orders:read"], "lifetime": "5m"
 }]}`
 
-// logLine returns what a LogSink writes about a request.
+// logLine returns what an auditlog.Sink writes about a request.
 func logLine(t *testing.T, r request) string {
 	t.Helper()
 	const issuer = "https://as.example"
@@ -145,7 +146,7 @@ func logLine(t *testing.T, r request) string {
 		Authorizer: &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{
 			{Actor: user("bob"), Subject: user("alice")},
 			{Actor: user("bob"), Subject: user("erin")}}},
-		Audit: tx.LogSink{Handler: slog.NewJSONHandler(&log, nil)},
+		Audit: auditlog.Sink{Handler: slog.NewJSONHandler(&log, nil)},
 		Now:   func() time.Time { return now }}
 	subject, client := "alice", "helpdesk"
 	if r.subject != "" {

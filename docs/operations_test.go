@@ -43,8 +43,8 @@ func TestOperations_FiguresAreThoseOfTheCode(t *testing.T) {
 			"`resourceserver.Introspection` | 5 seconds |"},
 		{"resourceserver/introspection.go", "introspectionSize = 256 << 10",
 			"API reads | 256 KiB |"},
-		{"notify/sink.go", "usualQueue = 256", "(`notify.Sink.Queue`) | 256 |"},
-		{"notify/sink.go", "usualPatience = 30 * time.Second",
+		{"notify/sink.go", "defaultQueue = 256", "(`notify.Sink.Queue`) | 256 |"},
+		{"notify/sink.go", "defaultPatience = 30 * time.Second",
 			"`Patience`, 30 seconds by default |"},
 	} {
 		source := strings.Join(strings.Fields(read(t, figure.file)), " ")

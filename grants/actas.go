@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
@@ -53,13 +54,14 @@ func (a ActAs) Tokens(user string, self tokenexchange.Token) (
 
 // Parse returns the user that the scope or the claims parameter names, and the scope without the
 // name. If neither names a user, user is empty. Parse refuses an empty name, more than one name in
-// the scope, and names that differ, with InvalidScope or InvalidRequest; the error contains no
-// input. Parse has no side effects, so a consent page can call it to show the user.
+// the scope, and names that differ, with InvalidScope or InvalidRequest; only the Detail of the
+// error, which is for operators, has the names. Parse has no side effects, so a consent page can
+// call it to show the user.
 func (a ActAs) Parse(scope tokenexchange.Scope, claims string) (
 	user string, rest tokenexchange.Scope, err error) {
 	if !isOwnType(a.Named) {
-		return "", nil, refuse(tokenexchange.ServerError,
-			"ActAs.Named is not a token type of its own (I01)")
+		return "", nil, refusal.New(tokenexchange.ServerError, "act_as_incomplete",
+			"ActAs.Named is %q, not a token type of its own (I01)", a.Named)
 	}
 	byScope, rest, err := a.parseScope(scope)
 	if err != nil {
@@ -70,8 +72,8 @@ func (a ActAs) Parse(scope tokenexchange.Scope, claims string) (
 	case err != nil:
 		return "", nil, err
 	case byScope != "" && byClaims != "" && byScope != byClaims:
-		return "", nil, refuse(tokenexchange.InvalidRequest,
-			"scope and claims name different users (D23)")
+		return "", nil, refusal.New(tokenexchange.InvalidRequest, "act_as_two_users",
+			"the scope names the user %q, the parameter claims names %q (D23)", byScope, byClaims)
 	case byScope == "":
 		byScope = byClaims
 	}
@@ -91,10 +93,11 @@ func (a ActAs) parseScope(scope tokenexchange.Scope) (
 		case !found:
 			rest = append(rest, token)
 		case name == "":
-			return "", nil, refuse(tokenexchange.InvalidScope,
-				"the prefix scope names no user (D23)")
+			return "", nil, refusal.New(tokenexchange.InvalidScope, "act_as_without_user",
+				"the scope %q names no user (D23)", token)
 		case user != "":
-			return "", nil, refuse(tokenexchange.InvalidScope, "two prefix scopes (D23)")
+			return "", nil, refusal.New(tokenexchange.InvalidScope, "act_as_two_users",
+				"the scope names the users %q and %q (D23)", user, name)
 		default:
 			user = name
 		}
@@ -110,7 +113,8 @@ func parseClaims(claims string) (user string, err error) {
 	if claims == "" {
 		return "", nil
 	}
-	malformed := refuse(tokenexchange.InvalidRequest, "claims, or act_as in it, is malformed (D23)")
+	malformed := refusal.New(tokenexchange.InvalidRequest, "act_as_claims_malformed",
+		"the parameter claims is malformed, or its act_as is not one name (D23)")
 	object, err := strictjson.Object([]byte(claims))
 	if err != nil {
 		return "", malformed

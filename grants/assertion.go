@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"fmt"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -68,8 +69,9 @@ func (a *Assertions) Exchange(ctx context.Context, x *tokenexchange.Exchanger,
 		// The assertion is in every request that is returned, so that Run redacts it from errors.
 		presented := tokenexchange.Request{SubjectToken: form.Get("assertion")}
 		if a.Verify == nil || !isOwnType(a.Type) || a.Store == nil || x.TokenIssuer == nil {
-			return presented, tokenexchange.Token{}, nil, refuse(tokenexchange.ServerError,
-				"Assertions needs Verify, a Type of its own, a Store, and Exchanger.TokenIssuer (I01)")
+			return presented, tokenexchange.Token{}, nil, refusal.New(tokenexchange.ServerError,
+				"assertions_incomplete", "Assertions needs Verify, a Store, Exchanger.Tokens, and "+
+					"a Type of its own, which is %q (I01)", a.Type)
 		}
 		req, err := parseAssertion(form)
 		if err != nil {
@@ -96,22 +98,8 @@ func (a *Assertions) Handler(x *tokenexchange.Exchanger,
 
 // parseAssertion parses the form strictly. ParseRequest parses everything but the assertion.
 func parseAssertion(values url.Values) (tokenexchange.Request, error) {
-	problem := func(code tokenexchange.Code, reason string) (tokenexchange.Request, error) {
-		return tokenexchange.Request{}, refuse(code, reason)
-	}
-	grant, assertion := values.Get("grant_type"), values.Get("assertion")
-	switch {
-	case grant == "":
-		return problem(tokenexchange.InvalidRequest, "grant_type is missing (R02)")
-	case grant != GrantJWTBearer:
-		return problem(tokenexchange.UnsupportedGrantType, "grant_type is not jwt-bearer (R02)")
-	case len(values["grant_type"]) > 1 || len(values["assertion"]) > 1:
-		return problem(tokenexchange.InvalidRequest, "grant_type or assertion is repeated (R04)")
-	case assertion == "":
-		return problem(tokenexchange.InvalidRequest, "assertion is missing (R03)")
-	case len(assertion) > form.MaxValue:
-		return problem(tokenexchange.InvalidRequest,
-			fmt.Sprintf("assertion is longer than %d bytes (R10)", form.MaxValue))
+	if err := checkAssertion(values); err != nil {
+		return tokenexchange.Request{}, err
 	}
 	rest := maps.Clone(values)
 	for _, name := range []string{"requested_token_type", "actor_token", "actor_token_type"} {
@@ -127,6 +115,30 @@ func parseAssertion(values url.Values) (tokenexchange.Request, error) {
 	return req, err
 }
 
+// checkAssertion refuses a form without exactly one assertion.
+func checkAssertion(values url.Values) error {
+	grant, assertion := values.Get("grant_type"), values.Get("assertion")
+	switch {
+	case grant == "":
+		return refusal.New(tokenexchange.InvalidRequest, "parameter_missing",
+			"the parameter grant_type is missing (R02)")
+	case grant != GrantJWTBearer:
+		return refusal.New(tokenexchange.UnsupportedGrantType, "grant_type_not_supported",
+			"grant_type is %q, not %q (R02)", grant, GrantJWTBearer)
+	case len(values["grant_type"]) > 1 || len(values["assertion"]) > 1:
+		return refusal.New(tokenexchange.InvalidRequest, "parameter_repeated",
+			"grant_type has %d values and assertion %d (R04)",
+			len(values["grant_type"]), len(values["assertion"]))
+	case assertion == "":
+		return refusal.New(tokenexchange.InvalidRequest, "parameter_missing",
+			"the parameter assertion is missing (R03)")
+	case len(assertion) > form.MaxValue:
+		return refusal.New(tokenexchange.InvalidRequest, "parameter_too_long",
+			"the assertion has %d bytes, more than %d (R10)", len(assertion), form.MaxValue)
+	}
+	return nil
+}
+
 // verify verifies an assertion (RFC 7523 §3).
 func (a *Assertions) verify(ctx context.Context, c tokenexchange.Credential) (
 	tokenexchange.Token, error) {
@@ -134,8 +146,8 @@ func (a *Assertions) verify(ctx context.Context, c tokenexchange.Credential) (
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
-	if reason := a.invalid(tok, c); reason != "" {
-		return tok, refuse(tokenexchange.InvalidRequest, reason)
+	if err := a.check(tok, c); err != nil {
+		return tok, err
 	}
 	if tok.ByClient {
 		tok.Scope = nil // a client may name the subject, but not grant scope
@@ -143,9 +155,9 @@ func (a *Assertions) verify(ctx context.Context, c tokenexchange.Credential) (
 	return tok, nil
 }
 
-// invalid returns why a verified assertion is not acceptable, or "". It repeats checks of Verifier,
-// because the host may use another Verify.
-func (a *Assertions) invalid(tok tokenexchange.Token, c tokenexchange.Credential) (reason string) {
+// check refuses a verified assertion that is not acceptable. It repeats checks of Verifier, because
+// the host may use another Verify.
+func (a *Assertions) check(tok tokenexchange.Token, c tokenexchange.Credential) error {
 	longest := cmp.Or(a.Longest, usualLongest)
 	audience := []string{c.Issuer}
 	if other := a.Audience[tok.Issuer]; other != "" {
@@ -153,22 +165,32 @@ func (a *Assertions) invalid(tok tokenexchange.Token, c tokenexchange.Credential
 	}
 	switch {
 	case tok.Type != a.Type:
-		return "the token is not an assertion (R07)"
+		return refusal.New(tokenexchange.InvalidRequest, "not_an_assertion",
+			"the token has type %q, an assertion has %q (R07)", tok.Type, a.Type)
 	case tok.Issuer == "" || tok.Issuer == c.Issuer:
-		return "the issuer of the assertion is missing, or this server (R07)"
+		return refusal.New(tokenexchange.InvalidRequest, "assertion_issuer_not_accepted",
+			"the issuer of the assertion is %q; an issuer is required, and not this server (R07)",
+			tok.Issuer)
 	case tok.Subject == tok.Issuer:
-		return "a client assertion does not name a subject (R07)"
+		return refusal.New(tokenexchange.InvalidRequest, "client_assertion",
+			"the token is a client assertion of %q and names no subject (R07)", tok.Issuer)
 	case len(tok.Audience) != 1 || !slices.Contains(audience, tok.Audience[0]):
-		return "the audience of the assertion is not this server alone (RFC 7523 §3)"
+		return refusal.New(tokenexchange.InvalidRequest, "assertion_for_others",
+			"aud of the assertion is %q; it must be one of %q alone (RFC 7523 §3)",
+			tok.Audience, audience)
 	case !tok.Expires.After(c.Now):
-		return "the assertion has expired, or has no expiry (RFC 7523 §3)"
+		return refusal.New(tokenexchange.InvalidRequest, "assertion_expired",
+			"the assertion has no exp after %s (RFC 7523 §3)", c.Now.Format(time.RFC3339))
 	case tok.Expires.Sub(c.Now) > longest,
 		!tok.Issued.IsZero() && tok.Expires.Sub(tok.Issued) > longest:
-		return fmt.Sprintf("the assertion is valid for longer than %v (RFC 7523 §3)", longest)
+		return refusal.New(tokenexchange.InvalidRequest, "assertion_valid_too_long",
+			"the assertion is valid until %s, for longer than %v (RFC 7523 §3)",
+			tok.Expires.Format(time.RFC3339), longest)
 	case !hasJTI(tok):
-		return "the assertion has no jti (RFC 7523 §3)"
+		return refusal.New(tokenexchange.InvalidRequest, "assertion_without_jti",
+			"the assertion of %q has no jti (RFC 7523 §3)", tok.Issuer)
 	}
-	return ""
+	return nil
 }
 
 // hasJTI reports whether a token states its jti. If it does not, Token.ID is a hash of the claims,
@@ -190,9 +212,8 @@ func asGrant(err error) error {
 	if err == nil || tokenexchange.AsError(err).Code != tokenexchange.InvalidRequest {
 		return err
 	}
-	return &tokenexchange.Error{
-		Code: tokenexchange.InvalidGrant, Reason: "the assertion was refused (R13)", Err: err,
-	}
+	return refusal.Wrap(err, tokenexchange.InvalidGrant, "assertion_refused",
+		"Assertions.Verify refused the assertion (R13)")
 }
 
 // onceIssuer marks the assertion as used and then issues the token.
@@ -217,7 +238,12 @@ func (i onceIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
 		}},
 	}
 	undo := func(ctx context.Context) error { return i.store.Discard(ctx, use) }
-	if err := i.store.Commit(ctx, d.Issued, use); err != nil {
+	err := i.store.Commit(ctx, d.Issued, use)
+	if errors.Is(err, tokenstore.ErrSpent) {
+		err = refusal.WithCause(err, tokenexchange.InvalidRequest, "assertion_used",
+			"assertion %q of %q has been used (RFC 7523 §3)", tok.ID, tok.Issuer)
+	}
+	if err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
 	return issueOrUndo(ctx, d, i.next, undo)

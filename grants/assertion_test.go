@@ -25,7 +25,8 @@ import (
 
 // assert is an assertion about somebody, good unless changed; nil removes a claim.
 func (w *world) assert(m *tokenexchangetest.Minter, iss, sub string, change map[string]any) string {
-	claims := map[string]any{"iss": iss, "sub": sub, "aud": issuer, "iat": w.now.Unix(), "exp": w.now.Add(time.Minute).Unix(),
+	claims := map[string]any{"iss": iss, "sub": sub, "aud": issuer, "iat": w.now.Unix(),
+		"exp": w.now.Add(time.Minute).Unix(),
 		"jti": fmt.Sprint("jti-", sub)}
 	for name, value := range change {
 		if claims[name] = value; value == nil {
@@ -50,7 +51,9 @@ func (w *world) redeem(at string, form url.Values) (tokenexchange.Response, erro
 
 // tokenOf is what an opaque token says.
 func (w *world) tokenOf(r tokenexchange.Response) tokenexchange.Token {
-	tok, err := w.tokens.VerifyToken(w.Context(), tokenexchange.Credential{Token: r.AccessToken, Type: tokenexchange.TypeAccessToken, Issuer: issuer, Now: w.now})
+	tok, err := w.tokens.VerifyToken(w.Context(),
+		tokenexchange.Credential{Token: r.AccessToken, Type: tokenexchange.TypeAccessToken,
+			Issuer: issuer, Now: w.now})
 	require.NoError(w, err)
 	return tok
 }
@@ -58,7 +61,8 @@ func (w *world) tokenOf(r tokenexchange.Response) tokenexchange.Token {
 // C03: the linked user of another issuer, by the word of that issuer.
 func TestAssertions_ForeignIssuer(t *testing.T) {
 	w := newWorld(t)
-	got, err := w.redeem("portal", bearer(w.assert(w.partner, partner, "p-1", nil), "scope", "read write", "audience", down))
+	got, err := w.redeem("portal",
+		bearer(w.assert(w.partner, partner, "p-1", nil), "scope", "read write", "audience", down))
 	require.NoError(t, err)
 	tok := w.tokenOf(got)
 	require.Equal(t, "alice", tok.Subject, "D19: an identity of this server")
@@ -66,21 +70,26 @@ func TestAssertions_ForeignIssuer(t *testing.T) {
 	require.Equal(t, []string{down}, tok.Audience)
 	require.Equal(t, "portal", tok.ClientID)
 	require.Nil(t, tok.Actor)
-	require.EqualValues(t, 600, got.ExpiresIn, "D25: the expiry of an assertion limits its presenting only")
+	require.EqualValues(t, 600, got.ExpiresIn,
+		"D25: the expiry of an assertion limits its presenting only")
 	ev := w.audit.Last()
 	require.Len(t, w.audit.Events(), 1)
-	require.Equal(t, []string{grants.GrantJWTBearer, "assertion", partner}, []string{ev.Facts.Grant, ev.Decision.Rule, ev.Facts.Subject.Token.Issuer})
+	require.Equal(t, []string{grants.GrantJWTBearer, "assertion", partner},
+		[]string{ev.Facts.Grant, ev.Decision.Rule, ev.Facts.Subject.Token.Issuer})
 	require.Len(t, w.actors.Asked(), 1, "D11: the client is asked about")
 }
 
 // C03: a client's own word about a user. What it says of scope is nothing.
 func TestAssertions_OwnKey(t *testing.T) {
 	w := newWorld(t)
-	got, err := w.redeem("robot", bearer(w.assert(w.robot, "robot", "alice", map[string]any{"scope": "admin"}), "scope", "read"))
+	got, err := w.redeem("robot",
+		bearer(w.assert(w.robot, "robot", "alice", map[string]any{"scope": "admin"}), "scope",
+			"read"))
 	require.NoError(t, err)
 	require.Equal(t, tokenexchange.Scope{"read"}, w.tokenOf(got).Scope)
-	_, err = w.redeem("portal", bearer(w.assert(w.robot, "robot", "alice", map[string]any{"jti": "2"})))
-	w.refused(err, tokenexchange.InvalidGrant, "D04")
+	_, err = w.redeem("portal",
+		bearer(w.assert(w.robot, "robot", "alice", map[string]any{"jti": "2"})))
+	w.refused(err, tokenexchange.InvalidGrant, "client_signed_other_client")
 }
 
 // D06, D22: an assertion that states a scope never counts as one without: Subject.Scope does not
@@ -124,7 +133,7 @@ func TestAssertions_StatedScope(t *testing.T) {
 				form := bearer(w.assert(w.partner, partner, "p-1", said), "scope", wanted)
 				got, err := w.redeem("portal", form)
 				if err != nil {
-					w.refused(err, tokenexchange.InvalidScope, "D21")
+					w.refused(err, tokenexchange.InvalidScope, "scope_not_allowed")
 					continue
 				}
 				granted = append(granted, w.tokenOf(got).Scope...)
@@ -140,39 +149,84 @@ func TestAssertions_StatedScope(t *testing.T) {
 	}
 }
 
-// RFC 7523 §3, R13: an assertion that is not good is invalid_grant, with a reason inside and without the assertion.
+// RFC 7523 §3, R13: an assertion that is not good is invalid_grant, with a reason inside and
+// without the assertion.
 func TestAssertions_NotGood(t *testing.T) {
-	minute := func(w *world, n int) int64 { return w.now.Add(time.Duration(n) * time.Minute).Unix() }
+	minute := func(w *world, n int) int64 {
+		return w.now.Add(time.Duration(n) * time.Minute).Unix()
+	}
 	for name, row := range map[string]struct {
 		claims func(*world) map[string]any
 		reason string
 	}{
-		"no aud":                          {func(*world) map[string]any { return map[string]any{"aud": nil} }, "no aud"},
-		"another aud":                     {func(*world) map[string]any { return map[string]any{"aud": "https://elsewhere.example"} }, "alone"},
-		"two aud":                         {func(*world) map[string]any { return map[string]any{"aud": []string{issuer, partner}} }, "assertion_for_others"},
-		"the token endpoint":              {func(*world) map[string]any { return map[string]any{"aud": issuer + "/token"} }, "alone"},
-		"no exp":                          {func(*world) map[string]any { return map[string]any{"exp": nil} }, "no exp"},
-		"expired":                         {func(w *world) map[string]any { return map[string]any{"exp": minute(w, 0)} }, "expired"},
-		"expired an hour ago":             {func(w *world) map[string]any { return map[string]any{"exp": minute(w, -60)} }, "expired"},
-		"good for too long from now":      {func(w *world) map[string]any { return map[string]any{"exp": minute(w, 6), "iat": nil} }, "valid for longer than 5m0s"},
-		"good for too long from iat":      {func(w *world) map[string]any { return map[string]any{"iat": minute(w, -5)} }, "valid for longer than 5m0s"},
-		"no jti":                          {func(*world) map[string]any { return map[string]any{"jti": nil} }, "no jti"},
-		"nobody":                          {func(*world) map[string]any { return map[string]any{"sub": nil} }, "no sub"},
-		"not yet":                         {func(w *world) map[string]any { return map[string]any{"nbf": minute(w, 2)} }, "token_not_yet_valid"},
-		"issued in the future":            {func(w *world) map[string]any { return map[string]any{"iat": minute(w, 2)} }, "future"},
-		"about the issuer":                {func(*world) map[string]any { return map[string]any{"sub": partner} }, "client assertion"},
-		"an account without a link":       {func(*world) map[string]any { return map[string]any{"sub": "p-2"} }, "D07"},
-		"our own id at another issuer":    {func(*world) map[string]any { return map[string]any{"sub": "alice"} }, "D07"},
-		"an issuer that nobody knows":     {func(*world) map[string]any { return map[string]any{"iss": "https://x.example"} }, "issuer_not_trusted"},
-		"under the name of another":       {func(*world) map[string]any { return map[string]any{"iss": "robot"} }, "signature"},
-		"D06 act of an unbelieved issuer": {func(*world) map[string]any { return map[string]any{"act": map[string]any{"sub": "bob"}} }, "D06"},
-		"D06 may_act":                     {func(*world) map[string]any { return map[string]any{"may_act": map[string]any{"sub": "bob"}} }, "D06"},
+		"no aud": {
+			func(*world) map[string]any { return map[string]any{"aud": nil} }, "aud_missing"},
+		"another aud": {
+			func(*world) map[string]any {
+				return map[string]any{"aud": "https://elsewhere.example"}
+			}, "assertion_for_others"},
+		"two aud": {
+			func(*world) map[string]any { return map[string]any{"aud": []string{issuer, partner}} },
+			"assertion_for_others"},
+		"the token endpoint": {
+			func(*world) map[string]any { return map[string]any{"aud": issuer + "/token"} },
+			"assertion_for_others"},
+		"no exp": {
+			func(*world) map[string]any { return map[string]any{"exp": nil} }, "exp_missing"},
+		"expired": {
+			func(w *world) map[string]any { return map[string]any{"exp": minute(w, 0)} },
+			"token_expired"},
+		"expired an hour ago": {
+			func(w *world) map[string]any { return map[string]any{"exp": minute(w, -60)} },
+			"token_expired"},
+		"good for too long from now": {
+			func(w *world) map[string]any {
+				return map[string]any{"exp": minute(w, 6), "iat": nil}
+			}, "assertion_valid_too_long"},
+		"good for too long from iat": {
+			func(w *world) map[string]any { return map[string]any{"iat": minute(w, -5)} },
+			"assertion_valid_too_long"},
+		"no jti": {
+			func(*world) map[string]any { return map[string]any{"jti": nil} },
+			"assertion_without_jti"},
+		"nobody": {
+			func(*world) map[string]any { return map[string]any{"sub": nil} }, "sub_missing"},
+		"not yet": {
+			func(w *world) map[string]any { return map[string]any{"nbf": minute(w, 2)} },
+			"token_not_yet_valid"},
+		"issued in the future": {
+			func(w *world) map[string]any { return map[string]any{"iat": minute(w, 2)} },
+			"token_issued_in_future"},
+		"about the issuer": {
+			func(*world) map[string]any { return map[string]any{"sub": partner} },
+			"client_assertion"},
+		"an account without a link": {
+			func(*world) map[string]any { return map[string]any{"sub": "p-2"} },
+			"subject_not_resolved"},
+		"our own id at another issuer": {
+			func(*world) map[string]any { return map[string]any{"sub": "alice"} },
+			"subject_not_resolved"},
+		"an issuer that nobody knows": {
+			func(*world) map[string]any { return map[string]any{"iss": "https://x.example"} },
+			"issuer_not_trusted"},
+		"under the name of another": {
+			func(*world) map[string]any { return map[string]any{"iss": "robot"} },
+			"signature_not_valid"},
+		"D06 act of an unbelieved issuer": {
+			func(*world) map[string]any {
+				return map[string]any{"act": map[string]any{"sub": "bob"}}
+			}, "act_not_believed"},
+		"D06 may_act": {
+			func(*world) map[string]any {
+				return map[string]any{"may_act": map[string]any{"sub": "bob"}}
+			}, "act_not_believed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			assertion := w.assert(w.partner, partner, "p-1", row.claims(w))
 			got, err := w.redeem("portal", bearer(assertion, "scope", "read"))
-			w.refused(err, tokenexchange.InvalidGrant, row.reason, assertion, assertion[strings.LastIndexByte(assertion, '.')+1:])
+			w.refused(err, tokenexchange.InvalidGrant, row.reason, assertion,
+				assertion[strings.LastIndexByte(assertion, '.')+1:])
 			require.Equal(t, tokenexchange.Response{}, got)
 			require.Len(t, w.audit.Events(), 1, "I07")
 			require.Zero(t, w.live())
@@ -188,9 +242,10 @@ func TestAssertions_TokenEndpointAsAudience(t *testing.T) {
 	_, err := w.redeem("portal", bearer(w.assert(w.partner, partner, "p-1", aud)))
 	require.NoError(t, err)
 	_, err = w.redeem("robot", bearer(w.assert(w.robot, "robot", "alice", aud)))
-	w.refused(err, tokenexchange.InvalidGrant, "alone")
-	_, err = w.redeem("portal", bearer(w.assert(w.partner, partner, "p-1", map[string]any{"aud": "", "jti": "2"})))
-	w.refused(err, tokenexchange.InvalidGrant, "R08")
+	w.refused(err, tokenexchange.InvalidGrant, "assertion_for_others")
+	_, err = w.redeem("portal",
+		bearer(w.assert(w.partner, partner, "p-1", map[string]any{"aud": "", "jti": "2"})))
+	w.refused(err, tokenexchange.InvalidGrant, "claims_malformed")
 }
 
 // The lifetime is a setting, to the second.
@@ -209,7 +264,9 @@ func TestAssertions_Longest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.assertions.Longest = row.longest
-			_, err := w.redeem("portal", bearer(w.assert(w.partner, partner, "p-1", map[string]any{"exp": w.now.Unix() + int64(row.seconds)})))
+			_, err := w.redeem("portal",
+				bearer(w.assert(w.partner, partner, "p-1",
+					map[string]any{"exp": w.now.Unix() + int64(row.seconds)})))
 			require.Equal(t, row.good, err == nil, "%v", err)
 		})
 	}
@@ -221,22 +278,36 @@ func TestAssertions_LaxVerifier(t *testing.T) {
 		change func(*tokenexchange.Token)
 		reason string
 	}{
-		"another type":  {func(tok *tokenexchange.Token) { tok.Type = tokenexchange.TypeJWT }, "not an assertion (R07)"},
-		"our own":       {func(tok *tokenexchange.Token) { tok.Issuer = issuer }, "or this server"},
-		"no issuer":     {func(tok *tokenexchange.Token) { tok.Issuer = "" }, "is missing"},
-		"no expiry":     {func(tok *tokenexchange.Token) { tok.Expires = time.Time{} }, "expired"},
-		"expired":       {func(tok *tokenexchange.Token) { tok.Expires = tok.Issued }, "expired"},
-		"two audiences": {func(tok *tokenexchange.Token) { tok.Audience = []string{issuer, issuer} }, "alone"},
-		"no audience":   {func(tok *tokenexchange.Token) { tok.Audience = nil }, "alone"},
-		"no claims":     {func(tok *tokenexchange.Token) { tok.Claims = nil }, "jti"},
-		"another ID":    {func(tok *tokenexchange.Token) { tok.ID = "x" }, "jti"},
-		"not JSON":      {func(tok *tokenexchange.Token) { tok.Claims = json.RawMessage(`{"jti":"jti-p-1"`) }, "jti"},
+		"another type": {func(tok *tokenexchange.Token) { tok.Type = tokenexchange.TypeJWT },
+			"not_an_assertion"},
+		"our own": {func(tok *tokenexchange.Token) { tok.Issuer = issuer },
+			"assertion_issuer_not_accepted"},
+		"no issuer": {func(tok *tokenexchange.Token) { tok.Issuer = "" },
+			"assertion_issuer_not_accepted"},
+		"no expiry": {func(tok *tokenexchange.Token) { tok.Expires = time.Time{} },
+			"assertion_expired"},
+		"expired": {func(tok *tokenexchange.Token) { tok.Expires = tok.Issued },
+			"assertion_expired"},
+		"two audiences": {
+			func(tok *tokenexchange.Token) { tok.Audience = []string{issuer, issuer} },
+			"assertion_for_others"},
+		"no audience": {func(tok *tokenexchange.Token) { tok.Audience = nil },
+			"assertion_for_others"},
+		"no claims": {func(tok *tokenexchange.Token) { tok.Claims = nil },
+			"assertion_without_jti"},
+		"another ID": {func(tok *tokenexchange.Token) { tok.ID = "x" }, "assertion_without_jti"},
+		"not JSON": {
+			func(tok *tokenexchange.Token) { tok.Claims = json.RawMessage(`{"jti":"jti-p-1"`) },
+			"assertion_without_jti"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			verify := w.assertions.Verify
-			w.assertions.Verify = func(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
-				require.Equal(t, tokenexchange.Credential{Token: c.Token, Type: typeAssertion, Issuer: issuer, Client: client("portal"), Now: w.now}, c)
+			w.assertions.Verify = func(ctx context.Context, c tokenexchange.Credential) (
+				tokenexchange.Token, error) {
+				require.Equal(t,
+					tokenexchange.Credential{Token: c.Token, Type: typeAssertion, Issuer: issuer,
+						Client: client("portal"), Now: w.now}, c)
 				tok, err := verify(ctx, c)
 				row.change(&tok)
 				return tok, err
@@ -249,33 +320,57 @@ func TestAssertions_LaxVerifier(t *testing.T) {
 
 // R02, R03, R04, R05, R06, R10, I01: forms, and what a malformed one is. Nothing is used up by one.
 func TestAssertions_Forms(t *testing.T) {
-	set := func(name string, values ...string) func(url.Values) { return func(f url.Values) { f[name] = values } }
+	set := func(name string, values ...string) func(url.Values) {
+		return func(f url.Values) { f[name] = values }
+	}
 	for name, row := range map[string]struct {
 		change func(url.Values)
 		code   tokenexchange.Code // empty: good
+		reason string
 	}{
-		"good":                            {set("x"), ""},
-		"R02 no grant type":               {set("grant_type"), tokenexchange.InvalidRequest},
-		"R02 another grant type":          {set("grant_type", tokenexchange.GrantType), tokenexchange.UnsupportedGrantType},
-		"R03 no assertion":                {set("assertion"), tokenexchange.InvalidRequest},
-		"R03 an empty assertion":          {set("assertion", ""), tokenexchange.InvalidRequest},
-		"R04 two grant types":             {set("grant_type", grants.GrantJWTBearer, grants.GrantJWTBearer), tokenexchange.InvalidRequest},
-		"R04 an empty second assertion":   {func(f url.Values) { f.Add("assertion", "") }, tokenexchange.InvalidRequest},
-		"R04 two scopes":                  {set("scope", "read", "write"), tokenexchange.InvalidRequest},
-		"R04 something unknown twice":     {set("x", "1", "2"), tokenexchange.InvalidRequest},
-		"R04 an actor token twice":        {set("actor_token", "1", "2"), tokenexchange.InvalidRequest},
-		"R04 something unknown":           {set("x", "1"), ""},
-		"R04 what only an exchange knows": {func(f url.Values) { f.Set("actor_token", "x"); f.Set("requested_token_type", "x") }, ""},
-		"R04 authorization_details":       {set("authorization_details", "[]"), tokenexchange.InvalidAuthorizationDetails},
-		"R05 a relative resource":         {set("resource", "/x"), tokenexchange.InvalidTarget},
-		"R05 two targets":                 {func(f url.Values) { f.Set("audience", api); f.Set("resource", down) }, ""},
-		"R05 an audience beyond the rule": {set("audience", "https://x.example"), tokenexchange.InvalidTarget},
-		"R06 a malformed scope":           {set("scope", "read  write"), tokenexchange.InvalidScope},
-		"R06 an empty scope":              {set("scope", ""), ""},
-		"R10 an assertion without end":    {set("assertion", strings.Repeat("a", 64<<10+1)), tokenexchange.InvalidRequest},
-		"R10 too many targets":            {set("audience", make17()...), tokenexchange.InvalidTarget},
-		"D21 a scope beyond the client":   {set("scope", "admin"), tokenexchange.InvalidScope},
-		"R08 no JWT":                      {set("assertion", "x"), tokenexchange.InvalidGrant},
+		"good": {set("x"), "", ""},
+		"R02 no grant type": {set("grant_type"), tokenexchange.InvalidRequest,
+			"parameter_missing"},
+		"R02 another grant type": {set("grant_type", tokenexchange.GrantType),
+			tokenexchange.UnsupportedGrantType, "grant_type_not_supported"},
+		"R03 no assertion": {set("assertion"), tokenexchange.InvalidRequest,
+			"parameter_missing"},
+		"R03 an empty assertion": {set("assertion", ""), tokenexchange.InvalidRequest,
+			"parameter_missing"},
+		"R04 two grant types": {
+			set("grant_type", grants.GrantJWTBearer, grants.GrantJWTBearer),
+			tokenexchange.InvalidRequest, "parameter_repeated"},
+		"R04 an empty second assertion": {func(f url.Values) { f.Add("assertion", "") },
+			tokenexchange.InvalidRequest, "parameter_repeated"},
+		"R04 two scopes": {set("scope", "read", "write"),
+			tokenexchange.InvalidRequest, "parameter_repeated"},
+		"R04 something unknown twice": {set("x", "1", "2"), tokenexchange.InvalidRequest,
+			"parameter_repeated"},
+		"R04 an actor token twice": {set("actor_token", "1", "2"),
+			tokenexchange.InvalidRequest, "parameter_repeated"},
+		"R04 something unknown": {set("x", "1"), "", ""},
+		"R04 what only an exchange knows": {
+			func(f url.Values) { f.Set("actor_token", "x"); f.Set("requested_token_type", "x") },
+			"", ""},
+		"R04 authorization_details": {set("authorization_details", "[]"),
+			tokenexchange.InvalidAuthorizationDetails, "authorization_details_not_supported"},
+		"R05 a relative resource": {set("resource", "/x"), tokenexchange.InvalidTarget,
+			"parameter_malformed"},
+		"R05 two targets": {
+			func(f url.Values) { f.Set("audience", api); f.Set("resource", down) }, "", ""},
+		"R05 an audience beyond the rule": {set("audience", "https://x.example"),
+			tokenexchange.InvalidTarget, "target_not_allowed"},
+		"R06 a malformed scope": {set("scope", "read  write"), tokenexchange.InvalidScope,
+			"parameter_malformed"},
+		"R06 an empty scope": {set("scope", ""), "", ""},
+		"R10 an assertion without end": {set("assertion", strings.Repeat("a", 64<<10+1)),
+			tokenexchange.InvalidRequest, "parameter_too_long"},
+		"R10 too many targets": {set("audience", make17()...),
+			tokenexchange.InvalidTarget, "too_many_targets"},
+		"D21 a scope beyond the client": {set("scope", "admin"), tokenexchange.InvalidScope,
+			"scope_not_allowed"},
+		"R08 no JWT": {set("assertion", "x"), tokenexchange.InvalidGrant,
+			"not_a_jwt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -287,7 +382,7 @@ func TestAssertions_Forms(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			w.refused(err, row.code, "", good.Get("assertion"))
+			w.refused(err, row.code, row.reason, good.Get("assertion"))
 			require.Len(t, w.audit.Events(), 1, "I07")
 			_, err = w.redeem("portal", good)
 			require.NoError(t, err, "a refusal has used the assertion up")
@@ -318,27 +413,34 @@ func TestAssertions_Zero(t *testing.T) {
 			assertion := w.assert(w.partner, partner, "p-1", nil)
 			change(w)
 			_, err := w.redeem("portal", bearer(assertion))
-			w.refused(err, tokenexchange.ServerError, "I01", assertion)
+			reason := "assertions_incomplete"
+			if w.x.Resolver == nil {
+				reason = "exchanger_incomplete"
+			}
+			w.refused(err, tokenexchange.ServerError, reason, assertion)
 			require.Len(t, w.audit.Events(), 1)
 		})
 	}
 }
 
-// C03: an assertion is good once, whatever is asked for, and whoever asks; the ids of two issuers are not the same.
+// C03: an assertion is good once, whatever is asked for, and whoever asks; the ids of two issuers
+// are not the same.
 func TestAssertions_Once(t *testing.T) {
 	w := newWorld(t)
 	assertion := w.assert(w.partner, partner, "p-1", map[string]any{"jti": "x"})
 	_, err := w.redeem("portal", bearer(assertion))
 	require.NoError(t, err)
-	for _, again := range []string{assertion, w.assert(w.partner, partner, "p-1", map[string]any{"jti": "x", "iat": nil})} {
+	for _, again := range []string{assertion,
+		w.assert(w.partner, partner, "p-1", map[string]any{"jti": "x", "iat": nil})} {
 		_, err = w.redeem("portal", bearer(again, "scope", "read"))
-		w.refused(err, tokenexchange.InvalidGrant, "spent", again)
+		w.refused(err, tokenexchange.InvalidGrant, "assertion_used", again)
 	}
-	_, err = w.redeem("robot", bearer(w.assert(w.robot, "robot", "alice", map[string]any{"jti": "x"})))
+	_, err = w.redeem("robot",
+		bearer(w.assert(w.robot, "robot", "alice", map[string]any{"jti": "x"})))
 	require.NoError(t, err)
 	w.now = w.now.Add(59 * time.Second)
 	_, err = w.redeem("portal", bearer(assertion))
-	w.refused(err, tokenexchange.InvalidGrant, "spent", assertion)
+	w.refused(err, tokenexchange.InvalidGrant, "assertion_used", assertion)
 }
 
 func TestAssertions_OnceConcurrently(t *testing.T) {
@@ -355,7 +457,8 @@ func TestAssertions_OnceConcurrently(t *testing.T) {
 func TestAssertions_AfterAFailure(t *testing.T) {
 	isToken := func(b tokenstore.Batch) bool { return len(b.Spend) == 0 }
 	for name, row := range map[string]struct{ fail, mend func(*world) }{
-		"the sink": {func(w *world) { w.audit.Fail(errors.New("disk full")) }, func(w *world) { w.audit.Fail(nil) }},
+		"the sink": {func(w *world) { w.audit.Fail(errors.New("disk full")) },
+			func(w *world) { w.audit.Fail(nil) }},
 		"the store": {func(w *world) {
 			w.store.fail = func(b tokenstore.Batch) error {
 				if isToken(b) {
@@ -365,10 +468,16 @@ func TestAssertions_AfterAFailure(t *testing.T) {
 			}
 		}, func(w *world) { w.store.fail = nil }},
 		"a panic of the issuer": {func(w *world) {
-			w.tokens.MayAct = func(context.Context, tokenexchange.Decision) (*tokenexchange.Actor, error) { panic("x") }
+			w.tokens.MayAct = func(context.Context, tokenexchange.Decision) (
+				*tokenexchange.Actor, error) {
+				panic("x")
+			}
 		}, func(w *world) { w.tokens.MayAct = nil }},
-		"an issuer beyond the decision": {func(w *world) { w.x.TokenIssuer = lateIssuer{w.tokens} }, func(w *world) { w.x.TokenIssuer = w.tokens }},
-		"an issuer without records":     {func(w *world) { w.x.TokenIssuer = lateIssuer{w.minter.JWTIssuer()} }, func(w *world) { w.x.TokenIssuer = w.tokens }},
+		"an issuer beyond the decision": {func(w *world) { w.x.TokenIssuer = lateIssuer{w.tokens} },
+			func(w *world) { w.x.TokenIssuer = w.tokens }},
+		"an issuer without records": {
+			func(w *world) { w.x.TokenIssuer = lateIssuer{w.minter.JWTIssuer()} },
+			func(w *world) { w.x.TokenIssuer = w.tokens }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -382,7 +491,7 @@ func TestAssertions_AfterAFailure(t *testing.T) {
 			_, err = w.redeem("portal", form)
 			require.NoError(t, err, "the assertion was used up for nothing")
 			_, err = w.redeem("portal", form)
-			w.refused(err, tokenexchange.InvalidGrant, "spent")
+			w.refused(err, tokenexchange.InvalidGrant, "assertion_used")
 		})
 	}
 }
@@ -390,7 +499,8 @@ func TestAssertions_AfterAFailure(t *testing.T) {
 // lateIssuer makes tokens that live longer than was decided.
 type lateIssuer struct{ tokenexchange.TokenIssuer }
 
-func (i lateIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+func (i lateIssuer) IssueToken(ctx context.Context,
+	d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
 	t, err := i.TokenIssuer.IssueToken(ctx, d)
 	t.Expires = d.Expires.Add(time.Second)
 	return t, err
@@ -425,23 +535,32 @@ func TestAssertions_UndoingThatHangs(t *testing.T) {
 	})
 }
 
-// I07, I08: a panic of the verifier is audited; what a host's error says of the assertion does not get out.
+// I07, I08: a panic of the verifier is audited; what a host's error says of the assertion does not
+// get out.
 func TestAssertions_HostsThatFail(t *testing.T) {
 	w := newWorld(t)
 	assertion := w.assert(w.partner, partner, "p-1", nil)
-	w.assertions.Verify = func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error) { panic(assertion) }
+	w.assertions.Verify = func(context.Context, tokenexchange.Credential) (
+		tokenexchange.Token, error) {
+		panic(assertion)
+	}
 	_, err := w.redeem("portal", bearer(assertion))
-	w.refused(err, tokenexchange.ServerError, "panic", assertion)
-	w.assertions.Verify = func(_ context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+	w.refused(err, tokenexchange.ServerError, "", assertion)
+	require.ErrorContains(t, err, "panic")
+	w.assertions.Verify = func(_ context.Context, c tokenexchange.Credential) (
+		tokenexchange.Token, error) {
 		return tokenexchange.Token{}, fmt.Errorf("no keys for %s", c.Token)
 	}
 	_, err = w.redeem("portal", bearer(assertion))
-	w.refused(err, tokenexchange.ServerError, "no keys for", assertion)
-	w.assertions.Verify = func(_ context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
-		return tokenexchange.Token{}, fmt.Errorf("%w: not %s", tokenexchange.InvalidRequest, c.Token)
+	w.refused(err, tokenexchange.ServerError, "", assertion)
+	require.ErrorContains(t, err, "no keys for")
+	w.assertions.Verify = func(_ context.Context, c tokenexchange.Credential) (
+		tokenexchange.Token, error) {
+		return tokenexchange.Token{}, fmt.Errorf("%w: not %s", tokenexchange.InvalidRequest,
+			c.Token)
 	}
 	_, err = w.redeem("portal", bearer(assertion))
-	w.refused(err, tokenexchange.InvalidGrant, "R13", assertion)
+	w.refused(err, tokenexchange.InvalidGrant, "assertion_refused", assertion)
 	require.Len(t, w.audit.Events(), 3)
 }
 
@@ -468,14 +587,16 @@ func TestAssertions_Handler(t *testing.T) {
 		case "panic":
 			panic("the secret of a client")
 		case "unregistered":
-			return tokenexchange.Client{}, fmt.Errorf("%w: not this one", tokenexchange.UnauthorizedClient)
+			return tokenexchange.Client{}, fmt.Errorf("%w: not this one",
+				tokenexchange.UnauthorizedClient)
 		}
 		return client(id), nil
 	})
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	call := func(change func(*http.Request)) (*http.Response, map[string]any) {
-		r, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader(bearer(w.assert(w.partner, partner, "p-1", nil)).Encode()))
+		r, err := http.NewRequest(http.MethodPost, server.URL,
+			strings.NewReader(bearer(w.assert(w.partner, partner, "p-1", nil)).Encode()))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.SetBasicAuth("portal", "secret")
@@ -485,7 +606,9 @@ func TestAssertions_Handler(t *testing.T) {
 		defer resp.Body.Close()
 		body := map[string]any{}
 		require.NoError(t, json.NewDecoder(resp.Body).Decode(&body))
-		require.Equal(t, []string{"no-store", "no-cache", "application/json"}, []string{resp.Header.Get("Cache-Control"), resp.Header.Get("Pragma"), resp.Header.Get("Content-Type")}, "R12")
+		require.Equal(t, []string{"no-store", "no-cache", "application/json"},
+			[]string{resp.Header.Get("Cache-Control"), resp.Header.Get("Pragma"),
+				resp.Header.Get("Content-Type")}, "R12")
 		return resp, body
 	}
 	for name, row := range map[string]struct {
@@ -493,14 +616,24 @@ func TestAssertions_Handler(t *testing.T) {
 		status int
 		code   string
 	}{
-		"R01 GET":               {func(r *http.Request) { r.Method, r.Body, r.ContentLength = http.MethodGet, nil, 0 }, http.StatusMethodNotAllowed, "invalid_request"},
-		"R01 JSON":              {func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, http.StatusBadRequest, "invalid_request"},
-		"R01 assertion in URL":  {func(r *http.Request) { r.URL.RawQuery = "assertion=x" }, http.StatusBadRequest, "invalid_request"},
-		"R01 grant type in URL": {func(r *http.Request) { r.URL.RawQuery = "grant_type=x" }, http.StatusBadRequest, "invalid_request"},
-		"R01 scope in URL":      {func(r *http.Request) { r.URL.RawQuery = "scope=x" }, http.StatusBadRequest, "invalid_request"},
-		"R09 nobody":            {func(r *http.Request) { r.Header.Del("Authorization") }, http.StatusUnauthorized, "invalid_client"},
-		"R09 no such grant":     {func(r *http.Request) { r.SetBasicAuth("unregistered", "x") }, http.StatusBadRequest, "unauthorized_client"},
-		"I12 a panic":           {func(r *http.Request) { r.SetBasicAuth("panic", "x") }, http.StatusInternalServerError, "server_error"},
+		"R01 GET": {
+			func(r *http.Request) { r.Method, r.Body, r.ContentLength = http.MethodGet, nil, 0 },
+			http.StatusMethodNotAllowed, "invalid_request"},
+		"R01 JSON": {
+			func(r *http.Request) { r.Header.Set("Content-Type", "application/json") },
+			http.StatusBadRequest, "invalid_request"},
+		"R01 assertion in URL": {func(r *http.Request) { r.URL.RawQuery = "assertion=x" },
+			http.StatusBadRequest, "invalid_request"},
+		"R01 grant type in URL": {func(r *http.Request) { r.URL.RawQuery = "grant_type=x" },
+			http.StatusBadRequest, "invalid_request"},
+		"R01 scope in URL": {func(r *http.Request) { r.URL.RawQuery = "scope=x" },
+			http.StatusBadRequest, "invalid_request"},
+		"R09 nobody": {func(r *http.Request) { r.Header.Del("Authorization") },
+			http.StatusUnauthorized, "invalid_client"},
+		"R09 no such grant": {func(r *http.Request) { r.SetBasicAuth("unregistered", "x") },
+			http.StatusBadRequest, "unauthorized_client"},
+		"I12 a panic": {func(r *http.Request) { r.SetBasicAuth("panic", "x") },
+			http.StatusInternalServerError, "server_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, body := call(row.change)
@@ -516,7 +649,8 @@ func TestAssertions_Handler(t *testing.T) {
 	resp, body := call(func(*http.Request) {})
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.NotEmpty(t, body["access_token"])
-	require.Equal(t, grants.GrantJWTBearer, seen.PostForm.Get("grant_type"), "the form is read before the client is authenticated")
+	require.Equal(t, grants.GrantJWTBearer, seen.PostForm.Get("grant_type"),
+		"the form is read before the client is authenticated")
 	resp, body = call(func(*http.Request) {})
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	require.Equal(t, "invalid_grant", body["error"], "R13")

@@ -1,7 +1,8 @@
-// Package grants adds further grants to package tokenexchange: tickets for impersonators, assertions
-// of trusted issuers and of clients (RFC 7523), act_as in the grants that a server already has, and
-// tokens embedded in tokens. Each grant reads its own input and then calls Exchanger.Run. Subject
-// resolution, the authorizer, the policy, the issuer and the audit trail are those of an exchange.
+// Package grants adds further grants to package tokenexchange: tickets for impersonators,
+// assertions of trusted issuers and of clients (RFC 7523), act_as in the grants that a server
+// already has, and tokens embedded in tokens. Each grant reads its own input and then calls
+// Exchanger.Run. Subject resolution, the authorizer, the policy, the issuer and the audit trail are
+// those of an exchange.
 //
 // The host gives each kind of input a token type of its own and names the type in
 // Rule.SubjectTypes. So a rule for one grant never matches another by accident, and a client cannot
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // The grants in Facts.Grant, and so in the audit trail.
@@ -21,11 +23,6 @@ const (
 	GrantEmbedded  = "embedded_token"                              // clients cannot request it
 	GrantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer" // RFC 7523 §2.1
 )
-
-// refuse returns a refusal with a reason for the audit trail. The reason must not contain input.
-func refuse(code tokenexchange.Code, reason string) error {
-	return &tokenexchange.Error{Code: code, Reason: reason}
-}
 
 // isOwnType reports whether the host may use a token type for one of these grants. A standard type
 // has a meaning in every grant, so it cannot be used.
@@ -65,8 +62,9 @@ func limitExpiry(latest time.Time, decide decider,
 		}
 		d.Expires = latest
 		if d.Expires.Sub(d.Issued) < time.Second {
-			return tokenexchange.Decision{}, refuse(tokenexchange.InvalidRequest,
-				"less than a second of the lifetime is left (D25)")
+			return tokenexchange.Decision{}, refusal.New(tokenexchange.InvalidRequest,
+				"lifetime_too_short", "less than a second is left until %s (D25)",
+				latest.UTC().Format(time.RFC3339))
 		}
 		return d, nil
 	}

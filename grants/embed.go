@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 	"github.com/go-tokenexchange/tokenexchange/internal/reserved"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -26,7 +27,7 @@ import (
 // JWTIssuer.Claims. Without Issuer, AddClaims fails; without AddClaims no token is embedded.
 //
 //	tokens.JWT.Claims = embedded.AddClaims
-//	x.Tokens = embedded.Issuer(tokens)
+//	x.TokenIssuer = embedded.Issuer(tokens)
 //
 // The inner token is not secret: every holder of the outer token can read it, including the client,
 // and it is valid until it expires. If the outer token is not delivered, neither is the inner one;
@@ -73,7 +74,8 @@ type embeddingIssuer struct{ next tokenexchange.TokenIssuer }
 func (i embeddingIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
 	tokenexchange.IssuedToken, error) {
 	if i.next == nil {
-		return tokenexchange.IssuedToken{}, errors.New("grants: Embedded.Issuer was called with nil")
+		return tokenexchange.IssuedToken{}, errors.New(
+			"grants: Embedded.Issuer was called with nil")
 	}
 	s := &slot{}
 	return issueOrUndo(context.WithValue(ctx, slotKey{}, s), d, i.next, s.discard)
@@ -109,9 +111,10 @@ func (e *Embedded) AddClaims(ctx context.Context, d tokenexchange.Decision,
 		return errors.New("grants: AddClaims was called without Embedded.Issuer")
 	case id == "":
 		return errors.New("grants: the outer token has no jti")
-	case e.Claim == "" || e.Exchanger == nil || e.Exchanger.TokenIssuer == nil || !isOwnType(e.Type):
+	case e.Claim == "" || e.Exchanger == nil || e.Exchanger.TokenIssuer == nil ||
+		!isOwnType(e.Type):
 		return errors.New(
-			"grants: Embedded needs a Claim, an Exchanger with Tokens, and a Type of its own")
+			"grants: Embedded needs a Claim, an Exchanger with TokenIssuer, and a Type of its own")
 	}
 	// An issuer drops a reserved claim of a hook without an error, and with it the embedded token.
 	dropped := reserved.Claim(e.Claim) || e.Claim == "may_act"
@@ -210,10 +213,7 @@ func (e *Embedded) link(ctx context.Context, s *slot, d tokenexchange.Decision, 
 // within returns a decider that keeps the inner token within the outer one, for every policy.
 func within(outer tokenexchange.Decision, decide decider) decider {
 	return limitExpiry(outer.Expires, decide, func(inner tokenexchange.Decision) error {
-		if reason := wider(inner, outer); reason != "" {
-			return refuse(tokenexchange.InvalidRequest, reason)
-		}
-		return nil
+		return checkWithin(inner, outer)
 	})
 }
 
@@ -237,21 +237,30 @@ func (i innerIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (
 	return issued, err
 }
 
-// wider returns in which way an inner token would be more than its outer one, or "".
-func wider(inner, outer tokenexchange.Decision) (reason string) {
+// checkWithin refuses an inner token that would be more than its outer one.
+func checkWithin(inner, outer tokenexchange.Decision) error {
 	switch {
 	case inner.Subject != outer.Subject:
-		return "the inner token has another subject than the outer one"
+		return refusal.New(tokenexchange.InvalidRequest, "embedded_other_subject",
+			"the embedded token would be about %s, the outer token is about %s (I13)",
+			refusal.Party(inner.Subject), refusal.Party(outer.Subject))
 	case !sameChain(inner.Actor, outer.Actor):
-		return "the inner token has other actors than the outer one"
+		return refusal.New(tokenexchange.InvalidRequest, "embedded_other_actor",
+			"the embedded token would have act %s, the outer token has %s (I13)",
+			refusal.Actor(inner.Actor), refusal.Actor(outer.Actor))
 	case len(inner.Scope.Within(outer.Scope)) < len(inner.Scope):
-		return "the inner token has scope that the outer one lacks"
+		return refusal.New(tokenexchange.InvalidRequest, "embedded_other_scope",
+			"the embedded token would have the scope %q, the outer token has %q (I13)",
+			inner.Scope, outer.Scope)
 	case inner.Confirmation != outer.Confirmation:
-		return "the inner token is bound to another key than the outer one"
+		return refusal.New(tokenexchange.InvalidRequest, "embedded_other_key",
+			"the embedded token would be bound to another key than the outer token (I13)")
 	case inner.IDToken || inner.RefreshToken:
-		return "the rule of the inner token issues further tokens"
+		return refusal.New(tokenexchange.InvalidRequest, "embedded_further_tokens",
+			"rule %q would issue an ID token or a refresh token beside the embedded token (D23)",
+			inner.Rule)
 	}
-	return ""
+	return nil
 }
 
 // sameChain reports whether two act claims are equal as they are written.

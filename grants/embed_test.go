@@ -17,7 +17,8 @@ import (
 // atGateway exchanges a token that was sent to the gateway for one that carries another.
 func (w *world) atGateway(token string, more ...string) (tokenexchange.Response, error) {
 	form := url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {token},
-		"subject_token_type": {string(tokenexchange.TypeAccessToken)}, "requested_token_type": {string(tokenexchange.TypeJWT)}}
+		"subject_token_type":   {string(tokenexchange.TypeAccessToken)},
+		"requested_token_type": {string(tokenexchange.TypeJWT)}}
 	for i := 0; i+1 < len(more); i += 2 {
 		form.Set(more[i], more[i+1])
 	}
@@ -26,7 +27,9 @@ func (w *world) atGateway(token string, more ...string) (tokenexchange.Response,
 
 // jwtOf is what a JWT of ours is found to be, by somebody who looks at its audience.
 func (w *world) jwtOf(value string, audience string) (tokenexchange.Token, error) {
-	tok, err := w.tokens.VerifyToken(w.Context(), tokenexchange.Credential{Token: value, Type: tokenexchange.TypeJWT, Issuer: issuer, Now: w.now})
+	tok, err := w.tokens.VerifyToken(w.Context(),
+		tokenexchange.Credential{Token: value, Type: tokenexchange.TypeJWT, Issuer: issuer,
+			Now: w.now})
 	if err == nil {
 		require.Equal(w, []string{audience}, tok.Audience)
 	}
@@ -37,12 +40,15 @@ func (w *world) jwtOf(value string, audience string) (tokenexchange.Token, error
 func TestEmbedded(t *testing.T) {
 	w := newWorld(t)
 	w.embedded.Rules["inner"] = w.embedded.Rules["gateway"] // which would go on for ever
-	got, err := w.atGateway(w.accessToken("alice", "portal", "read", "write"), "scope", "read write")
+	got, err := w.atGateway(w.accessToken("alice", "portal", "read", "write"), "scope",
+		"read write")
 	require.NoError(t, err)
 	outer := payload(t, got.AccessToken)
 	inner := payload(t, outer["downstream"].(string))
-	require.Equal(t, []any{api, "read write", "alice"}, []any{outer["aud"], outer["scope"], outer["sub"]})
-	require.Equal(t, []any{down, "read", "alice", "gateway", issuer}, []any{inner["aud"], inner["scope"], inner["sub"], inner["client_id"], inner["iss"]})
+	require.Equal(t, []any{api, "read write", "alice"},
+		[]any{outer["aud"], outer["scope"], outer["sub"]})
+	require.Equal(t, []any{down, "read", "alice", "gateway", issuer},
+		[]any{inner["aud"], inner["scope"], inner["sub"], inner["client_id"], inner["iss"]})
 	require.Equal(t, outer["act"], inner["act"])
 	require.Equal(t, outer["exp"], inner["exp"], "its rule would let it live for an hour")
 	require.NotContains(t, inner, "downstream", "nothing is embedded twice")
@@ -52,9 +58,12 @@ func TestEmbedded(t *testing.T) {
 	require.Equal(t, "gateway", tok.Actor.Subject)
 	events := w.audit.Events()
 	require.Len(t, events, 2)
-	require.Equal(t, []string{grants.GrantEmbedded, "inner", inner["jti"].(string)}, []string{events[0].Facts.Grant, events[0].Decision.Rule, events[0].TokenID})
-	require.Equal(t, []string{tokenexchange.GrantType, "gateway", outer["jti"].(string)}, []string{events[1].Facts.Grant, events[1].Decision.Rule, events[1].TokenID})
-	require.Equal(t, events[1].Decision.Expires, events[0].Decision.Expires, "the event says when it ends")
+	require.Equal(t, []string{grants.GrantEmbedded, "inner", inner["jti"].(string)},
+		[]string{events[0].Facts.Grant, events[0].Decision.Rule, events[0].TokenID})
+	require.Equal(t, []string{tokenexchange.GrantType, "gateway", outer["jti"].(string)},
+		[]string{events[1].Facts.Grant, events[1].Decision.Rule, events[1].TokenID})
+	require.Equal(t, events[1].Decision.Expires, events[0].Decision.Expires,
+		"the event says when it ends")
 	require.Len(t, w.actors.Asked(), 2, "D11")
 }
 
@@ -116,8 +125,9 @@ func TestEmbedded_None(t *testing.T) {
 		}, nil},
 		"no rules":             {func(w *world) { w.embedded.Rules = nil }, nil},
 		"nothing of the scope": {nil, []string{"scope", "write"}},
-		"an opaque token":      {nil, []string{"requested_token_type", string(tokenexchange.TypeAccessToken)}},
-		"without the hook":     {func(w *world) { w.tokens.JWT.Claims = nil }, nil},
+		"an opaque token": {nil,
+			[]string{"requested_token_type", string(tokenexchange.TypeAccessToken)}},
+		"without the hook": {func(w *world) { w.tokens.JWT.Claims = nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -140,19 +150,29 @@ func TestEmbedded_NeverWider(t *testing.T) {
 		change func(*tokenexchange.Decision)
 		reason string // empty: it is cut, and not refused
 	}{
-		"another subject": {func(d *tokenexchange.Decision) { d.Subject.ID = "bob" }, "another subject"},
-		"another tenant":  {func(d *tokenexchange.Decision) { d.Subject.Tenant = "x" }, "another subject"},
-		"no actor":        {func(d *tokenexchange.Decision) { d.Actor = nil }, "other actors"},
+		"another subject": {func(d *tokenexchange.Decision) { d.Subject.ID = "bob" },
+			"embedded_other_subject"},
+		"another tenant": {func(d *tokenexchange.Decision) { d.Subject.Tenant = "x" },
+			"embedded_other_subject"},
+		"no actor": {func(d *tokenexchange.Decision) { d.Actor = nil },
+			"embedded_other_actor"},
 		"one more actor": {func(d *tokenexchange.Decision) {
 			d.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: "x", Prior: d.Actor}
-		}, "other actors"},
-		"more scope":      {func(d *tokenexchange.Decision) { d.Scope = append(d.Scope, "write") }, "has scope that the outer one lacks"},
-		"another key":     {func(d *tokenexchange.Decision) { d.Confirmation.JKT = "k" }, "another key"},
-		"an ID token":     {func(d *tokenexchange.Decision) { d.IDToken = true }, "further token"},
-		"a refresh token": {func(d *tokenexchange.Decision) { d.RefreshToken, d.RefreshExpires = true, d.Expires }, "further token"},
-		"a longer life":   {func(d *tokenexchange.Decision) { d.Expires = d.Expires.Add(time.Hour) }, ""},
-		"a shorter life":  {func(d *tokenexchange.Decision) { d.Expires = d.Issued.Add(time.Minute) }, ""},
-		"less scope":      {func(d *tokenexchange.Decision) { d.Scope = nil }, ""},
+		}, "embedded_other_actor"},
+		"more scope": {func(d *tokenexchange.Decision) { d.Scope = append(d.Scope, "write") },
+			"embedded_other_scope"},
+		"another key": {func(d *tokenexchange.Decision) { d.Confirmation.JKT = "k" },
+			"embedded_other_key"},
+		"an ID token": {func(d *tokenexchange.Decision) { d.IDToken = true },
+			"embedded_further_tokens"},
+		"a refresh token": {
+			func(d *tokenexchange.Decision) { d.RefreshToken, d.RefreshExpires = true, d.Expires },
+			"embedded_further_tokens"},
+		"a longer life": {
+			func(d *tokenexchange.Decision) { d.Expires = d.Expires.Add(time.Hour) }, ""},
+		"a shorter life": {
+			func(d *tokenexchange.Decision) { d.Expires = d.Issued.Add(time.Minute) }, ""},
+		"less scope": {func(d *tokenexchange.Decision) { d.Scope = nil }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -181,7 +201,8 @@ func TestEmbedded_NeverWider(t *testing.T) {
 	}
 }
 
-// C05, I06, I07: where the inner token is refused or fails, so does the outer one, and nothing is left.
+// C05, I06, I07: where the inner token is refused or fails, so does the outer one, and nothing is
+// left.
 func TestEmbedded_Refusals(t *testing.T) {
 	inner := func(change func(*tokenexchange.Rule)) func(*world) {
 		return func(w *world) {
@@ -198,30 +219,61 @@ func TestEmbedded_Refusals(t *testing.T) {
 		code   tokenexchange.Code
 		events int
 	}{
-		"no rule":               {inner(func(r *tokenexchange.Rule) { r.Clients = []string{"other"} }), tokenexchange.InvalidRequest, 2},
-		"another target":        {inner(func(r *tokenexchange.Rule) { r.Targets = []string{api} }), tokenexchange.InvalidTarget, 2},
-		"no target":             {asks(tokenexchange.Request{RequestedTokenType: tokenexchange.TypeJWT}), tokenexchange.InvalidTarget, 2},
-		"not its scope":         {inner(func(r *tokenexchange.Rule) { r.Scope = tokenexchange.Scope{"write"} }), tokenexchange.InvalidScope, 2},
-		"another type":          {asks(tokenexchange.Request{Audience: []string{down}, RequestedTokenType: tokenexchange.TypeIDToken}), tokenexchange.InvalidRequest, 2},
-		"a malformed target":    {asks(tokenexchange.Request{Audience: []string{"x"}}), tokenexchange.InvalidTarget, 2},
-		"the authorizer":        {func(w *world) { w.actors.Func = refuseGrant(grants.GrantEmbedded) }, tokenexchange.InvalidRequest, 2},
-		"a failing sink":        {func(w *world) { w.audit.Fail(errors.New("disk full")) }, tokenexchange.ServerError, 0},
-		"a failing store":       {func(w *world) { w.store.fail = func(tokenstore.Batch) error { return errors.New("down") } }, tokenexchange.ServerError, 1},
-		"no claim":              {func(w *world) { w.embedded.Claim = "" }, tokenexchange.ServerError, 1},
-		"a claim of the issuer": {func(w *world) { w.embedded.Claim = "nbf" }, tokenexchange.ServerError, 1},
-		"a claim that is there": {func(w *world) { w.embedded.Claim = "act" }, tokenexchange.ServerError, 1},
+		"no rule": {
+			inner(
+				func(r *tokenexchange.Rule) { r.Clients = []string{"other"} }),
+			tokenexchange.InvalidRequest, 2},
+		"another target": {inner(func(r *tokenexchange.Rule) { r.Targets = []string{api} }),
+			tokenexchange.InvalidTarget, 2},
+		"no target": {
+			asks(tokenexchange.Request{RequestedTokenType: tokenexchange.TypeJWT}),
+			tokenexchange.InvalidTarget, 2},
+		"not its scope": {
+			inner(
+				func(r *tokenexchange.Rule) { r.Scope = tokenexchange.Scope{"write"} }),
+			tokenexchange.InvalidScope, 2},
+		"another type": {
+			asks(tokenexchange.Request{Audience: []string{down},
+				RequestedTokenType: tokenexchange.TypeIDToken}), tokenexchange.InvalidRequest, 2},
+		"a malformed target": {asks(tokenexchange.Request{Audience: []string{"x"}}),
+			tokenexchange.InvalidTarget, 2},
+		"the authorizer": {
+			func(w *world) { w.actors.Func = refuseGrant(grants.GrantEmbedded) },
+			tokenexchange.InvalidRequest, 2},
+		"a failing sink": {func(w *world) { w.audit.Fail(errors.New("disk full")) },
+			tokenexchange.ServerError, 0},
+		"a failing store": {
+			func(w *world) {
+				w.store.fail = func(tokenstore.Batch) error { return errors.New("down") }
+			}, tokenexchange.ServerError, 1},
+		"no claim": {func(w *world) { w.embedded.Claim = "" },
+			tokenexchange.ServerError, 1},
+		"a claim of the issuer": {func(w *world) { w.embedded.Claim = "nbf" },
+			tokenexchange.ServerError, 1},
+		"a claim that is there": {func(w *world) { w.embedded.Claim = "act" },
+			tokenexchange.ServerError, 1},
 		"a claim of a hook": {func(w *world) {
-			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision,
+				claims map[string]any) error {
 				claims["downstream"] = "x"
 				return w.embedded.AddClaims(ctx, d, claims)
 			}
 		}, tokenexchange.ServerError, 1},
-		"a known type":          {func(w *world) { w.embedded.Type = tokenexchange.TypeAccessToken }, tokenexchange.ServerError, 1},
-		"no exchanger":          {func(w *world) { w.embedded.Exchanger = nil }, tokenexchange.ServerError, 1},
-		"an empty exchanger":    {func(w *world) { w.embedded.Exchanger = &tokenexchange.Exchanger{} }, tokenexchange.ServerError, 1},
-		"no policy":             {func(w *world) { other := *w.x; other.Decide = nil; w.embedded.Exchanger = &other }, tokenexchange.ServerError, 2},
-		"no issuer in front":    {func(w *world) { w.x.TokenIssuer = w.tokens }, tokenexchange.ServerError, 1},
-		"an issuer before none": {func(w *world) { w.x.TokenIssuer = w.embedded.Issuer(nil) }, tokenexchange.ServerError, 1},
+		"a known type": {
+			func(w *world) { w.embedded.Type = tokenexchange.TypeAccessToken },
+			tokenexchange.ServerError, 1},
+		"no exchanger": {func(w *world) { w.embedded.Exchanger = nil },
+			tokenexchange.ServerError, 1},
+		"an empty exchanger": {
+			func(w *world) { w.embedded.Exchanger = &tokenexchange.Exchanger{} },
+			tokenexchange.ServerError, 1},
+		"no policy": {
+			func(w *world) { other := *w.x; other.Decide = nil; w.embedded.Exchanger = &other },
+			tokenexchange.ServerError, 2},
+		"no issuer in front": {func(w *world) { w.x.TokenIssuer = w.tokens },
+			tokenexchange.ServerError, 1},
+		"an issuer before none": {func(w *world) { w.x.TokenIssuer = w.embedded.Issuer(nil) },
+			tokenexchange.ServerError, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -262,7 +314,8 @@ func TestEmbedded_Undone(t *testing.T) {
 		},
 		"the outer record": func(w *world) {
 			w.store.fail = func(b tokenstore.Batch) error {
-				if len(w.store.written) > 3 { // the subject token, the name of the outer one, the inner one
+				// the subject token, the name of the outer one, the inner one
+				if len(w.store.written) > 3 {
 					return errors.New("down")
 				}
 				return nil
@@ -270,7 +323,8 @@ func TestEmbedded_Undone(t *testing.T) {
 		},
 		"a hook after it": func(w *world) {
 			add := w.tokens.JWT.Claims
-			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision,
+				claims map[string]any) error {
 				if err := add(ctx, d, claims); err != nil || d.Facts.Grant == grants.GrantEmbedded {
 					return err
 				}
@@ -279,7 +333,8 @@ func TestEmbedded_Undone(t *testing.T) {
 		},
 		"a panic after it": func(w *world) {
 			add := w.tokens.JWT.Claims
-			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision, claims map[string]any) error {
+			w.tokens.JWT.Claims = func(ctx context.Context, d tokenexchange.Decision,
+				claims map[string]any) error {
 				if err := add(ctx, d, claims); err != nil || d.Facts.Grant == grants.GrantEmbedded {
 					return err
 				}
@@ -294,7 +349,8 @@ func TestEmbedded_Undone(t *testing.T) {
 			_, err := w.atGateway(subject)
 			require.ErrorIs(t, err, tokenexchange.ServerError)
 			require.Equal(t, grants.GrantEmbedded, w.audit.Events()[0].Facts.Grant)
-			require.NoError(t, w.audit.Events()[0].Err, "the inner token had been granted, and stays on record")
+			require.NoError(t, w.audit.Events()[0].Err,
+				"the inner token had been granted, and stays on record")
 			require.Equal(t, 1, w.live(), "the subject token alone")
 		})
 	}
@@ -320,8 +376,12 @@ func (s sinkFor) RecordExchange(ctx context.Context, ev tokenexchange.Event) err
 // C07: what ends the outer token, or what it was made from, ends the inner one.
 func TestEmbedded_EndsWithTheOuter(t *testing.T) {
 	for name, end := range map[string]func(w *world, outer, subject tokenexchange.Token) error{
-		"the outer token":   func(w *world, outer, _ tokenexchange.Token) error { return w.tokens.Revoke(w.Context(), outer) },
-		"the subject token": func(w *world, _, subject tokenexchange.Token) error { return w.tokens.Revoke(w.Context(), subject) },
+		"the outer token": func(w *world, outer, _ tokenexchange.Token) error {
+			return w.tokens.Revoke(w.Context(), outer)
+		},
+		"the subject token": func(w *world, _, subject tokenexchange.Token) error {
+			return w.tokens.Revoke(w.Context(), subject)
+		},
 		"the delegation": func(w *world, _, _ tokenexchange.Token) error {
 			list, err := w.tokens.Delegations(w.Context(), user("alice"))
 			require.NoError(w, err)
@@ -348,7 +408,8 @@ func TestEmbedded_EndsWithTheOuter(t *testing.T) {
 	}
 }
 
-// C07, D28: a refresh token that is revoked ends the tokens inside of what was issued with it and by it.
+// C07, D28: a refresh token that is revoked ends the tokens inside of what was issued with it and
+// by it.
 func TestEmbedded_EndsWithTheRefreshToken(t *testing.T) {
 	for name, refreshes := range map[string]int{"the first": 0, "a later one": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -360,12 +421,15 @@ func TestEmbedded_EndsWithTheRefreshToken(t *testing.T) {
 				}
 			}
 			w.setRules(list...)
-			got, err := w.atGateway(w.accessToken("alice", "portal", "read", "offline_access"), "scope", "read offline_access")
+			got, err := w.atGateway(w.accessToken("alice", "portal", "read", "offline_access"),
+				"scope", "read offline_access")
 			require.NoError(t, err)
 			var inner []string
 			for i := range refreshes + 1 {
 				if i > 0 {
-					got, err = w.tokens.Refresh(t.Context(), w.x, client("gateway"), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.RefreshToken}})
+					got, err = w.tokens.Refresh(t.Context(), w.x, client("gateway"),
+						url.Values{"grant_type": {"refresh_token"},
+							"refresh_token": {got.RefreshToken}})
 					require.NoError(t, err)
 				}
 				inner = append(inner, payload(t, got.AccessToken)["downstream"].(string))
@@ -374,8 +438,10 @@ func TestEmbedded_EndsWithTheRefreshToken(t *testing.T) {
 				_, err = w.jwtOf(value, down)
 				require.NoError(t, err)
 			}
-			refresh, err := w.tokens.VerifyRefreshToken(t.Context(), tokenexchange.Credential{Token: got.RefreshToken,
-				Type: tokenexchange.TypeRefreshToken, Issuer: issuer, Client: client("gateway"), Now: w.now})
+			refresh, err := w.tokens.VerifyRefreshToken(t.Context(),
+				tokenexchange.Credential{Token: got.RefreshToken,
+					Type: tokenexchange.TypeRefreshToken, Issuer: issuer, Client: client("gateway"),
+					Now: w.now})
 			require.NoError(t, err)
 			require.NoError(t, w.tokens.Revoke(t.Context(), refresh))
 			for _, value := range inner {
@@ -405,8 +471,11 @@ func TestEmbedded_Key(t *testing.T) {
 	w := newWorld(t)
 	c := client("gateway")
 	c.Confirmation = tokenexchange.Confirmation{JKT: "the key of the gateway"}
-	got, err := w.x.Exchange(t.Context(), c, url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {w.accessToken("alice", "portal", "read")},
-		"subject_token_type": {string(tokenexchange.TypeAccessToken)}, "requested_token_type": {string(tokenexchange.TypeJWT)}})
+	got, err := w.x.Exchange(t.Context(), c,
+		url.Values{"grant_type": {tokenexchange.GrantType},
+			"subject_token":        {w.accessToken("alice", "portal", "read")},
+			"subject_token_type":   {string(tokenexchange.TypeAccessToken)},
+			"requested_token_type": {string(tokenexchange.TypeJWT)}})
 	require.NoError(t, err)
 	outer := payload(t, got.AccessToken)
 	require.Equal(t, map[string]any{"jkt": "the key of the gateway"}, outer["cnf"])

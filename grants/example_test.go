@@ -18,8 +18,8 @@ import (
 
 var exampleNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// exampleServer is a server with one rule. Its people, keys and audit trail are those of package tokenexchangetest; a host
-// has its own.
+// exampleServer is a server with one rule. Its people, keys and audit trail are those of package
+// tokenexchangetest; a host has its own.
 func exampleServer(rules ...tokenexchange.Rule) (*tokenexchange.Exchanger, *tokenstore.Tokens) {
 	keys := tokenexchangetest.NewMinter("https://as.example")
 	clock := func() time.Time { return exampleNow }
@@ -28,16 +28,22 @@ func exampleServer(rules ...tokenexchange.Rule) (*tokenexchange.Exchanger, *toke
 	if err != nil {
 		log.Fatal(err)
 	}
-	alice := tokenexchange.Identity{Issuer: "https://as.example", Kind: tokenexchange.KindUser, ID: "alice"}
-	people := tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice, Scope: tokenexchange.Scope{"read", "write"}})
-	for id, kind := range map[string]tokenexchange.Kind{"ines": tokenexchange.KindUser, "nightly": tokenexchange.KindClient} {
-		people.Add(tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: "https://as.example", Kind: kind, ID: id}})
+	alice := tokenexchange.Identity{Issuer: "https://as.example", Kind: tokenexchange.KindUser,
+		ID: "alice"}
+	people := tokenexchangetest.NewDirectory(
+		tokenexchange.Subject{Identity: alice, Scope: tokenexchange.Scope{"read", "write"}})
+	for id, kind := range map[string]tokenexchange.Kind{"ines": tokenexchange.KindUser,
+		"nightly": tokenexchange.KindClient} {
+		people.Add(tokenexchange.Subject{
+			Identity: tokenexchange.Identity{Issuer: "https://as.example", Kind: kind, ID: id}})
 	}
 	people.Link("https://idp.partner.example", "4711", alice)
 	return &tokenexchange.Exchanger{
-		Issuer: "https://as.example", Verify: tokenexchange.Verifiers{}, Resolver: people, Decide: policy.Decide, TokenIssuer: tokens,
-		Authorizer: &tokenexchangetest.Authorizer{Func: func(context.Context, tokenexchange.Facts) error { return nil }},
-		Audit:      &tokenexchangetest.Recorder{}, Now: clock,
+		Issuer: "https://as.example", Verify: tokenexchange.Verifiers{}, Resolver: people,
+		Decide: policy.Decide, TokenIssuer: tokens,
+		Authorizer: &tokenexchangetest.Authorizer{
+			Func: func(context.Context, tokenexchange.Facts) error { return nil }},
+		Audit: &tokenexchangetest.Recorder{}, Now: clock,
 	}, tokens
 }
 
@@ -63,7 +69,8 @@ var (
 
 // Ines, who has logged in, gets a ticket to act for Alice through the client helpdesk.
 func ExampleTickets() {
-	const typeTicket, typeNamed, typeSession = "urn:example:ticket", "urn:example:named", "urn:example:session"
+	const typeTicket, typeNamed, typeSession = "urn:example:ticket", "urn:example:named",
+		"urn:example:session"
 	x, tokens := exampleServer(tokenexchange.Rule{
 		Name: "tickets",
 		Delegate: &tokenexchange.Delegation{
@@ -73,12 +80,14 @@ func ExampleTickets() {
 		},
 		Clients:  []string{"helpdesk"},
 		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{typeNamed},
-		Types: []tokenexchange.TokenType{typeTicket}, Targets: []string{"helpdesk"}, Scope: exampleRead, Lifetime: 2 * time.Minute,
+		Types: []tokenexchange.TokenType{typeTicket}, Targets: []string{"helpdesk"},
+		Scope: exampleRead, Lifetime: 2 * time.Minute,
 	})
 	tokens.JWT.Types = map[tokenexchange.TokenType]string{typeTicket: "ticket+jwt"}
 	tickets := &grants.Tickets{Tokens: tokens, Type: typeTicket, Named: typeNamed}
 
-	session := tokenexchange.Token{Type: typeSession, Kind: tokenexchange.KindUser, ID: "the session of ines", Issuer: x.Issuer,
+	session := tokenexchange.Token{Type: typeSession, Kind: tokenexchange.KindUser,
+		ID: "the session of ines", Issuer: x.Issuer,
 		Subject: "ines", ClientID: "helpdesk", Expires: exampleNow.Add(time.Hour)}
 	helpdesk := tokenexchange.Client{ID: "helpdesk", Scope: exampleRead}
 	ticket, err := tickets.Mint(context.Background(), x, helpdesk, session, "alice", exampleRead)
@@ -105,8 +114,10 @@ func ExampleAssertions() {
 		},
 		Clients:  []string{"portal"},
 		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{typeAssertion},
-		Types: []tokenexchange.TokenType{tokenexchange.TypeAccessToken}, Targets: []string{"https://api.example"},
-		DefaultTargets: []string{"https://api.example"}, Scope: exampleRead, Lifetime: 10 * time.Minute,
+		Types:          []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+		Targets:        []string{"https://api.example"},
+		DefaultTargets: []string{"https://api.example"}, Scope: exampleRead,
+		Lifetime: 10 * time.Minute,
 	})
 	idp := tokenexchangetest.NewMinter("https://idp.partner.example")
 	trust := idp.ForeignTrust(x.Issuer)
@@ -115,11 +126,13 @@ func ExampleAssertions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	assertions := &grants.Assertions{Type: typeAssertion, Verify: verifier.Verify, Store: tokens.Store}
+	assertions := &grants.Assertions{Type: typeAssertion, Verify: verifier.Verify,
+		Store: tokens.Store}
 
-	form := url.Values{"grant_type": {grants.GrantJWTBearer}, "scope": {"read"}, "assertion": {idp.Sign("JWT", map[string]any{
-		"iss": "https://idp.partner.example", "sub": "4711", "aud": x.Issuer, "jti": "1",
-		"iat": exampleNow.Unix(), "exp": exampleNow.Add(time.Minute).Unix()})}}
+	form := url.Values{"grant_type": {grants.GrantJWTBearer}, "scope": {"read"},
+		"assertion": {idp.Sign("JWT", map[string]any{
+			"iss": "https://idp.partner.example", "sub": "4711", "aud": x.Issuer, "jti": "1",
+			"iat": exampleNow.Unix(), "exp": exampleNow.Add(time.Minute).Unix()})}}
 	portal := tokenexchange.Client{ID: "portal", Scope: exampleRead}
 	for range 2 {
 		answer, err := assertions.Exchange(context.Background(), x, portal, form)
@@ -134,7 +147,8 @@ func ExampleAssertions() {
 	// invalid_grant
 }
 
-// A batch job gets a token of its own by client_credentials, and names by a scope for whom it works.
+// A batch job gets a token of its own by client_credentials, and names by a scope for whom it
+// works.
 func ExampleActAs() {
 	const typeNamed, typeClient = "urn:example:named", "urn:example:client"
 	x, tokens := exampleServer(tokenexchange.Rule{
@@ -146,19 +160,26 @@ func ExampleActAs() {
 		},
 		Clients:  []string{"nightly"},
 		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{typeNamed},
-		Types: []tokenexchange.TokenType{tokenexchange.TypeJWT}, Targets: []string{"https://api.example"},
-		DefaultTargets: []string{"https://api.example"}, Scope: exampleRead, Lifetime: 10 * time.Minute,
+		Types:          []tokenexchange.TokenType{tokenexchange.TypeJWT},
+		Targets:        []string{"https://api.example"},
+		DefaultTargets: []string{"https://api.example"}, Scope: exampleRead,
+		Lifetime: 10 * time.Minute,
 	})
 	x.TokenIssuer = tokens
 	actAs := grants.ActAs{Named: typeNamed, Prefix: "act_as:"}
 
 	nightly := tokenexchange.Client{ID: "nightly", Scope: exampleRead}
-	answer, err := x.Run(context.Background(), "client_credentials", nightly, func(_ context.Context, now time.Time) (
-		tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
-		self := tokenexchange.Token{Type: typeClient, Kind: tokenexchange.KindClient, ID: "this run", Issuer: x.Issuer, Subject: "nightly",
-			ClientID: "nightly", Scope: nightly.Scope, Issued: now, Expires: now.Add(time.Minute)}
-		return actAs.Open(tokenexchange.Request{Scope: tokenexchange.Scope{"act_as:alice", "read"}}, "", self)
-	})
+	answer, err := x.Run(context.Background(), "client_credentials", nightly,
+		func(_ context.Context, now time.Time) (
+			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
+			self := tokenexchange.Token{Type: typeClient, Kind: tokenexchange.KindClient,
+				ID: "this run", Issuer: x.Issuer, Subject: "nightly",
+				ClientID: "nightly", Scope: nightly.Scope, Issued: now,
+				Expires: now.Add(time.Minute)}
+			return actAs.Open(
+				tokenexchange.Request{Scope: tokenexchange.Scope{"act_as:alice", "read"}},
+				"", self)
+		})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -174,7 +195,8 @@ func ExampleActAs_Parse() {
 	actAs := grants.ActAs{Named: "urn:example:named", Prefix: "act_as:"}
 	user, rest, err := actAs.Parse(tokenexchange.Scope{"openid", "act_as:alice"}, "")
 	fmt.Println(user, rest, err)
-	user, rest, err = actAs.Parse(tokenexchange.Scope{"openid"}, `{"id_token": {"act_as": {"value": "alice"}}}`)
+	user, rest, err = actAs.Parse(tokenexchange.Scope{"openid"},
+		`{"id_token": {"act_as": {"value": "alice"}}}`)
 	fmt.Println(user, rest, err)
 	// Output:
 	// alice openid <nil>
@@ -186,9 +208,11 @@ func ExampleEmbedded() {
 	const typeOuter = "urn:example:outer"
 	rule := tokenexchange.Rule{
 		Name: "orders", Impersonate: &tokenexchange.Impersonation{}, Clients: []string{"portal"},
-		Subjects: exampleUsers, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-		Types: []tokenexchange.TokenType{tokenexchange.TypeJWT}, Targets: []string{"https://orders.example"},
-		Scope: tokenexchange.Scope{"*"}, Lifetime: 10 * time.Minute,
+		Subjects:     exampleUsers,
+		SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+		Types:        []tokenexchange.TokenType{tokenexchange.TypeJWT},
+		Targets:      []string{"https://orders.example"},
+		Scope:        tokenexchange.Scope{"*"}, Lifetime: 10 * time.Minute,
 	}
 	inner := rule
 	inner.Name, inner.SubjectTypes = "stock", []tokenexchange.TokenType{typeOuter}
@@ -196,19 +220,26 @@ func ExampleEmbedded() {
 	x, tokens := exampleServer(rule, inner)
 	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.VerifyToken}
 
-	embedded := &grants.Embedded{Exchanger: x, Store: tokens.Store, Type: typeOuter, Claim: "stock_token",
-		Rules: map[string]tokenexchange.Request{"orders": {Audience: []string{"https://stock.example"}}}}
+	embedded := &grants.Embedded{Exchanger: x, Store: tokens.Store, Type: typeOuter,
+		Claim: "stock_token",
+		Rules: map[string]tokenexchange.Request{
+			"orders": {Audience: []string{"https://stock.example"}}}}
 	tokens.JWT.Claims = embedded.AddClaims
 	x.TokenIssuer = embedded.Issuer(tokens)
 
-	login, err := tokens.Mint(context.Background(), tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser,
-		Issuer: x.Issuer, Subject: "alice", ClientID: "portal", Audience: []string{"https://portal.example"},
-		Scope: tokenexchange.Scope{"read", "write"}, Issued: exampleNow, Expires: exampleNow.Add(time.Hour)})
+	login, err := tokens.Mint(context.Background(),
+		tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser,
+			Issuer: x.Issuer, Subject: "alice", ClientID: "portal",
+			Audience: []string{"https://portal.example"},
+			Scope:    tokenexchange.Scope{"read", "write"}, Issued: exampleNow,
+			Expires: exampleNow.Add(time.Hour)})
 	if err != nil {
 		log.Fatal(err)
 	}
-	request := tokenexchange.Request{SubjectToken: login.Value, SubjectTokenType: tokenexchange.TypeAccessToken,
-		Audience: []string{"https://orders.example"}, Scope: tokenexchange.Scope{"read", "write"}}
+	request := tokenexchange.Request{SubjectToken: login.Value,
+		SubjectTokenType: tokenexchange.TypeAccessToken,
+		Audience:         []string{"https://orders.example"},
+		Scope:            tokenexchange.Scope{"read", "write"}}
 	portal := tokenexchange.Client{ID: "portal", Scope: tokenexchange.Scope{"read", "write"}}
 	answer, err := x.Exchange(context.Background(), portal, request.Values())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
@@ -59,15 +60,18 @@ func (k *Tickets) check(impersonator tokenexchange.Token, user string,
 	scope tokenexchange.Scope) error {
 	switch {
 	case k.Tokens == nil || !isOwnType(k.Type) || !isOwnType(k.Named) || k.Type == k.Named:
-		return refuse(tokenexchange.ServerError,
-			"Tickets needs Tokens, and two token types of its own (I01)")
+		return refusal.New(tokenexchange.ServerError, "tickets_incomplete",
+			"Tickets needs Tokens, and two token types of its own; they are %q and %q (I01)",
+			k.Type, k.Named)
 	case user == "":
-		return refuse(tokenexchange.InvalidRequest, "the ticket names no user (R03)")
+		return refusal.New(tokenexchange.InvalidRequest, "ticket_without_user",
+			"the ticket would name no user (R03)")
 	case len(scope) == 0:
-		return refuse(tokenexchange.InvalidScope, "the ticket has no scope (R06)")
+		return refusal.New(tokenexchange.InvalidScope, "ticket_without_scope",
+			"the ticket for user %q would have no scope (R06)", user)
 	case impersonator.Actor != nil:
-		return refuse(tokenexchange.InvalidRequest,
-			"the token of the impersonator carries act (D14)")
+		return refusal.New(tokenexchange.InvalidRequest, "impersonator_has_act",
+			"the token of the impersonator has act %s (D14)", refusal.Actor(impersonator.Actor))
 	}
 	return nil
 }
@@ -82,14 +86,18 @@ func (i ticketIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) 
 	switch {
 	case d.Mode != tokenexchange.Delegate || d.Type != i.Type || d.Facts.Actor == nil ||
 		d.Actor == nil || d.Actor.Prior != nil:
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.ServerError,
-			"the decision is not about a ticket of one impersonator (D09)")
+		return tokenexchange.IssuedToken{}, refusal.New(tokenexchange.ServerError,
+			"ticket_other_decision", "the decision is for mode %q and type %q with act %s, "+
+				"not for a ticket of type %q with one actor (D09)",
+			d.Mode, d.Type, refusal.Actor(d.Actor), i.Type)
 	case len(d.Audience) != 1 || d.Audience[0] != d.Client:
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.ServerError,
-			"the audience of the ticket is not the client alone (D24)")
+		return tokenexchange.IssuedToken{}, refusal.New(tokenexchange.ServerError,
+			"ticket_other_audience", "the ticket would be for %q, not for client %q alone (D24)",
+			d.Audience, d.Client)
 	case d.IDToken || d.RefreshToken:
-		return tokenexchange.IssuedToken{}, refuse(tokenexchange.InvalidScope,
-			"the scope requests further tokens beside the ticket (D23)")
+		return tokenexchange.IssuedToken{}, refusal.New(tokenexchange.InvalidScope,
+			"ticket_further_tokens",
+			"the scope %q asks for an ID token or a refresh token beside the ticket (D23)", d.Scope)
 	}
 	tokens := *i.Tokens
 	tokens.MayAct = mayActImpersonator

@@ -18,8 +18,10 @@ import (
 var read = tokenexchange.Scope{"read"}
 
 // spend exchanges a ticket with the token of somebody as actor token.
-func (w *world) spend(ticket, at, actorToken string, more ...string) (tokenexchange.Response, error) {
-	form := url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {ticket}, "subject_token_type": {string(typeTicket)}}
+func (w *world) spend(ticket, at, actorToken string, more ...string) (
+	tokenexchange.Response, error) {
+	form := url.Values{"grant_type": {tokenexchange.GrantType}, "subject_token": {ticket},
+		"subject_token_type": {string(typeTicket)}}
 	if actorToken != "" {
 		form.Set("actor_token", actorToken)
 		form.Set("actor_token_type", string(tokenexchange.TypeAccessToken))
@@ -33,7 +35,8 @@ func (w *world) spend(ticket, at, actorToken string, more ...string) (tokenexcha
 // W01: what a ticket says. Nothing of the impersonator is in it but their name.
 func TestTickets_Mint(t *testing.T) {
 	w := newWorld(t)
-	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"), "alice", read)
+	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"),
+		"alice", read)
 	require.NoError(t, err)
 	require.Equal(t, typeTicket, made.IssuedTokenType)
 	require.Equal(t, "N_A", made.TokenType)
@@ -43,11 +46,13 @@ func TestTickets_Mint(t *testing.T) {
 	id := claims["jti"]
 	require.NotEmpty(t, id)
 	delete(claims, "jti")
-	require.Equal(t, map[string]any{"iss": issuer, "sub": "alice", "aud": "portal", "azp": "portal", "client_id": "portal", "scope": "read",
-		"may_act": map[string]any{"iss": issuer, "sub": "ines", "client_id": "portal"},
-		"iat":     float64(w.now.Unix()), "nbf": float64(w.now.Unix()),
-		"exp":     float64(w.now.Add(2 * time.Minute).Unix()),
-		"lineage": map[string]any{}}, claims,
+	require.Equal(t,
+		map[string]any{"iss": issuer, "sub": "alice", "aud": "portal", "azp": "portal",
+			"client_id": "portal", "scope": "read",
+			"may_act": map[string]any{"iss": issuer, "sub": "ines", "client_id": "portal"},
+			"iat":     float64(w.now.Unix()), "nbf": float64(w.now.Unix()),
+			"exp":     float64(w.now.Add(2 * time.Minute).Unix()),
+			"lineage": map[string]any{}}, claims,
 		"no actor yet; the lineage begins with a name, not with a login")
 
 	ev := w.audit.Last()
@@ -58,7 +63,8 @@ func TestTickets_Mint(t *testing.T) {
 	require.Len(t, w.actors.Asked(), 1, "D11")
 }
 
-// W03, W04, D08, D13, I01: everything is decided before there is a ticket, and refused without a trace in the store.
+// W03, W04, D08, D13, I01: everything is decided before there is a ticket, and refused without a
+// trace in the store.
 func TestTickets_Refusals(t *testing.T) {
 	scope := func(s ...string) tokenexchange.Scope { return s }
 	for name, row := range map[string]struct {
@@ -68,45 +74,81 @@ func TestTickets_Refusals(t *testing.T) {
 		code   tokenexchange.Code
 		reason string
 	}{
-		"R03 nobody":                    {"", read, nil, tokenexchange.InvalidRequest, "R03"},
-		"W03 an unknown user":           {"zoe", read, nil, tokenexchange.InvalidRequest, "D07"},
-		"W03 a user who is disabled":    {"alice", read, func(w *world, _ *tokenexchange.Token) { w.people.Disable(user("alice")) }, tokenexchange.InvalidRequest, "D07"},
-		"W03 a disabled impersonator":   {"alice", read, func(w *world, _ *tokenexchange.Token) { w.people.Disable(user("ines")) }, tokenexchange.InvalidRequest, "D07"},
-		"W03 without the role":          {"alice", read, func(w *world, _ *tokenexchange.Token) { w.actors.Func = nil }, tokenexchange.InvalidRequest, "D11"},
-		"W04 more than the user":        {"bob", scope("read", "write"), nil, tokenexchange.InvalidScope, "D21"},
-		"W04 what the impersonator has": {"alice", scope("admin"), nil, tokenexchange.InvalidScope, "D21"},
-		"W04 no scope":                  {"alice", nil, nil, tokenexchange.InvalidScope, "R06"},
-		"W04 an empty scope":            {"alice", scope(), nil, tokenexchange.InvalidScope, "R06"},
-		"D23 openid":                    {"alice", scope("read", "openid"), nil, tokenexchange.InvalidScope, "D23"},
-		"D23 a scope that asks to act":  {"alice", scope("act_as:bob"), nil, tokenexchange.InvalidScope, "D23"},
+		"R03 nobody": {"", read, nil, tokenexchange.InvalidRequest,
+			"ticket_without_user"},
+		"W03 an unknown user": {"zoe", read, nil, tokenexchange.InvalidRequest,
+			"subject_not_resolved"},
+		"W03 a user who is disabled": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { w.people.Disable(user("alice")) },
+			tokenexchange.InvalidRequest, "subject_not_resolved"},
+		"W03 a disabled impersonator": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { w.people.Disable(user("ines")) },
+			tokenexchange.InvalidRequest, "actor_not_resolved"},
+		"W03 without the role": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { w.actors.Func = nil },
+			tokenexchange.InvalidRequest, "actor_not_authorized"},
+		"W04 more than the user": {"bob", scope("read", "write"), nil,
+			tokenexchange.InvalidScope, "scope_not_allowed"},
+		"W04 what the impersonator has": {"alice", scope("admin"), nil, tokenexchange.InvalidScope,
+			"scope_not_allowed"},
+		"W04 no scope": {"alice", nil, nil, tokenexchange.InvalidScope,
+			"ticket_without_scope"},
+		"W04 an empty scope": {"alice", scope(), nil, tokenexchange.InvalidScope,
+			"ticket_without_scope"},
+		"D23 openid": {"alice", scope("read", "openid"), nil,
+			tokenexchange.InvalidScope, "scope_makes_no_token"},
+		"D23 a scope that asks to act": {"alice", scope("act_as:bob"), nil,
+			tokenexchange.InvalidScope, "scope_impersonation"},
 		"D16 oneself": {"ines", read, func(w *world, _ *tokenexchange.Token) {
 			w.people.Add(tokenexchange.Subject{Identity: user("ines"), Scope: read})
-		}, tokenexchange.InvalidRequest, "D16"},
-		"D14 a chain":                  {"alice", read, func(_ *world, s *tokenexchange.Token) { s.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: "bob"} }, tokenexchange.InvalidRequest, "the impersonator carries act (D14)"},
-		"D25 a session that is over":   {"alice", read, func(w *world, s *tokenexchange.Token) { s.Expires = w.now }, tokenexchange.InvalidRequest, "D25"},
-		"R08 a session of no type":     {"alice", read, func(_ *world, s *tokenexchange.Token) { s.Type = "" }, tokenexchange.InvalidRequest, "R08"},
-		"I01 the zero Tickets":         {"alice", read, func(w *world, _ *tokenexchange.Token) { *w.tickets = grants.Tickets{} }, tokenexchange.ServerError, "I01"},
-		"I01 no Tokens":                {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tickets.Tokens = nil }, tokenexchange.ServerError, "I01"},
-		"I01 access tokens as tickets": {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tickets.Type = tokenexchange.TypeAccessToken }, tokenexchange.ServerError, "I01"},
-		"I01 a name of a known type":   {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tickets.Named = tokenexchange.TypeIDToken }, tokenexchange.ServerError, "I01"},
-		"I01 the name is a ticket":     {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tickets.Named = typeTicket }, tokenexchange.ServerError, "I01"},
-		"I01 a type that nobody signs": {"alice", read, func(w *world, _ *tokenexchange.Token) { w.tokens.JWT.Types = nil }, tokenexchange.ServerError, "no typ"},
+		}, tokenexchange.InvalidRequest, "self_delegation_not_allowed"},
+		"D14 a chain": {"alice", read,
+			func(_ *world, s *tokenexchange.Token) {
+				s.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: "bob"}
+			}, tokenexchange.InvalidRequest, "impersonator_has_act"},
+		"D25 a session that is over": {"alice", read,
+			func(w *world, s *tokenexchange.Token) { s.Expires = w.now },
+			tokenexchange.InvalidRequest, "actor_token_expired"},
+		"R08 a session of no type": {"alice", read,
+			func(_ *world, s *tokenexchange.Token) { s.Type = "" }, tokenexchange.InvalidRequest,
+			"token_incomplete"},
+		"I01 the zero Tickets": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { *w.tickets = grants.Tickets{} },
+			tokenexchange.ServerError, "tickets_incomplete"},
+		"I01 no Tokens": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { w.tickets.Tokens = nil },
+			tokenexchange.ServerError, "tickets_incomplete"},
+		"I01 access tokens as tickets": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) {
+				w.tickets.Type = tokenexchange.TypeAccessToken
+			}, tokenexchange.ServerError, "tickets_incomplete"},
+		"I01 a name of a known type": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { w.tickets.Named = tokenexchange.TypeIDToken },
+			tokenexchange.ServerError, "tickets_incomplete"},
+		"I01 the name is a ticket": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { w.tickets.Named = typeTicket },
+			tokenexchange.ServerError, "tickets_incomplete"},
+		"I01 a type that nobody signs": {"alice", read,
+			func(w *world, _ *tokenexchange.Token) { w.tokens.JWT.Types = nil },
+			tokenexchange.ServerError, "not_issued"},
 		"I12 a store that is down": {"alice", read, func(w *world, _ *tokenexchange.Token) {
 			w.store.fail = func(tokenstore.Batch) error { return errors.New("down") }
-		}, tokenexchange.ServerError, "down"},
+		}, tokenexchange.ServerError, "not_issued"},
 		"I07 a panic of the authorizer": {"alice", read, func(w *world, _ *tokenexchange.Token) {
 			w.actors.Func = func(context.Context, tokenexchange.Facts) error { panic("x") }
-		}, tokenexchange.ServerError, "panic"},
-		"R09 nobody has authenticated":   {"alice", read, nil, tokenexchange.InvalidClient, "R09"},
-		"D02 a client without such rule": {"alice", read, nil, tokenexchange.InvalidRequest, "D02"},
+		}, tokenexchange.ServerError, "actor_not_authorized"},
+		"R09 nobody has authenticated": {"alice", read, nil, tokenexchange.InvalidClient,
+			"client_missing"},
+		"D02 a client without such rule": {"alice", read, nil, tokenexchange.InvalidRequest,
+			"rule_other_client"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			session, c := w.session("ines", "portal"), client("portal")
 			switch row.reason {
-			case "R09":
+			case "client_missing":
 				c = tokenexchange.Client{}
-			case "D02":
+			case "rule_other_client":
 				c = client("stranger")
 			}
 			if row.change != nil {
@@ -123,28 +165,41 @@ func TestTickets_Refusals(t *testing.T) {
 
 // A policy that is not ours may decide anything; a ticket is only made of a decision that is one.
 func TestTickets_OnlyOfADelegation(t *testing.T) {
-	for name, change := range map[string]func(*tokenexchange.Decision){
-		"no delegation": func(d *tokenexchange.Decision) { d.Mode, d.Actor = tokenexchange.Impersonate, nil },
-		"another mode":  func(d *tokenexchange.Decision) { d.Mode = tokenexchange.ClientActs },
-		"a chain": func(d *tokenexchange.Decision) {
-			d.Actor = &tokenexchange.Actor{Subject: "ines", Prior: &tokenexchange.Actor{Subject: "bob"}}
-		},
-		"an access token":  func(d *tokenexchange.Decision) { d.Type = tokenexchange.TypeJWT },
-		"another audience": func(d *tokenexchange.Decision) { d.Audience = []string{api} },
-		"two audiences":    func(d *tokenexchange.Decision) { d.Audience = append(d.Audience, api) },
-		"an ID token":      func(d *tokenexchange.Decision) { d.IDToken = true },
-		"a refresh token":  func(d *tokenexchange.Decision) { d.RefreshToken, d.RefreshExpires = true, d.Expires },
+	type decision = tokenexchange.Decision
+	for name, row := range map[string]struct {
+		change func(*decision)
+		reason string
+	}{
+		"no delegation": {func(d *decision) { d.Mode, d.Actor = tokenexchange.Impersonate, nil },
+			"ticket_other_decision"},
+		"another mode": {func(d *decision) { d.Mode = tokenexchange.ClientActs },
+			"ticket_other_decision"},
+		"a chain": {func(d *decision) {
+			d.Actor = &tokenexchange.Actor{Subject: "ines",
+				Prior: &tokenexchange.Actor{Subject: "bob"}}
+		}, "ticket_other_decision"},
+		"an access token": {func(d *decision) { d.Type = tokenexchange.TypeJWT },
+			"ticket_other_decision"},
+		"another audience": {func(d *decision) { d.Audience = []string{api} },
+			"ticket_other_audience"},
+		"two audiences": {func(d *decision) { d.Audience = append(d.Audience, api) },
+			"ticket_other_audience"},
+		"an ID token": {func(d *decision) { d.IDToken = true }, "ticket_further_tokens"},
+		"a refresh token": {
+			func(d *decision) { d.RefreshToken, d.RefreshExpires = true, d.Expires },
+			"ticket_further_tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			decide := w.x.Decide
 			w.x.Decide = func(f tokenexchange.Facts) (tokenexchange.Decision, error) {
 				d, err := decide(f)
-				change(&d)
+				row.change(&d)
 				return d, err
 			}
-			_, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"), "alice", read)
-			require.Error(t, err)
+			_, err := w.tickets.Mint(t.Context(), w.x, client("portal"),
+				w.session("ines", "portal"), "alice", read)
+			require.Equal(t, row.reason, tokenexchange.AsError(err).Reason, "%v", err)
 			require.Zero(t, w.live())
 		})
 	}
@@ -154,51 +209,58 @@ func TestTickets_OnlyOfADelegation(t *testing.T) {
 func TestTickets_FailingSink(t *testing.T) {
 	w := newWorld(t)
 	w.audit.Fail(errors.New("disk full"))
-	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"), "alice", read)
+	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"),
+		"alice", read)
 	require.ErrorIs(t, err, tokenexchange.ServerError)
 	require.Equal(t, tokenexchange.Response{}, made)
 	require.Len(t, w.store.written, 1)
 	require.Zero(t, w.live())
 }
 
-// W02, D08, D09: good once, for the client, beside a token of the impersonator; a refusal uses nothing up.
+// W02, D08, D09: good once, for the client, beside a token of the impersonator; a refusal uses
+// nothing up.
 func TestTickets_Spend(t *testing.T) {
 	w := newWorld(t)
 	ines, bob := w.accessToken("ines", "portal", "read"), w.accessToken("bob", "portal", "read")
-	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"), "alice", read)
+	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"),
+		"alice", read)
 	require.NoError(t, err)
 	ticket := made.AccessToken
 
 	_, err = w.spend(ticket, "portal", "")
 	w.refused(err, tokenexchange.InvalidRequest, "actor_token_missing", ticket)
 	_, err = w.spend(ticket, "portal", bob)
-	w.refused(err, tokenexchange.InvalidRequest, "D08", ticket, bob)
+	w.refused(err, tokenexchange.InvalidRequest, "may_act_other_actor", ticket, bob)
 	_, err = w.spend(ticket, "other", w.accessToken("ines", "other", "read"))
-	w.refused(err, tokenexchange.InvalidRequest, "D08", ticket)
+	w.refused(err, tokenexchange.InvalidRequest, "may_act_other_actor", ticket)
 	_, err = w.spend(ticket, "portal", ines, "scope", "write")
-	w.refused(err, tokenexchange.InvalidScope, "D21", ticket)
+	w.refused(err, tokenexchange.InvalidScope, "scope_not_allowed", ticket)
 	w.audit.Fail(errors.New("disk full"))
 	_, err = w.spend(ticket, "portal", ines)
 	require.ErrorIs(t, err, tokenexchange.ServerError)
 	w.audit.Fail(nil)
 
-	got, err := w.spend(ticket, "portal", ines, "requested_token_type", string(tokenexchange.TypeJWT))
+	got, err := w.spend(ticket, "portal", ines, "requested_token_type",
+		string(tokenexchange.TypeJWT))
 	require.NoError(t, err)
 	claims := payload(t, got.AccessToken)
 	require.Equal(t, "alice", claims["sub"])
-	require.Equal(t, map[string]any{"iss": issuer, "sub": "ines", "client_id": "portal"}, claims["act"])
+	require.Equal(t, map[string]any{"iss": issuer, "sub": "ines", "client_id": "portal"},
+		claims["act"])
 	require.NotContains(t, claims, "may_act", "D17")
-	require.EqualValues(t, 1800, got.ExpiresIn, "D25: the lifetime of the rule, not what is left of the ticket")
+	require.EqualValues(t, 1800, got.ExpiresIn,
+		"D25: the lifetime of the rule, not what is left of the ticket")
 
 	_, err = w.spend(ticket, "portal", ines)
-	w.refused(err, tokenexchange.InvalidRequest, "spent", ticket)
+	w.refused(err, tokenexchange.InvalidRequest, "ticket_spent", ticket)
 }
 
 // W02: of many exchanges at once one gets a token.
 func TestTickets_SpendConcurrently(t *testing.T) {
 	w := newWorld(t)
 	ines := w.accessToken("ines", "portal", "read")
-	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"), "alice", read)
+	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"),
+		"alice", read)
 	require.NoError(t, err)
 	require.Equal(t, 1, atOnce(32, func() error {
 		_, err := w.spend(made.AccessToken, "portal", ines)
@@ -237,7 +299,8 @@ func atOnce(n int, f func() error) (good int) {
 	return good
 }
 
-// C07: a ticket is made from the session of the impersonator, and ends with it; what it was exchanged for as well.
+// C07: a ticket is made from the session of the impersonator, and ends with it; what it was
+// exchanged for as well.
 func TestTickets_EndWithTheSession(t *testing.T) {
 	w := newWorld(t)
 	session, ines := w.session("ines", "portal"), w.accessToken("ines", "portal", "read")
@@ -251,9 +314,10 @@ func TestTickets_EndWithTheSession(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.tokens.Revoke(t.Context(), session))
 	_, err = w.spend(unspent, "portal", ines)
-	w.refused(err, tokenexchange.InvalidRequest, "revoked", unspent)
-	_, err = w.x.Verify[tokenexchange.TypeAccessToken](t.Context(), tokenexchange.Credential{Token: got.AccessToken,
-		Type: tokenexchange.TypeAccessToken, Issuer: issuer, Now: w.now})
+	w.refused(err, tokenexchange.InvalidRequest, "token_revoked", unspent)
+	_, err = w.x.Verify[tokenexchange.TypeAccessToken](t.Context(),
+		tokenexchange.Credential{Token: got.AccessToken,
+			Type: tokenexchange.TypeAccessToken, Issuer: issuer, Now: w.now})
 	require.ErrorIs(t, err, tokenstore.ErrRevoked)
 }
 
@@ -268,14 +332,15 @@ func TestTickets_NoLongerThanTheSession(t *testing.T) {
 	require.Equal(t, w.now.Add(time.Minute), w.audit.Last().Decision.Expires)
 	session.Expires = w.now.Add(time.Second / 2)
 	_, err = w.tickets.Mint(t.Context(), w.x, client("portal"), session, "alice", read)
-	w.refused(err, tokenexchange.InvalidRequest, "D25")
+	w.refused(err, tokenexchange.InvalidRequest, "lifetime_too_short")
 }
 
 // A ticket that has expired is refused, whatever its actor.
 func TestTickets_Expire(t *testing.T) {
 	w := newWorld(t)
 	ines := w.accessToken("ines", "portal", "read")
-	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"), "alice", read)
+	made, err := w.tickets.Mint(t.Context(), w.x, client("portal"), w.session("ines", "portal"),
+		"alice", read)
 	require.NoError(t, err)
 	w.now = w.now.Add(2 * time.Minute)
 	_, err = w.spend(made.AccessToken, "portal", ines)

@@ -1,9 +1,13 @@
-// Package notify tells a user that somebody acts for them, as soon as an exchange has made it possible.
+// Package notify tells users that another party acts for them, as soon as an exchange has made that
+// possible.
 //
-// A Sink stands before the audit trail of an Exchanger. What has been recorded as granted, and lets somebody else act, goes
-// into a queue, and from there to the host: an e-mail, a message in an app. Telling is best effort and an exchange is not:
-// whatever the host's function does, hang and panic included, no exchange fails or waits for it. What could not be told is
-// counted.
+// A Sink wraps the audit sink of an Exchanger. It waits until the event is recorded. If the event
+// lets another party act for the user, the Sink queues a notice and calls the host, which sends an
+// e-mail or a message in an app.
 //
-// A Template makes a subject and a text of it. Sending them is the host's: examples/smtpnotify does it by SMTP.
+// Delivery is best effort. No exchange fails or waits because the host's function fails, blocks or
+// panics. Notices that cannot be delivered are counted.
+//
+// A Template turns a notice into a subject line and a text. The host sends them;
+// examples/smtpnotify shows this for SMTP.
 package notify

@@ -12,77 +12,86 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 )
 
-// Sink is a tokenexchange.AuditSink that tells users, after Audit has recorded the event. Its fields must not be changed
-// once it is in use, and it must not be copied; any number of goroutines may share it.
+// Sink is a tokenexchange.AuditSink that notifies users after Audit has recorded the event. It is
+// safe for concurrent use. Its fields must not change after the first use, and it must not be
+// copied.
 type Sink struct {
-	Audit tokenexchange.AuditSink // records first, and its error is the answer; nil is an error
+	// Audit records every event first; its error is the error of the Sink. Nil is an error.
+	Audit tokenexchange.AuditSink
 
-	// Tell tells the user. It is called for one notice after the other, by a goroutine of the Sink, under a context that ends
-	// after Patience and with Close. Nil: notification is off, and the Sink is its Audit.
+	// Tell notifies one user. One goroutine of the Sink calls it, for one notice at a time. Its
+	// context ends after Patience, and when Close gives up. Nil turns notification off.
 	Tell func(context.Context, Notice) error
 
-	// Filter says which events the user is told of; SomebodyNew is the one where it is nil. It is called in the exchange, so
-	// it must not wait for anything. One that panics says no, which is counted and reported.
+	// Filter selects the events to notify users of; nil is SomebodyNew. It is called during the
+	// exchange, so it must not block. A panic counts as false and is counted and reported.
 	Filter func(tokenexchange.Event) bool
 
-	Queue    int           // how many notices may wait; 0 is 256. What comes when they do is dropped
-	Patience time.Duration // for one notice; 0 is half a minute. A Tell that does not heed its context holds up all that wait
+	// Queue is how many notices may wait; 0 is 256. Further notices are dropped.
+	Queue int
 
-	// Report is told, for a log, why users were not told: each failure of Tell, and how many notices were dropped since the
-	// last time. It is never called in the exchange, two calls may overlap, and what it throws is lost. Nil: nobody is told,
-	// and Dropped still counts. No report has a name in it, unless the errors of Tell have.
+	// Patience is the time limit for one call of Tell; 0 is 30 seconds. A Tell that ignores its
+	// context delays all waiting notices.
+	Patience time.Duration
+
+	// Report receives every error of Tell, and how many notices were dropped since the last report.
+	// It is never called during the exchange; two calls may run at once; its panics are discarded.
+	// Nil means that nothing is reported, but Dropped still counts. A report names no user unless
+	// an error of Tell does.
 	Report func(error)
 
-	start   sync.Once
-	mu      sync.RWMutex // held for writing by Close alone
-	closed  bool
-	queue   chan Notice
-	ended   chan struct{} // closed when the last notice has been told
-	working context.Context
-	stop    context.CancelFunc
-	dropped atomic.Int64
-	silent  atomic.Int64          // dropped, and not yet reported
-	why     atomic.Pointer[error] // the last time
+	start      sync.Once
+	mu         sync.RWMutex // only Close takes the write lock
+	closed     bool
+	queue      chan Notice
+	done       chan struct{} // closed after the last notice
+	ctx        context.Context
+	cancel     context.CancelFunc
+	dropped    atomic.Int64
+	unreported atomic.Int64          // dropped since the last report
+	lastCause  atomic.Pointer[error] // why the last notice was dropped
 }
 
 const (
-	usualQueue    = 256
-	usualPatience = 30 * time.Second
+	defaultQueue    = 256
+	defaultPatience = 30 * time.Second
 )
 
-// Why a notice was dropped.
+// Causes of a dropped notice.
 var (
-	errFull   = errors.New("too many were waiting")
+	errFull   = errors.New("the queue is full")
 	errClosed = errors.New("the sink is closed")
 )
 
-// RecordExchange records the event, and then has the user told. Only what Audit answers is an error.
+// RecordExchange records the event and then queues a notice, if the event calls for one. It returns
+// the error of Audit; a notice never causes an error.
 func (s *Sink) RecordExchange(ctx context.Context, ev tokenexchange.Event) error {
 	if s.Audit == nil {
-		return errors.New("notify: a Sink without an Audit")
+		return errors.New("notify: a Sink without Audit")
 	}
 	if err := s.Audit.RecordExchange(ctx, ev); err != nil {
 		return err
 	}
-	if s.Tell != nil && ev.Err == nil && s.isToTell(ev) {
+	if s.Tell != nil && ev.Err == nil && s.selects(ev) {
 		s.enqueue(NoticeOf(ev))
 	}
 	return nil
 }
 
-func (s *Sink) isToTell(ev tokenexchange.Event) (yes bool) {
+// selects reports whether the filter selects the event.
+func (s *Sink) selects(ev tokenexchange.Event) (selected bool) {
 	filter := s.Filter
 	if filter == nil {
 		filter = SomebodyNew
 	}
-	if err := guard.Call(func() error { yes = filter(ev); return nil }); err != nil {
+	if err := guard.Call(func() error { selected = filter(ev); return nil }); err != nil {
 		s.drop(fmt.Errorf("the filter: %w", err))
 		return false
 	}
-	return yes
+	return selected
 }
 
-// enqueue never waits: where there is no room, the notice is dropped.
+// enqueue never blocks: it drops the notice if the queue is full.
 func (s *Sink) enqueue(n Notice) {
 	s.start.Do(s.begin)
 	s.mu.RLock()
@@ -98,30 +107,32 @@ func (s *Sink) enqueue(n Notice) {
 	}
 }
 
+// begin makes the queue and starts its goroutine.
 func (s *Sink) begin() {
 	size, patience := s.Queue, s.Patience
 	if size <= 0 {
-		size = usualQueue
+		size = defaultQueue
 	}
 	if patience <= 0 {
-		patience = usualPatience
+		patience = defaultPatience
 	}
-	s.queue, s.ended = make(chan Notice, size), make(chan struct{})
-	s.working, s.stop = context.WithCancel(context.Background())
-	go s.work(patience)
+	s.queue, s.done = make(chan Notice, size), make(chan struct{})
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	go s.deliver(patience)
 }
 
-// work tells one after the other, until the queue is closed and empty, or Close has no more patience.
-func (s *Sink) work(patience time.Duration) {
-	defer close(s.ended)
+// deliver calls Tell for each notice until the queue is closed and empty. Once Close has given up,
+// it drops the notices that are left.
+func (s *Sink) deliver(patience time.Duration) {
+	defer close(s.done)
 	for n := range s.queue {
-		if s.working.Err() != nil {
+		if s.ctx.Err() != nil {
 			s.drop(errClosed)
 			continue
 		}
 		err := guard.Call(func() error {
-			ctx, done := context.WithTimeout(s.working, patience)
-			defer done()
+			ctx, cancel := context.WithTimeout(s.ctx, patience)
+			defer cancel()
 			return s.Tell(ctx, n)
 		})
 		if err != nil {
@@ -130,20 +141,21 @@ func (s *Sink) work(patience time.Duration) {
 	}
 }
 
-// drop counts, and has it reported. Whoever drops is in an exchange, perhaps, and a Report that hangs must not hold that up:
-// so it is called elsewhere, once for all that has been dropped meanwhile, and at most one such call is under way.
-func (s *Sink) drop(why error) {
+// drop counts a dropped notice and has it reported. An exchange may be waiting for drop, so Report
+// is called in a goroutine. There is at most one such goroutine: it also reports the notices that
+// are dropped while it runs.
+func (s *Sink) drop(cause error) {
 	s.dropped.Add(1)
-	s.why.Store(&why)
-	if s.Report != nil && s.silent.Add(1) == 1 {
+	s.lastCause.Store(&cause)
+	if s.Report != nil && s.unreported.Add(1) == 1 {
 		go s.reportDrops()
 	}
 }
 
 func (s *Sink) reportDrops() {
-	for n := s.silent.Load(); n > 0; {
-		s.report(fmt.Errorf("notify: %d dropped, the last because: %w", n, *s.why.Load()))
-		n = s.silent.Add(-n)
+	for n := s.unreported.Load(); n > 0; {
+		s.report(fmt.Errorf("notify: dropped notices: %d (last cause: %w)", n, *s.lastCause.Load()))
+		n = s.unreported.Add(-n)
 	}
 }
 
@@ -154,13 +166,13 @@ func (s *Sink) report(err error) {
 	_ = guard.Call(func() error { s.Report(err); return nil })
 }
 
-// Dropped is how many notices have been dropped: there was no room, no time left when the Sink was closed, or the filter has
-// panicked. Those that Tell has failed on are not among them; they are reported.
+// Dropped returns the number of dropped notices: because the queue was full, because the Sink was
+// closed, or because the filter panicked. A notice that Tell failed to deliver is reported instead.
 func (s *Sink) Dropped() int64 { return s.dropped.Load() }
 
-// Close takes no more notices and waits until those that wait have been told, but not longer than ctx: then the context of
-// Tell is cancelled, what waits is dropped, and the error is that of ctx. Events go on being recorded. It may be called
-// again.
+// Close stops accepting notices and waits until the waiting notices are delivered, or until ctx
+// ends. If ctx ends first, Close cancels the context of Tell, drops the waiting notices and returns
+// the error of ctx. The Sink continues to record events. Close may be called more than once.
 func (s *Sink) Close(ctx context.Context) error {
 	s.start.Do(s.begin)
 	s.mu.Lock()
@@ -169,14 +181,14 @@ func (s *Sink) Close(ctx context.Context) error {
 		close(s.queue)
 	}
 	s.mu.Unlock()
-	defer s.stop()
+	defer s.cancel()
 	select {
-	case <-s.ended:
+	case <-s.done:
 		return nil
 	case <-ctx.Done():
 	}
-	s.stop()
-	for range s.queue { // Tell may never return
+	s.cancel()
+	for range s.queue { // deliver may be stuck in Tell
 		s.drop(errClosed)
 	}
 	return ctx.Err()

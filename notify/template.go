@@ -8,21 +8,21 @@ import (
 	"unicode"
 )
 
-// Message is what is sent: one line, and plain text.
+// Message is the text to send: a subject of one line, and a body in plain text.
 type Message struct{ Subject, Body string }
 
-// Template makes a Message of a Notice, or of a host's own struct that embeds one and has names in it. The zero Template,
-// and nil, fail.
+// Template renders a Message from a Notice, or from a struct of the host that embeds a Notice and
+// adds display names. The zero Template and a nil one return an error.
 type Template struct{ subject, body *template.Template }
 
-// ParseTemplate reads two templates of text/template. A member that the data does not have is an error when a message is
-// made, never an empty place in it.
+// ParseTemplate parses two templates of package text/template. A key that the data lacks is an
+// error when a message is rendered, and never an empty text.
 func ParseTemplate(subject, body string) (*Template, error) {
 	parse := func(name, text string) (*template.Template, error) {
 		return template.New(name).Option("missingkey=error").Parse(text)
 	}
 	if strings.TrimSpace(subject) == "" || strings.TrimSpace(body) == "" {
-		return nil, errors.New("notify: a template without subject or body")
+		return nil, errors.New("notify: a template needs a subject and a body")
 	}
 	s, err := parse("subject", subject)
 	if err != nil {
@@ -35,47 +35,54 @@ func ParseTemplate(subject, body string) (*Template, error) {
 	return &Template{s, b}, nil
 }
 
-// What a message has at most, in bytes of what comes out of the template.
+// Limits of a rendered message, in bytes.
 const (
-	longestSubject = 200
-	longestBody    = 64 << 10
+	maxSubject = 200
+	maxBody    = 64 << 10
 )
 
-// Message makes the message. Names in data are what somebody has chosen, so whatever is not visible becomes a space in the
-// subject, line breaks of all kinds among it: no second header can come out of it. In the body only line breaks and tabs
-// stay. A subject that is too long is cut; a body that is, and a subject without a visible character, are errors.
+// Message renders the message. Users choose the names in data, so every character of the subject
+// that is not printable becomes a space, line breaks of all kinds included: a name cannot add a
+// header. The body keeps line breaks and tabs. A subject longer than 200 bytes is cut. A body
+// longer than 64 KiB and a subject without a printable character are errors.
 func (t *Template) Message(data any) (Message, error) {
 	if t == nil || t.subject == nil || t.body == nil {
-		return Message{}, errors.New("notify: no template")
+		return Message{}, errors.New("notify: no template; ParseTemplate makes one")
 	}
 	var subject, body strings.Builder
-	if err := errors.Join(t.subject.Execute(&subject, data), t.body.Execute(&body, data)); err != nil {
+	if err := errors.Join(t.subject.Execute(&subject, data), t.body.Execute(&body,
+		data)); err != nil {
 		return Message{}, fmt.Errorf("notify: %w", err)
 	}
-	line := strings.Join(strings.Fields(visible(subject.String(), "")), " ")
+	line := strings.Join(strings.Fields(printable(subject.String(), "")), " ")
 	switch {
 	case line == "":
-		return Message{}, errors.New("notify: an empty subject")
-	case body.Len() > longestBody:
-		return Message{}, errors.New("notify: a body that is too long")
+		return Message{}, errors.New("notify: the subject of the message is empty")
+	case body.Len() > maxBody:
+		return Message{}, fmt.Errorf("notify: the body has %d bytes; at most %d are allowed",
+			body.Len(), maxBody)
 	}
-	return Message{Subject: cut(line, longestSubject), Body: visible(body.String(), "\n\t")}, nil
+	return Message{
+		Subject: truncate(line, maxSubject),
+		Body:    printable(body.String(), "\n\t"),
+	}, nil
 }
 
-// visible replaces what is not, but for what is kept. What turns the direction of writing is not visible either.
-func visible(s, keep string) string {
+// printable replaces every character that is neither graphic nor in allowed by a space. Characters
+// that change the direction of writing are not graphic.
+func printable(s, allowed string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) || strings.ContainsRune(keep, r) {
+		if unicode.IsGraphic(r) || strings.ContainsRune(allowed, r) {
 			return r
 		}
 		return ' '
 	}, strings.ReplaceAll(s, "\r\n", "\n"))
 }
 
-// cut shortens to whole characters.
-func cut(s string, most int) string {
-	if len(s) <= most {
+// truncate cuts s to at most limit bytes, at a character boundary.
+func truncate(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most-len("…")], "") + "…"
+	return strings.ToValidUTF8(s[:limit-len("…")], "") + "…"
 }

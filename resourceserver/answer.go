@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // The error codes of a resource server (RFC 6750 §3.1), which Access.Err may have.
@@ -15,27 +16,35 @@ const (
 )
 
 // refuse returns a refusal with the fixed description of its code.
-func refuse(code tokenexchange.Code, reason string) *tokenexchange.Error {
-	text := "The request must carry exactly one well-formed access token."
-	switch code {
-	case InvalidToken:
-		text = "The access token is malformed, expired, revoked, not proved or not for this API."
-	case InsufficientScope:
-		text = "The access token does not have the scope that this needs."
-	}
-	return &tokenexchange.Error{Code: code, Description: text, Reason: reason}
+func refuse(code tokenexchange.Code, reason, detail string, args ...any) *tokenexchange.Error {
+	err := refusal.New(code, reason, detail, args...)
+	err.Description = description(code)
+	return err
 }
 
 // refusedBy returns the answer to an error of the host: InvalidToken for a refusal, and the code of
-// the error for a failure (I12). The cause is for operators.
-func refusedBy(cause error) *tokenexchange.Error {
+// the error for a failure (I12). The reason and the detail are for an error without them.
+func refusedBy(cause error, reason, detail string) *tokenexchange.Error {
 	code := tokenexchange.AsError(cause).Code
-	err := &tokenexchange.Error{Code: code, Description: tokenexchange.AsError(code).Description}
 	if code.Status() < http.StatusInternalServerError {
-		err = refuse(InvalidToken, "the token was not verified (R08)")
+		code = InvalidToken
 	}
-	err.Err = cause
+	err := refusal.Wrap(cause, code, reason, "%s", detail)
+	err.Description = description(code)
 	return err
+}
+
+// description returns the sentence that is sent with a code.
+func description(code tokenexchange.Code) string {
+	switch code {
+	case tokenexchange.InvalidRequest:
+		return "The request must carry exactly one well-formed access token."
+	case InvalidToken:
+		return "The access token is malformed, expired, revoked, not proved or not for this API."
+	case InsufficientScope:
+		return "The access token does not have the scope that this needs."
+	}
+	return tokenexchange.AsError(code).Description
 }
 
 // answer sends an error: status, challenge and JSON. An error without a description is sent without

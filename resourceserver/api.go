@@ -18,7 +18,6 @@ package resourceserver
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,6 +27,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 	"github.com/go-tokenexchange/tokenexchange/internal/guard"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // API describes which access tokens an API accepts. An incomplete API answers every request with
@@ -129,9 +129,9 @@ const tokenChars = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 func (p *protected) admit(r *http.Request, now time.Time) (
 	t tokenexchange.Token, scheme string, err *tokenexchange.Error) {
 	if p.incomplete != "" {
-		return t, bearer, &tokenexchange.Error{
-			Code: tokenexchange.ServerError, Description: p.incomplete, Reason: p.incomplete,
-		}
+		err := refuse(tokenexchange.ServerError, "api_incomplete", "%s", p.incomplete)
+		err.Description = p.incomplete
+		return t, bearer, err
 	}
 	scheme, raw, err := p.credentials(r.Header.Values("Authorization"))
 	if err != nil {
@@ -144,23 +144,26 @@ func (p *protected) admit(r *http.Request, now time.Time) (
 		return err
 	})
 	if failed != nil {
-		return t, scheme, refusedBy(failed)
+		return t, scheme, refusedBy(failed, "token_not_verified",
+			"API.Verify did not accept the token (R08)")
 	}
-	if reason := p.invalid(verified, now); reason != "" {
-		return t, scheme, refuse(InvalidToken, redact.Text(reason, raw))
+	if err := p.checkToken(verified, now); err != nil {
+		err.Detail = redact.Text(err.Detail, raw)
+		return t, scheme, err
 	}
 	t = verified
 	if err := p.checkKeys(r, scheme, raw, t.Confirmation); err != nil {
 		return t, scheme, err
 	}
 	if p.RefuseActors && t.Actor != nil {
-		err := refuse(InsufficientScope, "the token has an actor, and the API has RefuseActors")
+		err := refuse(InsufficientScope, "actor_not_accepted",
+			"the token has the actor %s, and the API has RefuseActors", refusal.Actor(t.Actor))
 		err.Description = "A token with an actor is not accepted here."
 		return t, scheme, err
 	}
 	if p.lacksScope(t) {
-		return t, scheme, refuse(InsufficientScope,
-			fmt.Sprintf("the token has the scope %q, the API requires %q (R17)", t.Scope, p.scope))
+		return t, scheme, refuse(InsufficientScope, "scope_missing",
+			"the token has the scope %q, the API requires %q (R17)", t.Scope, p.scope)
 	}
 	return t, scheme, nil
 }
@@ -170,8 +173,8 @@ func (p *protected) admit(r *http.Request, now time.Time) (
 func (p *protected) credentials(headers []string) (
 	scheme, token string, err *tokenexchange.Error) {
 	if n := len(headers); n > 1 {
-		return bearer, "", refuse(tokenexchange.InvalidRequest,
-			fmt.Sprintf("%d Authorization headers, 1 is allowed (R04)", n))
+		return bearer, "", refuse(tokenexchange.InvalidRequest, "authorization_repeated",
+			"the request has %d Authorization headers, 1 is allowed (R04)", n)
 	}
 	scheme, token, _ = strings.Cut(strings.Join(headers, ""), " ")
 	switch token = strings.TrimLeft(token, " "); {
@@ -180,39 +183,43 @@ func (p *protected) credentials(headers []string) (
 	case strings.EqualFold(scheme, dpop) && p.Proved != nil:
 		scheme = dpop
 	default:
-		return bearer, "", &tokenexchange.Error{
-			Code: InvalidToken, Reason: "the request has no token",
-		}
+		return bearer, "", refusal.New(InvalidToken, "token_missing", "the request has no token")
 	}
 	unpadded := strings.TrimRight(token, "=")
 	switch {
 	case len(token) > form.MaxValue:
-		return scheme, "", refuse(tokenexchange.InvalidRequest,
-			fmt.Sprintf("the token is longer than %d bytes (R10)", form.MaxValue))
+		return scheme, "", refuse(tokenexchange.InvalidRequest, "token_too_long",
+			"the token has %d bytes, more than %d (R10)", len(token), form.MaxValue)
 	case unpadded == "" || strings.TrimLeft(unpadded, tokenChars) != "":
-		return scheme, "", refuse(tokenexchange.InvalidRequest, "the token is malformed")
+		return scheme, "", refuse(tokenexchange.InvalidRequest, "token_malformed",
+			"the token is empty or has a character that no token has (RFC 6750 §2.1)")
 	}
 	return scheme, token, nil
 }
 
-// invalid returns why a verified token is not acceptable for this API, or "". It repeats checks of
+// checkToken refuses a verified token that is not acceptable for this API. It repeats checks of
 // Verifier, because the host may use another Verify.
-func (p *protected) invalid(t tokenexchange.Token, now time.Time) (reason string) {
+func (p *protected) checkToken(t tokenexchange.Token, now time.Time) *tokenexchange.Error {
 	isOwn := t.Type == tokenexchange.TypeAccessToken
 	isOurs := func(name string) bool { return slices.Contains(p.Audience, name) }
 	switch {
 	case !isOwn && (t.Type != tokenexchange.TypeJWT || t.Type != p.Type):
-		return fmt.Sprintf("the token has the type %q, the API requires %q (R08)", t.Type, p.Type)
+		return refuse(InvalidToken, "token_type_not_accepted",
+			"the token has the type %q, the API requires %q (R08)", t.Type, p.Type)
 	case isOwn && t.Issuer != p.Issuer:
-		return fmt.Sprintf("the issuer is %q, the API requires %q (R08)", t.Issuer, p.Issuer)
+		return refuse(InvalidToken, "issuer_mismatch",
+			"the issuer is %q, the API requires %q (R08)", t.Issuer, p.Issuer)
 	case t.Issuer == "" || t.Subject == "" || t.Actor != nil && t.Actor.Subject == "":
-		return "the token has no issuer, no subject, or an actor without subject (R08)"
+		return refuse(InvalidToken, "token_incomplete",
+			"the token has no issuer, no subject, or an actor without subject (R08)")
 	case !now.Before(t.Expires):
-		return "the token has expired (D26)"
+		return refuse(InvalidToken, "token_expired",
+			"the token expired at %s (D26)", t.Expires.UTC().Format(time.RFC3339))
 	case !slices.ContainsFunc(t.Audience, isOurs):
-		return fmt.Sprintf("the audience is %q, the API is %q (D24)", t.Audience, p.Audience)
+		return refuse(InvalidToken, "audience_mismatch",
+			"the audience is %q, the API is %q (D24)", t.Audience, p.Audience)
 	}
-	return ""
+	return nil
 }
 
 // checkKeys refuses a token if the request does not prove its keys, a DPoP token under the Bearer
@@ -220,8 +227,8 @@ func (p *protected) invalid(t tokenexchange.Token, now time.Time) (reason string
 func (p *protected) checkKeys(r *http.Request, scheme, raw string,
 	bound tokenexchange.Confirmation) *tokenexchange.Error {
 	if (scheme == dpop) != (bound.JKT != "") {
-		return refuse(InvalidToken,
-			"a DPoP token needs the scheme DPoP, another token needs Bearer (D30)")
+		return refuse(InvalidToken, "scheme_mismatch",
+			"the scheme is %s; a DPoP token needs DPoP, another token needs Bearer (D30)", scheme)
 	}
 	var proved tokenexchange.Confirmation
 	if p.Proved != nil && bound != (tokenexchange.Confirmation{}) {
@@ -230,11 +237,12 @@ func (p *protected) checkKeys(r *http.Request, scheme, raw string,
 			return nil
 		})
 		if failed != nil {
-			return refusedBy(failed)
+			return refusedBy(failed, "proof_failed", "API.Proved failed (D30)")
 		}
 	}
 	if bound.JKT != "" && bound.JKT != proved.JKT || bound.X5T != "" && bound.X5T != proved.X5T {
-		return refuse(InvalidToken, "the request does not prove the key of the token (D30)")
+		return refuse(InvalidToken, "key_not_proved",
+			"the request does not prove the key that the token is bound to (D30)")
 	}
 	return nil
 }

@@ -74,7 +74,13 @@ func (a Access) LogValue() slog.Value {
 	text("scope", a.Token.Scope.String())
 	text("token_id", a.Token.ID)
 	if a.Err != nil {
-		text("cause", a.Err.Error())
+		e := tokenexchange.AsError(a.Err)
+		text("error", string(e.Code))
+		text("reason", e.Reason)
+		text("detail", e.Detail)
+		if e.Err != nil {
+			text("cause", e.Err.Error())
+		}
 	}
 	return slog.GroupValue(attrs...)
 }

@@ -3,6 +3,7 @@ package resourceserver_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,14 +22,16 @@ import (
 )
 
 // recorded sends one request to an API and returns what its audit was told.
-func recorded(t *testing.T, w *world, next http.HandlerFunc, authorization string, scope ...string) resourceserver.Access {
+func recorded(t *testing.T, w *world, next http.HandlerFunc, authorization string,
+	scope ...string) resourceserver.Access {
 	t.Helper()
 	told := make(chan resourceserver.Access, 1)
 	w.api.Audit = func(ctx context.Context, a resourceserver.Access) {
 		assert.NoError(t, ctx.Err())
 		told <- a
 	}
-	req, err := http.NewRequest(http.MethodDelete, serve(t, w.api.Protect(next, scope...))+"/orders/7?secret=1", nil)
+	req, err := http.NewRequest(http.MethodDelete,
+		serve(t, w.api.Protect(next, scope...))+"/orders/7?secret=1", nil)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", authorization)
 	if resp, err := http.DefaultClient.Do(req); err == nil {
@@ -47,7 +50,9 @@ func recorded(t *testing.T, w *world, next http.HandlerFunc, authorization strin
 func TestW05_TheRecordNamesBothPeople(t *testing.T) {
 	w := newWorld(t)
 	for _, actAs := range []bool{false, true} {
-		a := recorded(t, w, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "Bearer "+w.issue(t, actAs, bob()), "read")
+		a := recorded(t, w,
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+			"Bearer "+w.issue(t, actAs, bob()), "read")
 		assert.NoError(t, a.Err)
 		assert.Equal(t, now, a.Time)
 		assert.Equal(t, "DELETE /orders/7 204", fmt.Sprint(a.Method, " ", a.Path, " ", a.Status))
@@ -68,18 +73,24 @@ func TestW05_RefusalsAreRecorded(t *testing.T) {
 		authorization string
 		status        int
 		code          tokenexchange.Code
+		reason        string
 		subject       string
 	}{
-		"no token":   {"", 401, resourceserver.InvalidToken, ""},
-		"malformed":  {"Bearer", 400, tokenexchange.InvalidRequest, ""},
-		"expired":    {"Bearer " + w.token(map[string]any{"exp": now.Unix()}), 401, resourceserver.InvalidToken, ""},
-		"elsewhere":  {"Bearer " + w.token(map[string]any{"aud": "https://else.example"}), 401, resourceserver.InvalidToken, ""},
-		"bound":      {"Bearer " + w.token(map[string]any{"cnf": map[string]any{"jkt": "K"}}), 401, resourceserver.InvalidToken, "alice"},
-		"less scope": {"Bearer " + w.token(map[string]any{"scope": "read"}), 403, resourceserver.InsufficientScope, "alice"},
+		"no token":  {"", 401, resourceserver.InvalidToken, "token_missing", ""},
+		"malformed": {"Bearer", 400, tokenexchange.InvalidRequest, "token_malformed", ""},
+		"expired": {"Bearer " + w.token(map[string]any{"exp": now.Unix()}), 401,
+			resourceserver.InvalidToken, "token_expired", ""},
+		"elsewhere": {"Bearer " + w.token(map[string]any{"aud": "https://else.example"}), 401,
+			resourceserver.InvalidToken, "audience_mismatch", ""},
+		"bound": {"Bearer " + w.token(map[string]any{"cnf": map[string]any{"jkt": "K"}}), 401,
+			resourceserver.InvalidToken, "scheme_mismatch", "alice"},
+		"less scope": {"Bearer " + w.token(map[string]any{"scope": "read"}), 403,
+			resourceserver.InsufficientScope, "scope_missing", "alice"},
 	} {
 		a := recorded(t, w, never, tt.authorization, "write")
 		assert.Equal(t, tt.status, a.Status, name)
 		assert.ErrorIs(t, a.Err, tt.code, name)
+		assert.Equal(t, tt.reason, tokenexchange.AsError(a.Err).Reason, name)
 		assert.Equal(t, tt.subject, a.Subject.Subject, name)
 		assert.Equal(t, tt.subject, a.Token.Subject, name)
 	}
@@ -92,12 +103,23 @@ func TestW05_TheStatusIsTheFinalOne(t *testing.T) {
 		next http.HandlerFunc
 		want int
 	}{
-		"nothing":      {func(http.ResponseWriter, *http.Request) {}, 200},
-		"a body":       {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }, 200},
-		"early hints":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(404) }, 404},
-		"flushed":      {func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush(); panic(http.ErrAbortHandler) }, 200},
-		"panic":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0},
-		"panic, later": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); panic(http.ErrAbortHandler) }, 201},
+		"nothing": {func(http.ResponseWriter, *http.Request) {}, 200},
+		"a body":  {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "x") }, 200},
+		"early hints": {
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(404) },
+			404},
+		"flushed": {
+			func(w http.ResponseWriter, _ *http.Request) {
+				w.(http.Flusher).Flush()
+				panic(http.ErrAbortHandler)
+			}, 200},
+		"panic": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			0},
+		"panic, later": {
+			func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(201)
+				panic(http.ErrAbortHandler)
+			}, 201},
 	} {
 		a := recorded(t, w, tt.next, good)
 		assert.Equal(t, tt.want, a.Status, name)
@@ -137,28 +159,46 @@ func TestW05_LogValue(t *testing.T) {
 	acted := "Bearer " + w.issue(t, false, bob())
 	logged := func(a resourceserver.Access) string {
 		var line strings.Builder
-		slog.New(slog.NewTextHandler(&line, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
-				return slog.Attr{}
-			}
-			return a
-		}})).LogAttrs(t.Context(), slog.LevelInfo, "", slog.Any("", a))
+		slog.New(slog.NewTextHandler(&line,
+			&slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+				if len(groups) == 0 &&
+					(a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+					return slog.Attr{}
+				}
+				return a
+			}})).LogAttrs(t.Context(), slog.LevelInfo, "", slog.Any("", a))
 		return line.String()
 	}
-	a := recorded(t, w, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, acted)
-	assert.Equal(t, "outcome=answered method=DELETE path=/orders/7 status=204 client=console subject.iss="+issuer+" subject.id=alice actor.iss="+issuer+
-		" actor.id=bob chain=\"\\\"bob\\\" < \\\"carol\\\"\" scope=read token_id="+a.Token.ID+"\n", logged(a))
+	a := recorded(t, w,
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, acted)
+	assert.Equal(t,
+		"outcome=answered method=DELETE path=/orders/7 status=204 client=console subject.iss="+
+			issuer+" subject.id=alice actor.iss="+issuer+" actor.id=bob chain=\"\\\"bob\\\" < "+
+			"\\\"carol\\\"\" scope=read "+
+			"token_id="+a.Token.ID+"\n",
+		logged(a))
 	a = recorded(t, w, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		panic(http.ErrAbortHandler)
 	}, acted)
-	assert.Contains(t, logged(a), "outcome=failed method=DELETE path=/orders/7 status=200 client=console")
+	assert.Contains(t, logged(a),
+		"outcome=failed method=DELETE path=/orders/7 status=200 client=console")
 	a = recorded(t, w, func(http.ResponseWriter, *http.Request) {}, acted, "")
 	assert.Contains(t, logged(a), "outcome=failed", "an API that asks for a malformed scope")
 	a = recorded(t, w, func(http.ResponseWriter, *http.Request) {}, acted, "write")
-	assert.Contains(t, logged(a), "outcome=refused method=DELETE path=/orders/7 status=403 client=console subject.iss="+issuer+" subject.id=alice actor.iss="+issuer+" actor.id=bob")
-	assert.Contains(t, logged(a), "cause=")
-	assert.Equal(t, "outcome=refused method=DELETE path=/orders/7 status=401", strings.SplitN(logged(recorded(t, w, func(http.ResponseWriter, *http.Request) {}, "")), " cause", 2)[0])
+	assert.Contains(t, logged(a),
+		"outcome=refused method=DELETE path=/orders/7 status=403 client=console subject.iss="+
+			issuer+" subject.id=alice actor.iss="+issuer+" actor.id=bob")
+	assert.Contains(t, logged(a), "error=insufficient_scope reason=scope_missing detail=")
+	a = recorded(t, w, func(http.ResponseWriter, *http.Request) {}, "")
+	assert.Equal(t, "outcome=refused method=DELETE path=/orders/7 status=401 error=invalid_token "+
+		"reason=token_missing detail=\"the request has no token\"\n", logged(a))
+	w.api.Verify = func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error) {
+		return tokenexchange.Token{}, errors.New("down")
+	}
+	a = recorded(t, w, func(http.ResponseWriter, *http.Request) {}, acted)
+	assert.Contains(t, logged(a), "error=server_error reason=token_not_verified detail=")
+	assert.Contains(t, logged(a), "cause=down")
 }
 
 func TestW05_StreamsStayStreams(t *testing.T) {
@@ -191,7 +231,9 @@ func TestW05_ToldAlsoAfterTheCallerHasGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
 	r.Header.Set("Authorization", "Bearer "+w.token(nil))
-	w.api.Protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() })).ServeHTTP(httptest.NewRecorder(), r)
+	w.api.Protect(
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() })).ServeHTTP(
+		httptest.NewRecorder(), r)
 	assert.NoError(t, told)
 	assert.Error(t, ctx.Err())
 }

@@ -1,7 +1,6 @@
 package resourceserver
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/go-tokenexchange/tokenexchange"
@@ -45,8 +44,6 @@ func subjectOf(t tokenexchange.Token) Party { return Party{t.Issuer, t.Subject} 
 // actorOf returns the current actor, or zero. An actor without an issuer has that of the token
 // (D06).
 func actorOf(t tokenexchange.Token) Party {
-	if t.Actor == nil {
-		return Party{}
-	}
-	return Party{cmp.Or(t.Actor.Issuer, t.Issuer), t.Actor.Subject}
+	actor, _ := t.CurrentActor()
+	return subjectOf(actor)
 }

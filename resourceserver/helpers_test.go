@@ -36,11 +36,13 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	m := tokenexchangetest.NewMinter(issuer)
 	return &world{m, resourceserver.API{
-		Issuer: issuer, Audience: []string{orders, "orders"}, Verify: verifier(t, m.Trust()), Now: func() time.Time { return now },
+		Issuer: issuer, Audience: []string{orders, "orders"}, Verify: verifier(t, m.Trust()),
+		Now: func() time.Time { return now },
 	}}
 }
 
-func verifier(t *testing.T, trust ...tokenexchange.Trust) func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error) {
+func verifier(t *testing.T, trust ...tokenexchange.Trust) func(
+	context.Context, tokenexchange.Credential) (tokenexchange.Token, error) {
 	t.Helper()
 	v, err := tokenexchange.NewVerifier(trust...)
 	require.NoError(t, err)
@@ -49,8 +51,9 @@ func verifier(t *testing.T, trust ...tokenexchange.Trust) func(context.Context, 
 
 // token is one of alice's for the API, changed by extra claims.
 func (w *world) token(extra map[string]any) string {
-	return w.AccessToken(tokenexchangetest.Claims{Subject: "alice", Client: "shop", Audience: []string{orders},
-		Scope: tokenexchange.Scope{"read", "write"}, Now: now, Extra: extra})
+	return w.AccessToken(
+		tokenexchangetest.Claims{Subject: "alice", Client: "shop", Audience: []string{orders},
+			Scope: tokenexchange.Scope{"read", "write"}, Now: now, Extra: extra})
 }
 
 // reply is an answer, read whole.
@@ -116,7 +119,8 @@ var who = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			history = append(history, a.Subject)
 		}
 	}
-	fmt.Fprintf(w, "%t %s | %t %s | %s | %s | %s", ok, subject, acted, actor, token.ClientID, token.Scope, strings.Join(history, " "))
+	fmt.Fprintf(w, "%t %s | %t %s | %s | %s | %s", ok, subject, acted, actor, token.ClientID,
+		token.Scope, strings.Join(history, " "))
 })
 
 // ledger keeps what it is told.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 	"github.com/go-tokenexchange/tokenexchange/internal/strictjson"
 )
 
@@ -48,15 +49,19 @@ const (
 func (i Introspection) Verify(ctx context.Context, c tokenexchange.Credential) (
 	tokenexchange.Token, error) {
 	if !isSecure(i.Endpoint) || c.Issuer == "" || i.ClientID == "" && i.Client == nil {
-		return noToken(tokenexchange.ServerError,
-			"Endpoint is not secure, or the issuer or the credentials are missing", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.ServerError,
+			"introspection_incomplete", "Introspection needs an Endpoint with https, ClientID or "+
+				"Client, and an issuer; Endpoint is %q, ClientID is %q, the issuer is %q",
+			i.Endpoint, i.ClientID, c.Issuer)
 	}
 	body, err := i.ask(ctx, c.Token)
 	if err != nil {
-		return noToken(tokenexchange.TemporarilyUnavailable, "the server did not answer", err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.TemporarilyUnavailable,
+			"introspection_unavailable", "%q did not answer with status 200", i.Endpoint)
 	}
 	if err := strictjson.Check(body); err != nil {
-		return noToken(tokenexchange.ServerError, "the answer is malformed", err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.ServerError,
+			"introspection_malformed", "the answer of %q is malformed", i.Endpoint)
 	}
 	active, tokenType, use := "", "", "access_token"
 	for name, value := range strictjson.Members(body) {
@@ -70,26 +75,31 @@ func (i Introspection) Verify(ctx context.Context, c tokenexchange.Credential) (
 		}
 	}
 	if active == "false" {
-		return noToken(tokenexchange.InvalidRequest, "the token is not active", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"token_inactive", "%q answered that the token is not active", i.Endpoint)
 	}
 	t, err := tokenexchange.ParseToken(body)
 	t.Type, t.Issuer = tokenexchange.TypeAccessToken, cmp.Or(t.Issuer, c.Issuer)
 	isDPoP := strings.EqualFold(tokenType, dpop)
 	switch {
 	case err != nil || active != "true" || t.Expires.IsZero():
-		return noToken(tokenexchange.ServerError,
-			"the answer is malformed, or has no active or no exp", err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.ServerError,
+			"introspection_malformed", "the answer of %q is malformed, or has no active or no exp",
+			i.Endpoint)
 	case t.Issuer != c.Issuer:
-		return noToken(tokenexchange.InvalidRequest,
-			fmt.Sprintf("the issuer is %q, not %q", t.Issuer, c.Issuer), nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"issuer_mismatch", "the issuer is %q, not %q (R08)", t.Issuer, c.Issuer)
 	case !isDPoP && !strings.EqualFold(tokenType, bearer) || use != "access_token":
-		return noToken(tokenexchange.InvalidRequest,
-			"token_type or token_use does not show an access token", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"not_an_access_token",
+			"token_type is %q and token_use %q, which shows no access token "+
+				"(R07)", tokenType, use)
 	case isDPoP && t.Confirmation.JKT == "":
-		return noToken(tokenexchange.InvalidRequest,
-			"the DPoP token does not name its key (D30)", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"key_missing", "token_type is DPoP, and the answer has no cnf.jkt (D30)")
 	case !c.Now.Before(t.Expires):
-		return noToken(tokenexchange.InvalidRequest, "the token has expired (D26)", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"token_expired", "the token expired at %s (D26)", t.Expires.Format(time.RFC3339))
 	}
 	return t, nil
 }
@@ -129,13 +139,6 @@ func (i Introspection) ask(ctx context.Context, token string) ([]byte, error) {
 		err = fmt.Errorf("the answer is longer than %d bytes", introspectionSize)
 	}
 	return answer, err
-}
-
-// noToken returns an error with the code, even if the cause has another one.
-func noToken(code tokenexchange.Code, reason string, cause error) (tokenexchange.Token, error) {
-	return tokenexchange.Token{}, &tokenexchange.Error{
-		Code: code, Reason: "introspection: " + reason, Err: cause,
-	}
 }
 
 // Format prints the endpoint and the client, without the secret, for every verb.

@@ -9,18 +9,19 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Pair is one party that may act for another. Both are compared as they are, without wildcards; one that lacks issuer,
-// kind or id fits nobody.
+// Pair allows Actor to act for Subject. Both are compared field by field, without wildcards. A pair
+// with an identity that lacks issuer, kind or id allows nothing.
 type Pair struct{ Actor, Subject tokenexchange.Identity }
 
-// Authorizer is an ActorAuthorizer that remembers what it was asked. The zero Authorizer says no. It is safe for
-// concurrent use once its fields are set.
+// Authorizer is an ActorAuthorizer that records its calls. The zero Authorizer refuses every actor.
+// It is safe for concurrent use once its fields are set.
 type Authorizer struct {
-	// Pairs are who may act for whom. The acting party is Facts.Actor, or, where that is nil, the client: of our own
-	// issuer, of KindClient and of no tenant. Nil is nobody.
+	// Pairs are the allowed pairs; nil allows nothing. The actor is Facts.Actor. If that is nil, it
+	// is the client: an identity of this server, of KindClient and without a tenant.
 	Pairs []Pair
 
-	// Func, if not nil, answers in place of Pairs. The method of another ActorAuthorizer fits, which is then watched.
+	// Func, if not nil, is called instead of looking at Pairs. It can be the method of another
+	// ActorAuthorizer whose calls the test wants to see.
 	Func func(context.Context, tokenexchange.Facts) error
 
 	mu      sync.Mutex
@@ -28,23 +29,25 @@ type Authorizer struct {
 	failure error
 }
 
-// Fail makes every answer err, as if the authorizer were down; nil ends that. An err that carries a Code is a refusal
-// rather than a failure (I12).
+// Fail makes every later call return err, as if the authorizer were down; nil ends that. An err
+// with a Code below 500 is a refusal and not a failure (I12).
 func (a *Authorizer) Fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.failure = err
 }
 
-// Asked returns what AuthorizeActor was called with, in order; len says how often that was. The Facts are copies.
+// Asked returns copies of the Facts of all calls of AuthorizeActor, in order; nil if there were
+// none.
 func (a *Authorizer) Asked() []tokenexchange.Facts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return deepCopy(a.asked)
 }
 
-// AuthorizeActor says what Fail, Func or Pairs say, in that order of precedence. The no of Pairs is InvalidRequest. A
-// context that is over is its error, as with an authorizer that needs the network.
+// AuthorizeActor answers by the error of Fail, by Func or by Pairs, in this order. A pair that is
+// not in Pairs is InvalidRequest. If ctx has ended, AuthorizeActor returns its error, as an
+// authorizer that uses the network would.
 func (a *Authorizer) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) error {
 	a.mu.Lock()
 	a.asked = append(a.asked, deepCopy(f))
@@ -59,8 +62,9 @@ func (a *Authorizer) AuthorizeActor(ctx context.Context, f tokenexchange.Facts) 
 		return a.Func(ctx, f)
 	}
 	p := Pair{Actor: f.ActingParty(), Subject: f.Subject.Identity}
-	if isSomebody(p.Actor) && isSomebody(p.Subject) && slices.Contains(a.Pairs, p) {
+	if isComplete(p.Actor) && isComplete(p.Subject) && slices.Contains(a.Pairs, p) {
 		return nil
 	}
-	return fmt.Errorf("%w: no pair says that this party may act for that one", tokenexchange.InvalidRequest)
+	return fmt.Errorf("%w: no Pair allows this actor to act for this subject",
+		tokenexchange.InvalidRequest)
 }

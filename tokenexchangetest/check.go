@@ -12,48 +12,52 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// patience is how long a check waits for one call, unless its context ends before.
-const patience = 10 * time.Second
+// callLimit is how long a check waits for one call, unless its context ends earlier.
+const callLimit = 10 * time.Second
 
-// crowd is how many calls a check makes at once.
-const crowd = 16
+// parallelCalls is how many calls a check makes at once.
+const parallelCalls = 16
 
-// checker collects what a check finds. Every finding is told once, with the first cause.
+// uncoded describes an error that should have been a refusal.
+const uncoded = "returned an error without a Code; a refusal has one, such as InvalidRequest (I12)"
+
+// checker collects the findings of a check. A finding that is made more than once is listed once,
+// with its first cause.
 type checker struct {
-	ctx     context.Context
-	mu      sync.Mutex
-	told    []string
-	found   []error
-	blocked bool // a call hangs, so no further one is made
+	ctx      context.Context
+	mu       sync.Mutex
+	texts    []string
+	findings []error
+	blocked  bool // a call has not returned, so no further call is made
 }
 
-// find notes a finding; cause may be nil.
+// find adds a finding; cause may be nil.
 func (c *checker) find(cause error, format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	text := fmt.Sprintf(format, args...)
-	if slices.Contains(c.told, text) {
+	if slices.Contains(c.texts, text) {
 		return
 	}
-	c.told = append(c.told, text)
+	c.texts = append(c.texts, text)
 	if cause == nil {
-		c.found = append(c.found, errors.New(text))
+		c.findings = append(c.findings, errors.New(text))
 	} else {
-		c.found = append(c.found, fmt.Errorf("%s: %w", text, cause))
+		c.findings = append(c.findings, fmt.Errorf("%s: %w", text, cause))
 	}
 }
 
-// err joins the findings; nil if there are none.
+// err joins the findings. It is nil if there are none.
 func (c *checker) err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return errors.Join(c.found...)
+	return errors.Join(c.findings...)
 }
 
-// run makes the check's steps one after the other.
+// run calls the steps one after the other and returns the findings.
 func (c *checker) run(steps ...func()) error {
 	if err := c.ctx.Err(); err != nil {
-		return fmt.Errorf("tokenexchangetest: the context of the check is over: %w", err)
+		return fmt.Errorf("tokenexchangetest: the context of the check has ended: %w", err)
 	}
 	for _, step := range steps {
 		step()
@@ -61,82 +65,85 @@ func (c *checker) run(steps ...func()) error {
 	return c.err()
 }
 
-// fault is how a call ended that did not answer. It wraps nothing, so that nobody takes what was thrown for an answer.
-type fault struct{ text string }
+// noResult is the error of a call that did not return: it panicked, ended its goroutine or blocked.
+// It wraps nothing, so that a panic value is never mistaken for a returned error.
+type noResult struct{ text string }
 
-func (f *fault) Error() string { return f.text }
+func (e *noResult) Error() string { return e.text }
 
-// answered reports whether err is the word of the implementation, nil included. What is not has been noted.
-func answered(err error) bool {
-	_, is := err.(*fault)
-	return !is
+// returned reports whether err, or nil, was returned by the implementation. If it was not, the
+// finding has been made already.
+func returned(err error) bool {
+	_, failed := err.(*noResult)
+	return !failed
 }
 
-// ask makes one call, in a goroutine of its own that is left behind if it hangs. A call that panics, ends its goroutine or
-// does not return in time is a finding.
-func ask[T any](c *checker, what string, f func() (T, error)) (T, error) {
-	var none T
+// call makes one call in a goroutine of its own, which is left behind if the call blocks. A call
+// that panics, ends its goroutine or does not return in time is a finding. The name of the call is
+// for findings.
+func call[T any](c *checker, name string, f func() (T, error)) (T, error) {
+	var zero T
 	c.mu.Lock()
 	blocked := c.blocked
 	c.mu.Unlock()
 	if blocked {
-		return none, &fault{"an earlier call hangs"}
+		return zero, &noResult{"an earlier call has not returned"}
 	}
-	type answer struct {
+	type result struct {
 		value T
 		err   error
 	}
-	done := make(chan answer, 1)
+	done := make(chan result, 1)
 	go func() {
-		a := answer{err: &fault{"it ended its goroutine"}}
+		r := result{err: &noResult{"it ended its goroutine"}}
 		defer func() {
 			if p := recover(); p != nil {
-				a = answer{err: &fault{fmt.Sprintf("%v\n%s", p, debug.Stack())}}
+				r = result{err: &noResult{fmt.Sprintf("%v\n%s", p, debug.Stack())}}
 			}
-			done <- a
+			done <- r
 		}()
-		a.value, a.err = f()
+		r.value, r.err = f()
 	}()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(callLimit)
 	defer timer.Stop()
 	select {
-	case a := <-done:
-		if !answered(a.err) {
-			c.find(a.err, "%s panicked", what)
+	case r := <-done:
+		if !returned(r.err) {
+			c.find(r.err, "%s panicked", name)
 		}
-		return a.value, a.err
+		return r.value, r.err
 	case <-timer.C:
 	case <-c.ctx.Done():
 	}
 	c.mu.Lock()
 	c.blocked = true
 	c.mu.Unlock()
-	c.find(nil, "%s did not return in time", what)
-	return none, &fault{"it hangs"}
+	c.find(nil, "%s did not return in time", name)
+	return zero, &noResult{"the call has not returned"}
 }
 
-// together makes crowd calls at once and waits for all of them.
-func together(call func(i int)) {
+// concurrently runs f parallelCalls times at once and waits for all of them.
+func concurrently(f func(i int)) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})
-	for i := range crowd {
+	for i := range parallelCalls {
 		wg.Go(func() {
 			<-start
-			call(i)
+			f(i)
 		})
 	}
 	close(start)
 	wg.Wait()
 }
 
-// cancelled is a context that is over.
+// cancelled returns a context that has ended.
 func (c *checker) cancelled() context.Context {
 	ctx, cancel := context.WithCancel(c.ctx)
 	cancel()
 	return ctx
 }
 
-// isRefusal reports whether an Exchanger takes err for a no rather than for a failure (I12).
+// isRefusal reports whether an Exchanger takes err for a refusal rather than a failure (I12).
 func isRefusal(err error) bool {
 	return err != nil && tokenexchange.AsError(err).Code.Status() < 500
 }

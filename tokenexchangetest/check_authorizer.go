@@ -9,140 +9,158 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// CheckAuthorizer reports where an ActorAuthorizer breaks its contract, all findings joined; nil if it keeps it. It must
-// say yes to the facts given, and no, with a Code, to the same facts about strangers: an acting party or a subject that
-// nobody has heard of, of another tenant, without privileges, and named by no token. Facts that the authorizer was asked
-// about in an exchange, Authorizer.Asked has them, are the best ones to give.
+// CheckAuthorizer tests whether an ActorAuthorizer meets its contract. It returns all findings
+// joined, or nil.
 //
-// An authorizer that lets some actors act for whomever there is does not pass, since a stranger may be the subject then.
-// A call may take until ctx ends, and 10 seconds at most.
-func CheckAuthorizer(ctx context.Context, a tokenexchange.ActorAuthorizer, yes tokenexchange.Facts) error {
-	if !isSomebody(yes.Subject.Identity) || !isSomebody(yes.ActingParty()) {
-		return errors.New("tokenexchangetest: CheckAuthorizer needs facts with a subject and an actor or client")
+// The authorizer must allow the given facts. It must refuse, with a Code, the same facts with an
+// unknown actor, and with an unknown subject: a random id in a random tenant, without privileges,
+// that no token names. The best facts to give are those of a real exchange, which Authorizer.Asked
+// returns.
+//
+// An authorizer that lets some actors act for every subject fails the check, since the subject may
+// be unknown. A call may take until ctx ends, and 10 seconds at most.
+func CheckAuthorizer(ctx context.Context, a tokenexchange.ActorAuthorizer,
+	allowed tokenexchange.Facts) error {
+	if !isComplete(allowed.Subject.Identity) || !isComplete(allowed.ActingParty()) {
+		return errors.New(
+			"tokenexchangetest: CheckAuthorizer needs facts with a subject and an actor or client")
 	}
-	c := authorizerCheck{checker: &checker{ctx: ctx}, authorizer: a, yes: yes}
-	return c.run(c.known, c.nothing, c.strangers, c.withoutActor, c.crowd, c.cancel)
+	c := authorizerCheck{checker: &checker{ctx: ctx}, authorizer: a, allowed: allowed}
+	return c.run(c.allows, c.refusesZero, c.refusesUnknown, c.withoutActor, c.concurrent, c.cancel)
 }
 
 type authorizerCheck struct {
 	*checker
 	authorizer tokenexchange.ActorAuthorizer
-	yes        tokenexchange.Facts
+	allowed    tokenexchange.Facts
 }
 
-func (c *authorizerCheck) known() {
-	if err := c.authorize(c.ctx, "the given facts", c.yes); answered(err) && err != nil {
-		c.find(err, "AuthorizeActor for the given facts said no")
+func (c *authorizerCheck) allows() {
+	err := c.authorize(c.ctx, "the given facts", c.allowed)
+	if returned(err) && err != nil {
+		c.find(err, "AuthorizeActor refused the given facts")
 	}
 }
 
-func (c *authorizerCheck) nothing() {
+func (c *authorizerCheck) refusesZero() {
 	if err := c.authorize(c.ctx, "the zero Facts", tokenexchange.Facts{}); err == nil {
-		c.find(nil, "AuthorizeActor for the zero Facts said yes")
+		c.find(nil, "AuthorizeActor allowed the zero Facts")
 	}
 }
 
-func (c *authorizerCheck) strangers() {
-	c.refuses("an unknown acting party", c.strangerActs())
-	c.refuses("an unknown subject", c.strangerIsSubject())
+func (c *authorizerCheck) refusesUnknown() {
+	c.refuses("an unknown actor", c.unknownActor())
+	c.refuses("an unknown subject", c.unknownSubject())
 }
 
-// refuses expects a no that an Exchanger takes for one.
-func (c *authorizerCheck) refuses(what string, f tokenexchange.Facts) {
-	err := c.authorize(c.ctx, what, f)
+// refuses expects a refusal, and not a failure.
+func (c *authorizerCheck) refuses(input string, f tokenexchange.Facts) {
+	err := c.authorize(c.ctx, input, f)
 	switch {
-	case !answered(err):
+	case !returned(err):
 	case err == nil:
-		c.find(nil, "AuthorizeActor for %s said yes", what)
+		c.find(nil, "AuthorizeActor allowed %s", input)
 	case !isRefusal(err):
-		c.find(err, "AuthorizeActor for %s failed; a no carries a Code, such as InvalidRequest (I12)", what)
+		c.find(err, "AuthorizeActor for %s %s", input, uncoded)
 	}
 }
 
-// withoutActor leaves the client as the acting party, which may have a right of its own: either answer will do.
+// withoutActor makes the client the actor. The client may have rights of its own, so the authorizer
+// may allow or refuse the client.
 func (c *authorizerCheck) withoutActor() {
-	f := c.yes
+	f := c.allowed
 	f.Actor = nil
-	if err := c.authorize(c.ctx, "facts without Actor", f); answered(err) && err != nil && !isRefusal(err) {
-		c.find(err, "AuthorizeActor for facts without Actor failed; a no carries a Code, such as InvalidRequest (I12)")
+	err := c.authorize(c.ctx, "facts without Actor", f)
+	if returned(err) && err != nil && !isRefusal(err) {
+		c.find(err, "AuthorizeActor for facts without Actor %s", uncoded)
 	}
 }
 
-// crowd mixes both answers, so that none can come from somebody else's question.
-func (c *authorizerCheck) crowd() {
-	stranger := c.strangerActs()
-	together(func(i int) {
-		f, what := c.yes, "the given facts, concurrently,"
+// concurrent mixes allowed and refused facts. An authorizer that shares state between its calls may
+// answer with the result of another call.
+func (c *authorizerCheck) concurrent() {
+	unknown := c.unknownActor()
+	concurrently(func(i int) {
+		f, input := c.allowed, "the given facts in a concurrent call"
 		if i%2 == 1 {
-			f, what = stranger, "an unknown acting party, concurrently,"
+			f, input = unknown, "an unknown actor in a concurrent call"
 		}
-		switch err := c.authorize(c.ctx, what, f); {
-		case !answered(err):
+		switch err := c.authorize(c.ctx, input, f); {
+		case !returned(err):
 		case i%2 == 0 && err != nil:
-			c.find(err, "AuthorizeActor for %s said no", what)
+			c.find(err, "AuthorizeActor refused %s", input)
 		case i%2 == 1 && err == nil:
-			c.find(nil, "AuthorizeActor for %s said yes", what)
+			c.find(nil, "AuthorizeActor allowed %s", input)
 		}
 	})
 }
 
-// cancel: an authorizer that asks nobody need not look at its context. One that does must know a failure from a no, and
-// both from a yes.
+// cancel calls the authorizer under a cancelled context. An authorizer that makes no call of its
+// own may ignore the context. Otherwise it must fail: it may not refuse the given facts, nor allow
+// an unknown actor.
 func (c *authorizerCheck) cancel() {
-	if err := c.authorize(c.cancelled(), "a cancelled context", c.yes); answered(err) && isRefusal(err) {
-		c.find(err, "AuthorizeActor under a cancelled context said no, instead of that it does not know (I12)")
+	err := c.authorize(c.cancelled(), "a cancelled context", c.allowed)
+	if returned(err) && isRefusal(err) {
+		c.find(err, "AuthorizeActor refused the given facts under a cancelled context; "+
+			"that is a failure, which has no Code (I12)")
 	}
-	if err := c.authorize(c.cancelled(), "a cancelled context", c.strangerActs()); err == nil {
-		c.find(nil, "AuthorizeActor under a cancelled context said yes to an unknown acting party")
+	if err := c.authorize(c.cancelled(), "a cancelled context", c.unknownActor()); err == nil {
+		c.find(nil, "AuthorizeActor allowed an unknown actor under a cancelled context")
 	}
 }
 
-func (c *authorizerCheck) authorize(ctx context.Context, what string, f tokenexchange.Facts) error {
+func (c *authorizerCheck) authorize(ctx context.Context, input string,
+	f tokenexchange.Facts) error {
 	given := deepCopy(f)
-	_, err := ask(c.checker, "AuthorizeActor for "+what, func() (any, error) { return nil, c.authorizer.AuthorizeActor(ctx, given) })
-	if answered(err) && !reflect.DeepEqual(given, f) {
-		c.find(nil, "AuthorizeActor for %s changed the facts that it was given", what)
+	_, err := call(c.checker, "AuthorizeActor for "+input, func() (any, error) {
+		return nil, c.authorizer.AuthorizeActor(ctx, given)
+	})
+	if returned(err) && !reflect.DeepEqual(given, f) {
+		c.find(nil, "AuthorizeActor for %s modified its argument", input)
 	}
 	return err
 }
 
-func (c *authorizerCheck) strangerActs() tokenexchange.Facts {
-	f := c.yes
+func (c *authorizerCheck) unknownActor() tokenexchange.Facts {
+	f := c.allowed
 	if f.Actor == nil {
-		f.Client = tokenexchange.Client{ID: stranger(), Scope: f.Client.Scope}
+		f.Client = tokenexchange.Client{ID: unknownName(), Scope: f.Client.Scope}
 		return f
 	}
-	s := asStranger(*f.Actor)
+	s := unknownParty(*f.Actor)
 	f.Actor = &s
 	return f
 }
 
-func (c *authorizerCheck) strangerIsSubject() tokenexchange.Facts {
-	f := c.yes
-	f.Subject = asStranger(f.Subject)
+func (c *authorizerCheck) unknownSubject() tokenexchange.Facts {
+	f := c.allowed
+	f.Subject = unknownParty(f.Subject)
 	return f
 }
 
-// stranger is a name that nobody has.
-func stranger() string { return "stranger-" + rand.Text() }
+// unknownName returns a name that no party has.
+func unknownName() string { return "unknown-" + rand.Text() }
 
-// asStranger is somebody of the same issuer and kind, and with the same kind of token, whom nobody knows.
-func asStranger(s tokenexchange.Subject) tokenexchange.Subject {
+// unknownParty returns a party that does not exist, with the issuer, kind and type of token of s.
+func unknownParty(s tokenexchange.Subject) tokenexchange.Subject {
 	id := s.Identity
-	id.ID, id.Tenant = stranger(), stranger()
-	return tokenexchange.Subject{Identity: id, Scope: s.Scope, Until: s.Until, Token: strangersToken(s.Token, id.ID)}
+	id.ID, id.Tenant = unknownName(), unknownName()
+	return tokenexchange.Subject{
+		Identity: id, Scope: s.Scope, Until: s.Until, Token: tokenAbout(s.Token, id.ID),
+	}
 }
 
-// strangersToken is a token like t about somebody else. Nothing in it speaks for anybody.
-func strangersToken(t tokenexchange.Token, name string) tokenexchange.Token {
+// tokenAbout returns a token like t about the subject name. It leaves out every claim that could
+// identify the subject of t or allow an actor, such as act and may_act.
+func tokenAbout(t tokenexchange.Token, name string) tokenexchange.Token {
 	s := tokenexchange.Token{
-		Type: t.Type, Kind: t.Kind, Issuer: t.Issuer, Subject: name, ClientID: t.ClientID, Scope: t.Scope,
-		Issued: t.Issued, Expires: t.Expires, Confirmation: t.Confirmation,
+		Type: t.Type, Kind: t.Kind, Issuer: t.Issuer, Subject: name, ClientID: t.ClientID,
+		Scope: t.Scope, Issued: t.Issued, Expires: t.Expires, Confirmation: t.Confirmation,
 	}
 	if t.ID != "" {
-		s.ID = stranger()
+		s.ID = unknownName()
 	}
-	if t.ClientID == t.Subject { // it was about the client itself
+	if t.ClientID == t.Subject { // a token that a client got about itself
 		s.ClientID = name
 	}
 	return s

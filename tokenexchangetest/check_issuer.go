@@ -11,19 +11,23 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// CheckIssuer reports where a TokenIssuer breaks its contract, all findings joined; nil if it keeps it. It asks for
-// tokens of d, which should be what a policy decided, and of the same decision with and without a refresh token and an ID
-// token and with a second to live. For more than d asks for, an error is a good answer: an issuer need not be able to
-// make everything. For d itself, and for less, it is not.
+// CheckIssuer tests whether a TokenIssuer meets its contract. It returns all findings joined, or
+// nil.
 //
-// Every token that it gets it discards. What cannot be seen from outside is not checked: whether a discarded token is
-// good for nothing, and how long refresh and ID tokens live. A call may take until ctx ends, and 10 seconds at most.
-func CheckIssuer(ctx context.Context, issuer tokenexchange.TokenIssuer, d tokenexchange.Decision) error {
+// It asks for tokens of d, which should come from a policy, and of variants of d: with and without
+// a refresh token and an ID token, and with a lifetime of one second. The issuer must make the
+// tokens of d and of every variant that asks for fewer tokens. It may return an error for a variant
+// that asks for more, since an issuer need not support everything.
+//
+// CheckIssuer discards every token. It cannot see whether a discarded token is refused, nor how
+// long refresh tokens and ID tokens live. A call may take until ctx ends, and 10 seconds at most.
+func CheckIssuer(ctx context.Context, issuer tokenexchange.TokenIssuer,
+	d tokenexchange.Decision) error {
 	if err := d.Check(); err != nil {
-		return fmt.Errorf("tokenexchangetest: CheckIssuer needs a complete decision; this is %w", err)
+		return fmt.Errorf("tokenexchangetest: CheckIssuer needs a complete decision, got %w", err)
 	}
-	c := issuerCheck{checker: &checker{ctx: ctx}, issuer: issuer, d: d, had: map[string]bool{}}
-	return c.run(c.nothing, c.variants, c.brief, c.crowd, c.cancel)
+	c := issuerCheck{checker: &checker{ctx: ctx}, issuer: issuer, d: d, seen: map[string]bool{}}
+	return c.run(c.refusesZero, c.variants, c.shortLived, c.concurrent, c.cancel)
 }
 
 type issuerCheck struct {
@@ -31,11 +35,11 @@ type issuerCheck struct {
 	issuer tokenexchange.TokenIssuer
 	d      tokenexchange.Decision
 
-	hadMu sync.Mutex
-	had   map[string]bool // everything that must not come twice
+	seenMu sync.Mutex
+	seen   map[string]bool // all tokens and IDs so far
 }
 
-func (c *issuerCheck) nothing() {
+func (c *issuerCheck) refusesZero() {
 	if err := c.issue(c.ctx, "the zero Decision", tokenexchange.Decision{}, nil); err == nil {
 		c.find(nil, "IssueToken for the zero Decision made a token")
 	}
@@ -45,20 +49,24 @@ func (c *issuerCheck) variants() {
 	for _, refresh := range []bool{c.d.RefreshToken, !c.d.RefreshToken} {
 		for _, id := range []bool{c.d.IDToken, !c.d.IDToken} {
 			more := refresh && !c.d.RefreshToken || id && !c.d.IDToken
-			if more && (c.d.Subject.Kind != tokenexchange.KindUser || c.d.Type == tokenexchange.TypeIDToken) {
-				continue // no policy decides that (D23)
+			aboutUser := c.d.Subject.Kind == tokenexchange.KindUser
+			if more && (!aboutUser || c.d.Type == tokenexchange.TypeIDToken) {
+				continue // no policy decides this (D23)
 			}
-			what := "the decision"
+			input := "the decision"
 			if refresh != c.d.RefreshToken || id != c.d.IDToken {
-				what = fmt.Sprintf("a decision with RefreshToken %t and IDToken %t", refresh, id)
+				input = fmt.Sprintf("a decision with RefreshToken %t and IDToken %t", refresh, id)
 			}
-			c.need(c.issue(c.ctx, what, c.with(refresh, id), c.hold), more, what)
+			err := c.issue(c.ctx, input, c.variant(refresh, id), c.inspect)
+			if !more {
+				c.succeeds(input, err)
+			}
 		}
 	}
 }
 
-// with is the decision with other tokens beside the first.
-func (c *issuerCheck) with(refresh, id bool) tokenexchange.Decision {
+// variant returns the decision with and without a refresh token and an ID token.
+func (c *issuerCheck) variant(refresh, id bool) tokenexchange.Decision {
 	v := c.d
 	v.RefreshToken, v.IDToken = refresh, id
 	switch {
@@ -70,88 +78,104 @@ func (c *issuerCheck) with(refresh, id bool) tokenexchange.Decision {
 	return v
 }
 
-// brief asks for a life so short that an issuer with a lifetime of its own exceeds it.
-func (c *issuerCheck) brief() {
+// shortLived asks for a lifetime of one second. An issuer that applies a fixed lifetime of its own
+// exceeds it.
+func (c *issuerCheck) shortLived() {
 	v := c.d
 	v.Expires = v.Issued.Add(time.Second)
-	c.need(c.issue(c.ctx, "a second", v, c.hold), true, "a second")
+	_ = c.issue(c.ctx, "a lifetime of one second", v, c.inspect) // the issuer may refuse
 }
 
-func (c *issuerCheck) crowd() {
-	const what = "the decision, concurrently,"
-	together(func(int) { c.need(c.issue(c.ctx, what, c.d, c.hold), false, what) })
+func (c *issuerCheck) concurrent() {
+	const input = "the decision in a concurrent call"
+	concurrently(func(int) { c.succeeds(input, c.issue(c.ctx, input, c.d, c.inspect)) })
 }
 
-// cancel: an issuer that asks nobody need not look at its context, but no store that is out of reach is a refusal.
+// cancel calls the issuer under a cancelled context. An issuer that makes no call of its own may
+// ignore the context. Otherwise it must fail: a refusal would blame the client.
 func (c *issuerCheck) cancel() {
-	if err := c.issue(c.cancelled(), "a cancelled context", c.d, c.hold); answered(err) && isRefusal(err) {
-		c.find(err, "IssueToken under a cancelled context refused, which is for what the client did wrong")
+	err := c.issue(c.cancelled(), "a cancelled context", c.d, c.inspect)
+	if returned(err) && isRefusal(err) {
+		c.find(err, "IssueToken refused the decision under a cancelled context; "+
+			"that is a failure, which has no Code (I12)")
 	}
 }
 
-// need notes an error where there should be a token.
-func (c *issuerCheck) need(err error, mayFail bool, what string) {
-	if answered(err) && err != nil && !mayFail {
-		c.find(err, "IssueToken for %s failed", what)
+// succeeds expects that err is nil.
+func (c *issuerCheck) succeeds(input string, err error) {
+	if returned(err) && err != nil {
+		c.find(err, "IssueToken for %s failed", input)
 	}
 }
 
-// issue asks for the tokens of one decision, looks at them and discards them.
-func (c *issuerCheck) issue(ctx context.Context, what string, d tokenexchange.Decision,
-	look func(what string, d tokenexchange.Decision, t tokenexchange.IssuedToken)) error {
+// issue asks for the tokens of one decision, calls inspect unless it is nil, and discards the
+// tokens.
+func (c *issuerCheck) issue(ctx context.Context, input string, d tokenexchange.Decision,
+	inspect func(string, tokenexchange.Decision, tokenexchange.IssuedToken)) error {
 	given := deepCopy(d)
-	t, err := ask(c.checker, "IssueToken for "+what, func() (tokenexchange.IssuedToken, error) {
+	t, err := call(c.checker, "IssueToken for "+input, func() (tokenexchange.IssuedToken, error) {
 		return c.issuer.IssueToken(ctx, given)
 	})
-	if !answered(err) {
+	if !returned(err) {
 		return err
 	}
 	if !reflect.DeepEqual(given, d) {
-		c.find(nil, "IssueToken for %s changed the decision that it was given", what)
+		c.find(nil, "IssueToken for %s modified its argument", input)
 	}
-	if err == nil && look != nil {
-		look(what, d, t)
+	if err == nil && inspect != nil {
+		inspect(input, d, t)
 	}
-	if t.Discard == nil {
-		return err
-	}
-	_, undo := ask(c.checker, "Discard", func() (any, error) { return nil, t.Discard(context.WithoutCancel(c.ctx)) })
-	if answered(undo) && undo != nil {
-		c.find(undo, "Discard failed")
+	if t.Discard != nil {
+		c.discard(t)
 	}
 	return err
 }
 
-// hold compares what was made with what was decided.
-func (c *issuerCheck) hold(what string, d tokenexchange.Decision, t tokenexchange.IssuedToken) {
-	bad := func(is bool, finding string) {
-		if is {
-			c.find(nil, "IssueToken for %s %s", what, finding)
+// inspect compares the tokens with the decision.
+func (c *issuerCheck) inspect(input string, d tokenexchange.Decision, t tokenexchange.IssuedToken) {
+	findIf := func(found bool, finding string) {
+		if found {
+			c.find(nil, "IssueToken for %s %s", input, finding)
 		}
 	}
-	bad(t.Value == "", "made an empty token")
-	bad(t.ID == "", "made a token without ID, so that no event can name it")
-	bad(t.Expires.After(d.Expires), "made a token that lives longer than was decided (I04)")
-	bad(t.Expires.Sub(d.Issued) < time.Second, "made a token that has expired already")
-	bad(t.RefreshToken != "" && !d.RefreshToken, "made a refresh token that was not decided")
-	bad(t.RefreshToken == "" && d.RefreshToken, "left out the refresh token")
-	bad(d.RefreshToken && (t.RefreshExpires.IsZero() || t.RefreshExpires.After(d.RefreshExpires)), "made a refresh token that outlives the decision")
-	bad(t.IDToken != "" && !d.IDToken, "made an ID token that was not decided")
-	bad(t.IDToken == "" && d.IDToken, "left out the ID token")
+	findIf(t.Value == "", "made an empty token")
+	findIf(t.ID == "", "made a token without ID, which audit events need")
+	findIf(t.Expires.After(d.Expires), "made a token that expires later than decided (I04)")
+	findIf(t.Expires.Sub(d.Issued) < time.Second, "made a token that has already expired")
+	findIf(t.RefreshToken != "" && !d.RefreshToken, "made a refresh token that was not decided")
+	findIf(t.RefreshToken == "" && d.RefreshToken, "made no refresh token")
+	findIf(d.RefreshToken && t.RefreshExpires.IsZero(), "made a refresh token without expiry")
+	findIf(d.RefreshToken && t.RefreshExpires.After(d.RefreshExpires),
+		"made a refresh token that expires later than decided")
+	findIf(t.IDToken != "" && !d.IDToken, "made an ID token that was not decided")
+	findIf(t.IDToken == "" && d.IDToken, "made no ID token")
 	for _, secret := range []string{t.Value, t.RefreshToken, t.IDToken} {
-		bad(secret != "" && strings.Contains(t.ID, secret), "made an ID that contains a token (I08)")
+		findIf(secret != "" && strings.Contains(t.ID, secret),
+			"made an ID that contains a token (I08)")
 	}
-	bad(c.again("id", t.ID), "made an ID twice")
-	bad(c.again("token", t.Value), "made a token twice")
-	bad(c.again("token", t.RefreshToken), "made a refresh token that it had made before, or the token itself once more")
+	findIf(c.repeats("id", t.ID), "made the same ID twice")
+	findIf(c.repeats("token", t.Value), "made the same token twice")
+	findIf(c.repeats("token", t.RefreshToken), "made a refresh token that equals an earlier token")
 }
 
-// again reports whether a text that is not empty has come before.
-func (c *issuerCheck) again(kind, text string) bool {
-	c.hadMu.Lock()
-	defer c.hadMu.Unlock()
+// repeats reports whether the text is not empty and was passed to repeats before.
+func (c *issuerCheck) repeats(kind, text string) bool {
+	c.seenMu.Lock()
+	defer c.seenMu.Unlock()
 	key := kind + " " + text
-	before := c.had[key]
-	c.had[key] = true
-	return before && text != ""
+	repeated := c.seen[key]
+	c.seen[key] = true
+	return repeated && text != ""
+}
+
+// discard calls Discard and reports whether it succeeded; a failure is a finding. The context of
+// the call is not cancelled with the check, as an Exchanger's is not cancelled with the request.
+func (c *checker) discard(t tokenexchange.IssuedToken) (ok bool) {
+	_, err := call(c, "Discard", func() (any, error) {
+		return nil, t.Discard(context.WithoutCancel(c.ctx))
+	})
+	if returned(err) && err != nil {
+		c.find(err, "Discard failed")
+	}
+	return err == nil
 }

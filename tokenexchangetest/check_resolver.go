@@ -8,20 +8,26 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// CheckResolver reports where a SubjectResolver breaks its contract, all findings joined; nil if it keeps it. known is a
-// token about somebody active, and others are tokens about other active parties, everyone somebody else: a client that
-// has the name of a user is the one that is easily mistaken (D19). Without others that is not checked.
+// CheckResolver tests whether a SubjectResolver meets its contract. It returns all findings joined,
+// or nil.
 //
-// A token like known about somebody unheard of, or of an issuer unheard of, must be refused with a Code. A call may take
-// until ctx ends, and 10 seconds at most.
-func CheckResolver(ctx context.Context, r tokenexchange.SubjectResolver, known tokenexchange.Token, others ...tokenexchange.Token) error {
+// The resolver must know the subject of the token known, and the subjects of the tokens in others,
+// which are different parties. A client that has the name of a user should be among them, since
+// resolvers easily confuse the two (D19); without others this is not checked. The resolver must
+// refuse, with a Code, a token like known whose subject or issuer is unknown.
+//
+// A call may take until ctx ends, and 10 seconds at most.
+func CheckResolver(ctx context.Context, r tokenexchange.SubjectResolver,
+	known tokenexchange.Token, others ...tokenexchange.Token) error {
 	for _, t := range append([]tokenexchange.Token{known}, others...) {
 		if t.Issuer == "" || t.Subject == "" {
-			return errors.New("tokenexchangetest: CheckResolver needs tokens with an issuer and a subject")
+			return errors.New(
+				"tokenexchangetest: CheckResolver needs tokens with an issuer and a subject")
 		}
 	}
 	c := resolverCheck{checker: &checker{ctx: ctx}, resolver: r, known: known, others: others}
-	return c.run(c.somebody, c.somebodyElse, c.nobody, c.carried, c.crowd, c.cancel)
+	return c.run(c.resolvesKnown, c.distinguishes, c.refusesUnknown, c.carriedActor, c.concurrent,
+		c.cancel)
 }
 
 type resolverCheck struct {
@@ -29,112 +35,124 @@ type resolverCheck struct {
 	resolver tokenexchange.SubjectResolver
 	known    tokenexchange.Token
 	others   []tokenexchange.Token
-	identity tokenexchange.Identity // of known, once it has been found
+	identity tokenexchange.Identity // the subject of known; zero if it was not resolved
 }
 
-func (c *resolverCheck) somebody() {
+func (c *resolverCheck) resolvesKnown() {
 	c.identity = c.identify("the known token", c.known)
-	c.same("the known token")
+	c.resolvesAgain("the known token")
 }
 
-// same expects the answer that was given before.
-func (c *resolverCheck) same(what string) {
-	nobody := tokenexchange.Identity{}
-	if id := c.identify(what, c.known); id != c.identity && id != nobody && c.identity != nobody {
-		c.find(nil, "ResolveSubject for %s gave two different answers", what)
+// resolvesAgain expects the identity that the first call returned.
+func (c *resolverCheck) resolvesAgain(input string) {
+	zero := tokenexchange.Identity{}
+	if id := c.identify(input, c.known); id != c.identity && id != zero && c.identity != zero {
+		c.find(nil, "ResolveSubject for %s returned a different identity than before", input)
 	}
 }
 
-// identify expects an identity, and returns the zero one where there is none.
-func (c *resolverCheck) identify(what string, t tokenexchange.Token) tokenexchange.Identity {
-	s, err := c.resolve(c.ctx, what, t)
+// identify expects a complete identity. It returns the zero Identity if there is none.
+func (c *resolverCheck) identify(input string, t tokenexchange.Token) tokenexchange.Identity {
+	s, err := c.resolve(c.ctx, input, t)
 	switch {
-	case !answered(err):
+	case !returned(err):
 	case err != nil:
-		c.find(err, "ResolveSubject for %s refused", what)
-	case !isSomebody(s.Identity):
-		c.find(nil, "ResolveSubject for %s answered with an identity without issuer, kind or id (D07)", what)
+		c.find(err, "ResolveSubject refused %s", input)
+	case !isComplete(s.Identity):
+		c.find(nil, "ResolveSubject for %s returned an identity without issuer, kind or id (D07)",
+			input)
 	default:
 		return s.Identity
 	}
 	return tokenexchange.Identity{}
 }
 
-func (c *resolverCheck) somebodyElse() {
-	had := map[tokenexchange.Identity]bool{c.identity: true}
+// distinguishes expects a different identity for each token.
+func (c *resolverCheck) distinguishes() {
+	seen := map[tokenexchange.Identity]bool{c.identity: true}
 	for _, t := range c.others {
 		id := c.identify("another token", t)
-		if had[id] && id != (tokenexchange.Identity{}) {
-			c.find(nil, "ResolveSubject took two parties for one: both are the %s %q (D19)", id.Kind, id.ID)
+		if seen[id] && id != (tokenexchange.Identity{}) {
+			c.find(nil, "ResolveSubject returned the %s %q for two different parties (D19)",
+				id.Kind, id.ID)
 		}
-		had[id] = true
+		seen[id] = true
 	}
 }
 
-func (c *resolverCheck) nobody() {
+func (c *resolverCheck) refusesUnknown() {
 	if _, err := c.resolve(c.ctx, "the zero Token", tokenexchange.Token{}); err == nil {
-		c.find(nil, "ResolveSubject for the zero Token found somebody")
+		c.find(nil, "ResolveSubject accepted the zero Token")
 	}
-	c.refuses("an unknown subject", strangersToken(c.known, stranger()))
+	c.refuses("an unknown subject", tokenAbout(c.known, unknownName()))
 	foreign := c.known
-	foreign.Issuer, foreign.Claims = "https://"+stranger()+".invalid", nil
+	foreign.Issuer, foreign.Claims = "https://"+unknownName()+".invalid", nil
 	c.refuses("a known subject of an unknown issuer", foreign)
 }
 
-// refuses expects a no that an Exchanger takes for one.
-func (c *resolverCheck) refuses(what string, t tokenexchange.Token) {
-	_, err := c.resolve(c.ctx, what, t)
+// refuses expects a refusal, and not a failure.
+func (c *resolverCheck) refuses(input string, t tokenexchange.Token) {
+	_, err := c.resolve(c.ctx, input, t)
 	switch {
-	case !answered(err):
+	case !returned(err):
 	case err == nil:
-		c.find(nil, "ResolveSubject for %s found somebody", what)
+		c.find(nil, "ResolveSubject accepted %s", input)
 	case !isRefusal(err):
-		c.find(err, "ResolveSubject for %s failed; a no carries a Code, such as InvalidRequest (I12)", what)
+		c.find(err, "ResolveSubject for %s %s", input, uncoded)
 	}
 }
 
-// carried asks for the known party as the current actor of a chain. Whether they may be one is the host's word, but they
-// are nobody else.
-func (c *resolverCheck) carried() {
-	t := tokenexchange.Token{Issuer: c.known.Issuer, Subject: c.known.Subject, ClientID: c.known.ClientID}
+// carriedActor resolves the known party as an Exchanger resolves the current actor of a chain: by a
+// token without Type. The host may refuse the party as an actor, but may not return another party.
+func (c *resolverCheck) carriedActor() {
+	t := tokenexchange.Token{
+		Issuer: c.known.Issuer, Subject: c.known.Subject, ClientID: c.known.ClientID,
+	}
 	s, err := c.resolve(c.ctx, "a carried actor", t)
 	switch {
-	case !answered(err):
+	case !returned(err):
 	case err == nil && s.Identity != c.identity && c.identity != (tokenexchange.Identity{}):
-		c.find(nil, "ResolveSubject for a carried actor found somebody else than for the token")
+		c.find(nil, "ResolveSubject for a carried actor returned another identity than before")
 	case err != nil && !isRefusal(err):
-		c.find(err, "ResolveSubject for a carried actor, a token without Type, failed; a no carries a Code (I12)")
+		c.find(err, "ResolveSubject for a carried actor, a token without Type, %s", uncoded)
 	}
 }
 
-func (c *resolverCheck) crowd() {
-	unknown := strangersToken(c.known, stranger())
-	together(func(i int) {
+// concurrent mixes known and unknown subjects. A resolver that shares state between its calls may
+// answer with the result of another call.
+func (c *resolverCheck) concurrent() {
+	unknown := tokenAbout(c.known, unknownName())
+	concurrently(func(i int) {
 		if i%2 == 0 {
-			c.same("the known token, concurrently,")
+			c.resolvesAgain("the known token in a concurrent call")
 		} else {
-			c.refuses("an unknown subject, concurrently,", unknown)
+			c.refuses("an unknown subject in a concurrent call", unknown)
 		}
 	})
 }
 
-// cancel: a resolver that asks nobody need not look at its context. One that does must know a failure from a no.
+// cancel calls the resolver under a cancelled context. A resolver that makes no call of its own may
+// ignore the context. Otherwise it must fail: it may not refuse the known token.
 func (c *resolverCheck) cancel() {
-	if _, err := c.resolve(c.cancelled(), "a cancelled context", c.known); answered(err) && isRefusal(err) {
-		c.find(err, "ResolveSubject under a cancelled context refused, instead of saying that it does not know (I12)")
+	_, err := c.resolve(c.cancelled(), "a cancelled context", c.known)
+	if returned(err) && isRefusal(err) {
+		c.find(err, "ResolveSubject refused the known token under a cancelled context; "+
+			"that is a failure, which has no Code (I12)")
 	}
-	if _, err := c.resolve(c.cancelled(), "a cancelled context", strangersToken(c.known, stranger())); err == nil {
-		c.find(nil, "ResolveSubject under a cancelled context found somebody unknown")
+	unknown := tokenAbout(c.known, unknownName())
+	if _, err := c.resolve(c.cancelled(), "a cancelled context", unknown); err == nil {
+		c.find(nil, "ResolveSubject accepted an unknown subject under a cancelled context")
 	}
 }
 
-func (c *resolverCheck) resolve(ctx context.Context, what string, t tokenexchange.Token) (tokenexchange.Subject, error) {
+func (c *resolverCheck) resolve(ctx context.Context, input string,
+	t tokenexchange.Token) (tokenexchange.Subject, error) {
 	given := deepCopy(t)
-	s, err := ask(c.checker, "ResolveSubject for "+what, func() (tokenexchange.Subject, error) {
+	s, err := call(c.checker, "ResolveSubject for "+input, func() (tokenexchange.Subject, error) {
 		return c.resolver.ResolveSubject(ctx, given)
 	})
-	if answered(err) && !reflect.DeepEqual(given, t) {
-		c.find(nil, "ResolveSubject for %s changed the token that it was given", what)
+	if returned(err) && !reflect.DeepEqual(given, t) {
+		c.find(nil, "ResolveSubject for %s modified its argument", input)
 	}
 	return s, err
 }

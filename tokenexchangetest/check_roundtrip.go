@@ -9,22 +9,28 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// CheckRoundTrip reports where a token, issued for d and verified again, says something else than was decided, all
-// findings joined; nil if it does not. It is what CheckIssuer cannot see: that the chain of actors is in the token, and
-// what Discard is worth. verify are the verifiers of the same server, Exchanger.Verify. The token must be good at
-// d.Issued, and refused with a Code at d.Expires and once it is discarded; so must a token be that nobody has issued. An
-// ID token beside the first is looked at where verify has TypeIDToken.
+// CheckRoundTrip issues a token for d, verifies it and compares it with d. It returns all findings
+// joined, or nil. It finds what CheckIssuer cannot see, such as a missing chain of actors, or a
+// Discard that has no effect.
 //
-// d should be what a policy decided, with an Actor best of all. A call may take until ctx ends, and 10 seconds at most.
-func CheckRoundTrip(ctx context.Context, issuer tokenexchange.TokenIssuer, verify tokenexchange.Verifiers, d tokenexchange.Decision) error {
+// verify are the verifiers of the same server, as in Exchanger.Verify. They must accept the token
+// at d.Issued. They must refuse, with a Code, the token at d.Expires, the token after Discard, and
+// a token that was never issued. If the issuer adds an ID token and verify has TypeIDToken, the ID
+// token is compared too.
+//
+// d should come from a policy, and have an Actor so that the chain is checked. A call may take
+// until ctx ends, and 10 seconds at most.
+func CheckRoundTrip(ctx context.Context, issuer tokenexchange.TokenIssuer,
+	verify tokenexchange.Verifiers, d tokenexchange.Decision) error {
 	if err := d.Check(); err != nil {
-		return fmt.Errorf("tokenexchangetest: CheckRoundTrip needs a complete decision; this is %w", err)
+		return fmt.Errorf("tokenexchangetest: CheckRoundTrip needs a complete decision, got %w",
+			err)
 	}
 	if verify[d.Type] == nil {
 		return fmt.Errorf("tokenexchangetest: CheckRoundTrip needs a verifier for %s", d.Type)
 	}
 	c := roundTrip{checker: &checker{ctx: ctx}, issuer: issuer, verifiers: verify, d: d}
-	return c.run(c.trip)
+	return c.run(c.check)
 }
 
 type roundTrip struct {
@@ -34,12 +40,12 @@ type roundTrip struct {
 	d         tokenexchange.Decision
 }
 
-func (c *roundTrip) trip() {
-	t, err := ask(c.checker, "IssueToken", func() (tokenexchange.IssuedToken, error) {
+func (c *roundTrip) check() {
+	t, err := call(c.checker, "IssueToken", func() (tokenexchange.IssuedToken, error) {
 		return c.issuer.IssueToken(c.ctx, deepCopy(c.d))
 	})
 	if err != nil {
-		if answered(err) {
+		if returned(err) {
 			c.find(err, "IssueToken failed")
 		}
 		return
@@ -53,89 +59,90 @@ func (c *roundTrip) trip() {
 	expired := c.credential(t.Value, c.d)
 	expired.Now = c.d.Expires
 	c.refuses("an expired token", expired)
-	c.refuses("a token that nobody has issued", c.credential(rand.Text(), c.d))
-	if t.Discard == nil {
-		return
+	c.refuses("a token that was never issued", c.credential(rand.Text(), c.d))
+	if t.Discard != nil && c.discard(t) {
+		c.refuses("a discarded token", c.credential(t.Value, c.d))
 	}
-	if _, err := ask(c.checker, "Discard", func() (any, error) { return nil, t.Discard(context.WithoutCancel(c.ctx)) }); err != nil {
-		if answered(err) {
-			c.find(err, "Discard failed")
-		}
-		return
-	}
-	c.refuses("a discarded token", c.credential(t.Value, c.d))
 }
 
-// credential is a token as the client presents it that it was issued to.
+// credential returns the token as presented by the client that it was issued to.
 func (c *roundTrip) credential(token string, d tokenexchange.Decision) tokenexchange.Credential {
-	return tokenexchange.Credential{Token: token, Type: d.Type, Issuer: d.Issuer, Client: tokenexchange.Client{ID: d.Client}, Now: d.Issued}
-}
-
-func (c *roundTrip) verify(what string, cred tokenexchange.Credential) (tokenexchange.Token, error) {
-	return ask(c.checker, "verifying "+what, func() (tokenexchange.Token, error) { return c.verifiers[cred.Type](c.ctx, cred) })
-}
-
-// refuses expects a no that an Exchanger takes for one.
-func (c *roundTrip) refuses(what string, cred tokenexchange.Credential) {
-	switch _, err := c.verify(what, cred); {
-	case !answered(err):
-	case err == nil:
-		c.find(nil, "verifying %s: it is accepted", what)
-	case !isRefusal(err):
-		c.find(err, "verifying %s failed; a no carries a Code, such as InvalidRequest (I12)", what)
+	return tokenexchange.Credential{
+		Token: token, Type: d.Type, Issuer: d.Issuer,
+		Client: tokenexchange.Client{ID: d.Client}, Now: d.Issued,
 	}
 }
 
-// compare verifies a token and holds what it says to the decision.
-func (c *roundTrip) compare(what, value string, d tokenexchange.Decision) {
-	t, err := c.verify(what, c.credential(value, d))
+func (c *roundTrip) verify(input string,
+	cred tokenexchange.Credential) (tokenexchange.Token, error) {
+	return call(c.checker, "verifying "+input, func() (tokenexchange.Token, error) {
+		return c.verifiers[cred.Type](c.ctx, cred)
+	})
+}
+
+// refuses expects a refusal, and not a failure.
+func (c *roundTrip) refuses(input string, cred tokenexchange.Credential) {
+	switch _, err := c.verify(input, cred); {
+	case !returned(err):
+	case err == nil:
+		c.find(nil, "the verifier accepted %s", input)
+	case !isRefusal(err):
+		c.find(err, "verifying %s %s", input, uncoded)
+	}
+}
+
+// compare verifies a token and compares its claims with the decision.
+func (c *roundTrip) compare(input, value string, d tokenexchange.Decision) {
+	t, err := c.verify(input, c.credential(value, d))
 	if err != nil {
-		if answered(err) {
-			c.find(err, "verifying %s: it is refused", what)
+		if returned(err) {
+			c.find(err, "the verifier refused %s", input)
 		}
 		return
 	}
 	want := d.Token(rand.Text())
 	if want.Type == tokenexchange.TypeAccessToken && t.ID == "" {
-		c.find(nil, "%s has no ID (D29)", what)
+		c.find(nil, "%s has no ID (D29)", input)
 	}
-	differs := func(is bool, member string, got, decided any) {
-		if is {
-			c.find(nil, "%s says another %s than was decided: %q, not %q", what, member, got, decided)
+	findIf := func(differs bool, claim string, got, decided any) {
+		if differs {
+			c.find(nil, "%s has the %s %q, want %q", input, claim, got, decided)
 		}
 	}
-	acted, toAct := chain(t.Actor, d.Issuer), chain(want.Actor, d.Issuer)
-	differs(t.Type != want.Type, "type", t.Type, want.Type)
-	differs(t.Issuer != want.Issuer, "issuer", t.Issuer, want.Issuer)
-	differs(t.Subject != want.Subject, "subject", t.Subject, want.Subject)
-	differs(!slices.Equal(acted, toAct), "chain of actors", acted, toAct)
-	differs(t.ClientID != want.ClientID, "client", t.ClientID, want.ClientID)
-	differs(!sameSet(t.Audience, want.Audience), "audience", t.Audience, want.Audience)
-	differs(!sameSet(t.Scope, want.Scope), "scope", t.Scope, want.Scope)
-	differs(t.Confirmation != want.Confirmation, "confirmation", t.Confirmation, want.Confirmation)
-	differs(t.Expires.After(want.Expires), "expiry", t.Expires, want.Expires)
-	if d.Type == tokenexchange.TypeIDToken {
-		differs(!t.AuthTime.Equal(want.AuthTime), "login time (D27)", t.AuthTime, want.AuthTime)
-		differs(t.ACR != want.ACR, "acr (D27)", t.ACR, want.ACR)
-		differs(!slices.Equal(t.AMR, want.AMR), "amr (D27)", t.AMR, want.AMR)
+	gotChain, wantChain := chain(t.Actor, d.Issuer), chain(want.Actor, d.Issuer)
+	findIf(t.Type != want.Type, "type", t.Type, want.Type)
+	findIf(t.Issuer != want.Issuer, "issuer", t.Issuer, want.Issuer)
+	findIf(t.Subject != want.Subject, "subject", t.Subject, want.Subject)
+	findIf(!slices.Equal(gotChain, wantChain), "chain of actors", gotChain, wantChain)
+	findIf(t.ClientID != want.ClientID, "client", t.ClientID, want.ClientID)
+	findIf(!equalSets(t.Audience, want.Audience), "audience", t.Audience, want.Audience)
+	findIf(!equalSets(t.Scope, want.Scope), "scope", t.Scope, want.Scope)
+	findIf(t.Confirmation != want.Confirmation, "confirmation", t.Confirmation, want.Confirmation)
+	findIf(t.Expires.After(want.Expires), "expiry", t.Expires, want.Expires)
+	if d.Type == tokenexchange.TypeIDToken { // the claims about the login (D27)
+		findIf(!t.AuthTime.Equal(want.AuthTime), "auth_time", t.AuthTime, want.AuthTime)
+		findIf(t.ACR != want.ACR, "acr", t.ACR, want.ACR)
+		findIf(!slices.Equal(t.AMR, want.AMR), "amr", t.AMR, want.AMR)
 	}
 }
 
-func sameSet(a, b []string) bool {
+// equalSets reports whether a and b have the same elements, in any order.
+func equalSets(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// party is a member of a chain without what is below it.
+// party is one member of a chain of actors.
 type party struct{ issuer, subject, client string }
 
-// chain is who acted, the current actor first. An issuer that is not said is that of the token.
-func chain(a *tokenexchange.Actor, issuer string) (list []party) {
+// chain returns the members of a chain, the current actor first. The default of Actor.Issuer is the
+// issuer of the token.
+func chain(a *tokenexchange.Actor, issuer string) (members []party) {
 	for ; a != nil; a = a.Prior {
 		p := party{a.Issuer, a.Subject, a.ClientID}
 		if p.issuer == "" {
 			p.issuer = issuer
 		}
-		list = append(list, p)
+		members = append(members, p)
 	}
-	return list
+	return members
 }

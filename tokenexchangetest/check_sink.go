@@ -10,27 +10,30 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// CheckSink reports where an AuditSink breaks its contract, all findings joined; nil if it keeps it. It records events of
-// its own making, granted, refused and malformed ones, of an issuer that does not exist.
+// CheckSink tests whether an AuditSink meets its contract. It returns all findings joined, or nil.
+// It records events of its own: granted, refused and malformed exchanges, of an issuer that does
+// not exist.
 //
-// recorded reads back what the sink has recorded, other events included, in any order. It is called between recordings
-// and right after one, since an event that RecordExchange has confirmed is there. Only Facts.Client.ID,
-// Facts.Subject.ID, TokenID and whether Err is nil are looked at, so that is all it need fill in. Where recorded is nil,
-// nothing can be said about lost and mixed events.
+// recorded returns the events that the sink has recorded, in any order, and may return other events
+// too. CheckSink calls it right after RecordExchange has returned nil, when the event must be
+// there. It reads only Facts.Client.ID, Facts.Subject.ID, TokenID and whether Err is nil, so other
+// fields may be zero. If recorded is nil, CheckSink cannot find lost or mixed events.
 //
-// As in an exchange, the sink gets a context that does not end, save one that is cancelled, under which it may fail but
-// not lose. A call may take until ctx ends, and 10 seconds at most.
-func CheckSink(ctx context.Context, sink tokenexchange.AuditSink, recorded func() []tokenexchange.Event) error {
-	c := sinkCheck{checker: &checker{ctx: ctx}, sink: sink, recorded: recorded, mark: rand.Text()}
-	return c.run(c.oneByOne, c.crowd, c.cancel)
+// As in an exchange, the context of a call is not cancelled and has no deadline. One call has a
+// cancelled context: it may fail, but if it returns nil, the event must be recorded. A call may
+// take until ctx ends, and 10 seconds at most.
+func CheckSink(ctx context.Context, sink tokenexchange.AuditSink,
+	recorded func() []tokenexchange.Event) error {
+	c := sinkCheck{checker: &checker{ctx: ctx}, sink: sink, recorded: recorded, suffix: rand.Text()}
+	return c.run(c.oneByOne, c.concurrent, c.cancel)
 }
 
 type sinkCheck struct {
 	*checker
 	sink     tokenexchange.AuditSink
 	recorded func() []tokenexchange.Event
-	mark     string                // makes the events of this check unlike all others
-	events   []tokenexchange.Event // those that must be there
+	suffix   string                // tells the events of this check from all others
+	events   []tokenexchange.Event // the events that the sink must have recorded
 }
 
 // oneByOne records one event of each sort.
@@ -44,45 +47,53 @@ func (c *sinkCheck) oneByOne() {
 	}
 }
 
-func (c *sinkCheck) crowd() {
-	confirmed := make([]bool, crowd)
-	together(func(i int) {
-		confirmed[i] = c.record(context.WithoutCancel(c.ctx), "events, concurrently,", c.sample(4+i)) == nil
+func (c *sinkCheck) concurrent() {
+	const input = "an event in a concurrent call"
+	confirmed := make([]bool, parallelCalls)
+	concurrently(func(i int) {
+		confirmed[i] = c.record(context.WithoutCancel(c.ctx), input, c.sample(4+i)) == nil
 	})
 	for i, ok := range confirmed {
 		if ok {
 			c.events = append(c.events, c.sample(4+i))
 		}
 	}
-	c.compare("events, concurrently,")
+	c.compare(input)
 }
 
-// cancel: no exchange does that to a sink. One that takes the context's word must tell.
+// cancel records an event under a cancelled context, which no exchange does. The sink may return an
+// error.
 func (c *sinkCheck) cancel() {
-	ev := c.sample(4 + crowd)
-	_, err := ask(c.checker, "RecordExchange for an event under a cancelled context", func() (any, error) {
+	const input = "an event under a cancelled context"
+	ev := c.sample(4 + parallelCalls)
+	_, err := call(c.checker, "RecordExchange for "+input, func() (any, error) {
 		return nil, c.sink.RecordExchange(c.cancelled(), ev)
 	})
 	if err == nil {
 		c.events = append(c.events, ev)
-		c.compare("an event under a cancelled context")
+		c.compare(input)
 	}
 }
 
-func (c *sinkCheck) record(ctx context.Context, what string, ev tokenexchange.Event) error {
-	_, err := ask(c.checker, "RecordExchange for "+what, func() (any, error) { return nil, c.sink.RecordExchange(ctx, ev) })
-	if answered(err) && err != nil {
-		c.find(err, "RecordExchange for %s failed", what)
+func (c *sinkCheck) record(ctx context.Context, input string, ev tokenexchange.Event) error {
+	_, err := call(c.checker, "RecordExchange for "+input, func() (any, error) {
+		return nil, c.sink.RecordExchange(ctx, ev)
+	})
+	if returned(err) && err != nil {
+		c.find(err, "RecordExchange for %s failed", input)
 	}
 	return err
 }
 
-// compare reads back, and looks for every event that was confirmed; what it has told of, it does not look for again.
-func (c *sinkCheck) compare(what string) {
+// compare looks for every confirmed event among the recorded ones. An event that is lost or
+// differs is a finding once and is not looked for again.
+func (c *sinkCheck) compare(input string) {
 	if c.recorded == nil {
 		return
 	}
-	list, err := ask(c.checker, "reading back", func() ([]tokenexchange.Event, error) { return c.recorded(), nil })
+	list, err := call(c.checker, "recorded", func() ([]tokenexchange.Event, error) {
+		return c.recorded(), nil
+	})
 	if err != nil {
 		return
 	}
@@ -90,54 +101,70 @@ func (c *sinkCheck) compare(what string) {
 	for _, ev := range list {
 		byClient[ev.Facts.Client.ID] = append(byClient[ev.Facts.Client.ID], ev)
 	}
-	c.events = slices.DeleteFunc(c.events, func(want tokenexchange.Event) (told bool) {
+	c.events = slices.DeleteFunc(c.events, func(want tokenexchange.Event) (bad bool) {
 		found := byClient[want.Facts.Client.ID]
-		if told = len(found) == 0; told {
-			c.find(nil, "RecordExchange for %s lost one that it had confirmed (I06)", what)
+		if bad = len(found) == 0; bad {
+			c.find(nil, "RecordExchange for %s returned nil but did not record it (I06)", input)
 		}
 		for _, ev := range found {
-			if ev.Facts.Subject.ID != want.Facts.Subject.ID || ev.TokenID != want.TokenID || (ev.Err == nil) != (want.Err == nil) {
-				c.find(nil, "RecordExchange for %s recorded one with another's subject, token or outcome", what)
-				told = true
+			if ev.Facts.Subject.ID != want.Facts.Subject.ID || ev.TokenID != want.TokenID ||
+				(ev.Err == nil) != (want.Err == nil) {
+				c.find(nil, "RecordExchange for %s recorded another subject, token or outcome",
+					input)
+				bad = true
 			}
 		}
-		return told
+		return bad
 	})
 }
 
-// sample is the event number i: in turn granted, granted with an actor, refused by the policy, malformed.
+// sample returns event number i. Four sorts take turns: granted, granted with an actor, refused by
+// the policy, malformed.
 func (c *sinkCheck) sample(i int) tokenexchange.Event {
-	const issuer = "https://as.invalid"
-	name := func(what string) string { return fmt.Sprintf("%s-%d-%s", what, i, c.mark) }
+	const issuer, api = "https://as.invalid", "https://api.invalid"
+	name := func(role string) string { return fmt.Sprintf("%s-%d-%s", role, i, c.suffix) }
 	now := time.Date(2025, 1, 1, 0, 0, i, 0, time.UTC)
 	ev := tokenexchange.Event{Time: now, Facts: tokenexchange.Facts{
-		Grant: tokenexchange.GrantType, Issuer: issuer, Client: tokenexchange.Client{ID: name("client")}, Now: now}}
+		Grant: tokenexchange.GrantType, Issuer: issuer,
+		Client: tokenexchange.Client{ID: name("client")}, Now: now,
+	}}
 	if i%4 == 3 {
-		ev.Err = &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: "the form is malformed"}
+		ev.Err = &tokenexchange.Error{
+			Code: tokenexchange.InvalidRequest, Reason: "parameter_malformed",
+		}
 		return ev
 	}
 	party := func(kind tokenexchange.Kind, id string) tokenexchange.Subject {
 		return tokenexchange.Subject{
 			Identity: tokenexchange.Identity{Issuer: issuer, Kind: kind, ID: id},
-			Token: tokenexchange.Token{Type: tokenexchange.TypeAccessToken, ID: name("parent"), Issuer: issuer, Subject: id,
-				Audience: []string{"https://api.invalid"}, Expires: now.Add(time.Hour)},
+			Token: tokenexchange.Token{
+				Type: tokenexchange.TypeAccessToken, ID: name("parent"), Issuer: issuer,
+				Subject: id, Audience: []string{api}, Expires: now.Add(time.Hour),
+			},
 		}
 	}
 	ev.Facts.Subject = party(tokenexchange.KindUser, name("subject"))
-	ev.Facts.Request = tokenexchange.Request{SubjectTokenType: tokenexchange.TypeAccessToken, Audience: []string{"https://api.invalid"}}
+	ev.Facts.Request = tokenexchange.Request{
+		SubjectTokenType: tokenexchange.TypeAccessToken, Audience: []string{api},
+	}
 	if i%4 == 2 {
-		ev.Err = &tokenexchange.Error{Code: tokenexchange.InvalidTarget, Rule: "sample", Reason: "a target beyond the ceiling"}
+		ev.Err = &tokenexchange.Error{
+			Code: tokenexchange.InvalidTarget, Rule: "sample", Reason: "target_not_allowed",
+		}
 		return ev
 	}
 	ev.TokenID = name("token")
 	ev.Decision = tokenexchange.Decision{
-		Rule: "sample", Mode: tokenexchange.Impersonate, Issuer: issuer, Client: ev.Facts.Client.ID, Subject: ev.Facts.Subject.Identity,
-		Audience: []string{"https://api.invalid"}, Scope: tokenexchange.Scope{"read"}, Type: tokenexchange.TypeAccessToken,
-		Issued: now, Expires: now.Add(time.Minute), Facts: ev.Facts,
+		Rule: "sample", Mode: tokenexchange.Impersonate, Issuer: issuer,
+		Client: ev.Facts.Client.ID, Subject: ev.Facts.Subject.Identity,
+		Audience: []string{api}, Scope: tokenexchange.Scope{"read"},
+		Type: tokenexchange.TypeAccessToken, Issued: now, Expires: now.Add(time.Minute),
+		Facts: ev.Facts,
 	}
 	if i%4 == 1 {
 		actor := party(tokenexchange.KindClient, name("actor"))
-		ev.Facts.Actor, ev.Decision.Facts.Actor, ev.Decision.Mode = &actor, &actor, tokenexchange.Delegate
+		ev.Facts.Actor, ev.Decision.Facts.Actor = &actor, &actor
+		ev.Decision.Mode = tokenexchange.Delegate
 		ev.Decision.Actor = &tokenexchange.Actor{Issuer: issuer, Subject: actor.ID}
 	}
 	return ev

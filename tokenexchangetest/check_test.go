@@ -11,31 +11,41 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
-// What holds for all checks is shown with one implementation for each.
+// checkAll runs every check on an implementation that calls act and returns a refusal.
 func checkAll(t *testing.T, newContext func() context.Context, act func()) []error {
 	return []error{
-		tokenexchangetest.CheckResolver(newContext(), resolverFunc(func(context.Context, tx.Token) (tx.Subject, error) {
+		tokenexchangetest.CheckResolver(newContext(),
+			resolverFunc(func(context.Context, tx.Token) (tx.Subject, error) {
+				act()
+				return tx.Subject{}, errNo
+			}), alicesToken),
+		tokenexchangetest.CheckAuthorizer(newContext(), authorizerFunc(func(context.Context,
+			tx.Facts) error {
 			act()
-			return tx.Subject{}, errNo
-		}), alicesToken),
-		tokenexchangetest.CheckAuthorizer(newContext(), authorizerFunc(func(context.Context, tx.Facts) error { act(); return errNo }), agreed(t)),
-		tokenexchangetest.CheckIssuer(newContext(), issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+			return errNo
+		}), allowedFacts(t)),
+		tokenexchangetest.CheckIssuer(newContext(),
+			issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+				act()
+				return tx.IssuedToken{}, errNo
+			}), decided()),
+		tokenexchangetest.CheckSink(newContext(), sinkFunc(func(context.Context, tx.Event) error {
 			act()
-			return tx.IssuedToken{}, errNo
-		}), decided()),
-		tokenexchangetest.CheckSink(newContext(), sinkFunc(func(context.Context, tx.Event) error { act(); return errNo }), nil),
-		tokenexchangetest.CheckRoundTrip(newContext(), issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
-			act()
-			return tx.IssuedToken{}, errNo
-		}), tx.Verifiers{tx.TypeAccessToken: (&tokenexchangetest.Issuer{}).Verify}, decided()),
+			return errNo
+		}), nil),
+		tokenexchangetest.CheckRoundTrip(newContext(),
+			issuerFunc(func(context.Context, tx.Decision) (tx.IssuedToken, error) {
+				act()
+				return tx.IssuedToken{}, errNo
+			}), tx.Verifiers{tx.TypeAccessToken: (&tokenexchangetest.Issuer{}).Verify}, decided()),
 	}
 }
 
 func TestChecksSurvivePanics(t *testing.T) {
 	for _, err := range checkAll(t, context.Background, func() { panic(tx.InvalidTarget) }) {
 		assert.ErrorContains(t, err, "panicked: invalid_target")
-		assert.ErrorContains(t, err, "check_test.go", "where it was")
-		assert.NotErrorIs(t, err, tx.InvalidTarget, "what was thrown is no answer (I12)")
+		assert.ErrorContains(t, err, "check_test.go", "the finding has the stack")
+		assert.NotErrorIs(t, err, tx.InvalidTarget, "a panic value is not a returned error (I12)")
 	}
 }
 
@@ -45,34 +55,40 @@ func TestChecksSurviveTheEndOfAGoroutine(t *testing.T) {
 	}
 }
 
-func TestChecksDoNotHang(t *testing.T) {
+func TestChecksReturnIfACallBlocks(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)
 	for i, err := range checkAll(t, func() context.Context { return soon(t) }, func() { <-never }) {
-		first := []string{"ResolveSubject for the known token", "AuthorizeActor for the given facts", "IssueToken for the zero Decision",
+		first := []string{"ResolveSubject for the known token",
+			"AuthorizeActor for the given facts", "IssueToken for the zero Decision",
 			"RecordExchange for an event", "IssueToken"}[i]
 		finds(t, err, first+" did not return in time")
 	}
 }
 
-func TestChecksOfNothing(t *testing.T) {
+func TestChecksOfNil(t *testing.T) {
 	assert.ErrorContains(t, tokenexchangetest.CheckResolver(ctx, nil, alicesToken), "panicked")
-	assert.ErrorContains(t, tokenexchangetest.CheckAuthorizer(ctx, nil, agreed(t)), "panicked")
+	assert.ErrorContains(t, tokenexchangetest.CheckAuthorizer(ctx, nil, allowedFacts(t)),
+		"panicked")
 	assert.ErrorContains(t, tokenexchangetest.CheckIssuer(ctx, nil, decided()), "panicked")
 	assert.ErrorContains(t, tokenexchangetest.CheckSink(ctx, nil, nil), "panicked")
 }
 
-func TestChecksNeedTime(t *testing.T) {
-	over, cancel := context.WithCancel(ctx)
+func TestChecksNeedAContext(t *testing.T) {
+	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	for _, err := range checkAll(t, func() context.Context { return over }, func() { t.Error("called") }) {
+	for _, err := range checkAll(t, func() context.Context { return ended }, func() {
+		t.Error("called")
+	}) {
 		assert.ErrorIs(t, err, context.Canceled)
-		assert.ErrorContains(t, err, "the context of the check is over")
+		assert.ErrorContains(t, err, "the context of the check has ended")
 	}
 }
 
-// A cause stays within reach of errors.Is.
+// A finding wraps the error of the implementation.
 func TestFindingsWrapTheirCause(t *testing.T) {
-	err := tokenexchangetest.CheckSink(ctx, sinkFunc(func(context.Context, tx.Event) error { return errDown }), nil)
+	err := tokenexchangetest.CheckSink(ctx, sinkFunc(func(context.Context, tx.Event) error {
+		return errDown
+	}), nil)
 	assert.ErrorIs(t, err, errDown)
 }

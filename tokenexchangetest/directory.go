@@ -9,9 +9,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Directory is a SubjectResolver over entries in memory. A user and a client of one name are two entries; which of them
-// a token is about is said by Token.Kind and by nothing else (D19). The zero Directory knows nobody. It is safe for
-// concurrent use.
+// Directory is a SubjectResolver with its entries in memory. A user and a client of the same name
+// are two entries; only Token.Kind tells which of them a token is about (D19). The zero Directory
+// is empty and refuses every token. It is safe for concurrent use.
 type Directory struct {
 	mu      sync.Mutex
 	entries map[tokenexchange.Identity]entry
@@ -24,19 +24,19 @@ type entry struct {
 	disabled bool
 }
 
-// name is how a token calls somebody.
+// name is how a token names a party.
 type name struct{ issuer, subject string }
 
-// NewDirectory returns a Directory with these entries, see Add.
+// NewDirectory returns a Directory with the entries. It panics if Add does.
 func NewDirectory(entries ...tokenexchange.Subject) *Directory {
 	d := &Directory{}
 	d.Add(entries...)
 	return d
 }
 
-// Add enters parties, active, in place of earlier entries with the same Identity. Tokens name an entry by the issuer and
-// the id of its Identity; for other names there is Link. The Token of an entry is not looked at, since an Exchanger fills
-// it in. An entry without issuer, kind or id panics.
+// Add adds active parties. An entry with the same Identity is replaced. A token names an entry by
+// the issuer and the id of its Identity, or by a name added with Link. Add ignores the field Token,
+// which an Exchanger sets. It panics if an entry has no issuer, kind or id.
 func (d *Directory) Add(entries ...tokenexchange.Subject) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -44,8 +44,9 @@ func (d *Directory) Add(entries ...tokenexchange.Subject) {
 		d.entries, d.names = map[tokenexchange.Identity]entry{}, map[name][]tokenexchange.Identity{}
 	}
 	for _, s := range entries {
-		if !isSomebody(s.Identity) {
-			panic(fmt.Sprintf("tokenexchangetest: a Directory entry without issuer, kind or id: %+v", s.Identity))
+		if !isComplete(s.Identity) {
+			panic(fmt.Sprintf("tokenexchangetest: Directory.Add needs issuer, kind and id, got %+v",
+				s.Identity))
 		}
 		s = deepCopy(s)
 		s.Token = tokenexchange.Token{}
@@ -54,8 +55,8 @@ func (d *Directory) Add(entries ...tokenexchange.Subject) {
 	}
 }
 
-// Link lets the subject of another issuer's tokens, or a pairwise identifier, name an entry. An id that has not been
-// added panics.
+// Link makes the issuer and subject of a token name an entry. It is for tokens of other issuers and
+// for pairwise identifiers. It panics if id has not been added.
 func (d *Directory) Link(issuer, subject string, id tokenexchange.Identity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -69,7 +70,8 @@ func (d *Directory) link(n name, id tokenexchange.Identity) {
 	}
 }
 
-// Disable lets the directory refuse an entry until it is added again. An id that has not been added panics.
+// Disable makes the directory refuse an entry until the entry is added again. It panics if id has
+// not been added.
 func (d *Directory) Disable(id tokenexchange.Identity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,24 +83,26 @@ func (d *Directory) Disable(id tokenexchange.Identity) {
 func (d *Directory) mustHave(id tokenexchange.Identity) entry {
 	e, ok := d.entries[id]
 	if !ok {
-		panic(fmt.Sprintf("tokenexchangetest: nobody in the Directory is %+v", id))
+		panic(fmt.Sprintf("tokenexchangetest: the Directory has no entry %+v", id))
 	}
 	return e
 }
 
-// Fail makes every lookup fail with err, as if the directory were down; nil ends that. An err that carries a Code is a
-// refusal rather than a failure (I12).
+// Fail makes every later lookup return err, as if the directory were down; nil ends that. An err
+// with a Code below 500 is a refusal and not a failure (I12).
 func (d *Directory) Fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failure = err
 }
 
-// ResolveSubject looks up the one entry that the token's issuer and subject name; with a Kind, among those of that kind.
-// Type and ClientID play no part, so the current actor of a carried chain is found like anybody else. An unknown name, a
-// disabled entry and a name that fits several entries are InvalidRequest. A context that is over is its error, as with a
-// directory that needs the network.
-func (d *Directory) ResolveSubject(ctx context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
+// ResolveSubject returns the entry that the issuer and subject of the token name. If the token has
+// a Kind, only entries of that kind count. Type and ClientID are ignored, so the current actor of a
+// chain is found like any other party. An unknown name, a disabled entry and a name of several
+// entries are InvalidRequest. If ctx has ended, ResolveSubject returns its error, as a directory
+// that uses the network would.
+func (d *Directory) ResolveSubject(ctx context.Context,
+	tok tokenexchange.Token) (tokenexchange.Subject, error) {
 	if err := ctx.Err(); err != nil {
 		return tokenexchange.Subject{}, err
 	}
@@ -113,13 +117,17 @@ func (d *Directory) ResolveSubject(ctx context.Context, tok tokenexchange.Token)
 			found = append(found, d.entries[id])
 		}
 	}
+	refuse := func(format string) (tokenexchange.Subject, error) {
+		return tokenexchange.Subject{}, fmt.Errorf("%w: "+format, tokenexchange.InvalidRequest,
+			tok.Subject)
+	}
 	switch {
 	case len(found) == 0:
-		return tokenexchange.Subject{}, fmt.Errorf("%w: the directory knows nobody of that name", tokenexchange.InvalidRequest)
+		return refuse("the directory has no entry for %q")
 	case len(found) > 1:
-		return tokenexchange.Subject{}, fmt.Errorf("%w: the directory knows several of that name", tokenexchange.InvalidRequest)
+		return refuse("the directory has several entries for %q")
 	case found[0].disabled:
-		return tokenexchange.Subject{}, fmt.Errorf("%w: the entry is disabled", tokenexchange.InvalidRequest)
+		return refuse("the entry for %q is disabled")
 	}
 	return deepCopy(found[0].Subject), nil
 }

@@ -1,12 +1,17 @@
-// Package tokenexchangetest is what httptest is to net/http: the means to test a host of package tokenexchange.
+// Package tokenexchangetest helps to test a host of package tokenexchange, as httptest does for
+// net/http.
 //
-// Directory, Authorizer, Issuer and Recorder are the four host interfaces in memory, so that whole exchanges run without
-// keys, a database or a clock. A Minter signs JWTs with a key of its own, good ones and hostile ones. CheckResolver,
-// CheckAuthorizer, CheckIssuer and CheckSink hold an implementation of a host to what the interfaces promise, in the
-// manner of testing/fstest.TestFS, and CheckRoundTrip holds an issuer and its verifiers to each other. Run them under the
-// race detector too: each makes calls at once.
+// Directory, Authorizer, Issuer and Recorder implement the four host interfaces in memory, so that
+// a test can run whole exchanges without keys, a database or a clock. A Minter signs valid and
+// invalid JWTs with its own key.
 //
-// Nothing here is for production: the fakes keep everything for ever, and mistakes in their setup panic.
+// CheckResolver, CheckAuthorizer, CheckIssuer and CheckSink test whether a host's implementation
+// meets the contract of its interface, as testing/fstest.TestFS does for fs.FS. CheckRoundTrip
+// tests whether a token issuer and the verifiers of the same server agree. Run them under the race
+// detector too, since each makes concurrent calls.
+//
+// Nothing in this package is for production: the fakes never free memory, and they panic if a test
+// sets them up wrongly.
 package tokenexchangetest
 
 import (
@@ -15,8 +20,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// isSomebody reports whether an identity names a party: an Exchanger refuses one without issuer, kind or id (D07).
-func isSomebody(id tokenexchange.Identity) bool {
+// isComplete reports whether an identity has an issuer, an id and a known kind. An Exchanger
+// refuses any other identity (D07).
+func isComplete(id tokenexchange.Identity) bool {
 	switch id.Kind {
 	case tokenexchange.KindUser, tokenexchange.KindClient, tokenexchange.KindWorkload:
 		return id.Issuer != "" && id.ID != ""
@@ -24,8 +30,9 @@ func isSomebody(id tokenexchange.Identity) bool {
 	return false
 }
 
-// deepCopy returns v with memory of its own behind every pointer and slice. What lies behind an interface, an error for
-// one, stays shared.
+// deepCopy returns a copy of v that shares no pointer or slice with v, so that a test notices when
+// an implementation modifies its argument. Values behind an interface, such as an error, are
+// shared.
 func deepCopy[T any](v T) T {
 	return copyOf(reflect.ValueOf(&v).Elem()).Interface().(T)
 }
@@ -44,7 +51,7 @@ func copyOf(v reflect.Value) reflect.Value {
 		}
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() { // a time.Time has none, and is a value
+			if v.Type().Field(i).IsExported() { // a time.Time has no exported fields and is a value
 				c.Field(i).Set(copyOf(v.Field(i)))
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
-// A whole exchange with nothing but fakes: the orders API got a token of alice's, and asks for one that lets it call
-// billing on her behalf.
+// The orders API has received a token of alice. It exchanges the token for one that lets it call
+// billing on her behalf. All four host interfaces are fakes.
 func Example() {
 	const issuer = "https://as.example"
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -24,33 +24,40 @@ func Example() {
 			Actors:     []tokenexchange.Identity{orders},
 			ActorTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
 		},
-		Clients:  []string{"orders"},
-		Subjects: []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-		Types:   []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-		Targets: []string{"https://billing.example"}, Scope: tokenexchange.Scope{"read"}, Lifetime: 5 * time.Minute,
+		Clients:      []string{"orders"},
+		Subjects:     []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}},
+		SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+		Types:        []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+		Targets:      []string{"https://billing.example"}, Scope: tokenexchange.Scope{
+			"read"}, Lifetime: 5 * time.Minute,
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	tokens, ledger := &tokenexchangetest.Issuer{}, &tokenexchangetest.Recorder{}
+	tokens, audit := &tokenexchangetest.Issuer{}, &tokenexchangetest.Recorder{}
 	x := tokenexchange.Exchanger{
-		Issuer:      issuer,
-		Verify:      tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.Verify},
-		Resolver:    tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}, tokenexchange.Subject{Identity: orders}),
-		Decide:      policy.Decide,
-		Authorizer:  &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: orders, Subject: alice}}},
+		Issuer: issuer,
+		Verify: tokenexchange.Verifiers{tokenexchange.TypeAccessToken: tokens.Verify},
+		Resolver: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice},
+			tokenexchange.Subject{Identity: orders}),
+		Decide: policy.Decide,
+		Authorizer: &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: orders,
+			Subject: alice}}},
 		TokenIssuer: tokens,
-		Audit:       ledger,
+		Audit:       audit,
 		Now:         func() time.Time { return now },
 	}
 
 	request := tokenexchange.Request{
-		SubjectTokenType: tokenexchange.TypeAccessToken, ActorTokenType: tokenexchange.TypeAccessToken,
-		Audience: []string{"https://billing.example"},
-		SubjectToken: tokens.Put(tokenexchange.Token{Issuer: issuer, Subject: "alice", ClientID: "shop", Audience: []string{"orders"},
+		SubjectTokenType: tokenexchange.TypeAccessToken,
+		ActorTokenType:   tokenexchange.TypeAccessToken,
+		Audience:         []string{"https://billing.example"},
+		SubjectToken: tokens.Put(tokenexchange.Token{Issuer: issuer, Subject: "alice",
+			ClientID: "shop", Audience: []string{"orders"},
 			Scope: tokenexchange.Scope{"read", "write"}, Expires: now.Add(time.Hour)}),
-		ActorToken: tokens.Put(tokenexchange.Token{Issuer: issuer, Subject: "orders", ClientID: "orders", Expires: now.Add(time.Hour)}),
+		ActorToken: tokens.Put(tokenexchange.Token{Issuer: issuer, Subject: "orders",
+			ClientID: "orders", Expires: now.Add(time.Hour)}),
 	}
 	client := tokenexchange.Client{ID: "orders", Scope: tokenexchange.Scope{"read"}}
 	response, err := x.Exchange(context.Background(), client, request.Values())
@@ -62,20 +69,22 @@ func Example() {
 	fmt.Println(response.TokenType, response.ExpiresIn, response.Scope)
 	d, _ := tokens.Decision(response.AccessToken)
 	fmt.Println(d.Subject.ID, "by", d.Actor.Subject, "at", d.Audience)
-	fmt.Println("recorded:", ledger.Last().Decision.Rule)
+	fmt.Println("recorded:", audit.Last().Decision.Rule)
 	// Output:
 	// Bearer 300 read
 	// alice by orders at [https://billing.example]
 	// recorded: orders calls billing
 }
 
-// staff is a directory of a host with two mistakes in it.
+// staff is the directory of a host. It has two mistakes.
 type staff map[string]tokenexchange.Identity
 
-func (s staff) ResolveSubject(_ context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
-	id, ok := s[tok.Subject] // whatever the issuer is
+func (s staff) ResolveSubject(_ context.Context,
+	tok tokenexchange.Token) (tokenexchange.Subject, error) {
+	id, ok := s[tok.Subject] // mistake: it ignores the issuer
 	if !ok {
-		return tokenexchange.Subject{}, fmt.Errorf("no employee %q", tok.Subject) // a no without a Code: the client would see a 500
+		// mistake: the error has no Code, so the client gets status 500
+		return tokenexchange.Subject{}, fmt.Errorf("no employee %q", tok.Subject)
 	}
 	return tokenexchange.Subject{Identity: id}, nil
 }
@@ -83,7 +92,8 @@ func (s staff) ResolveSubject(_ context.Context, tok tokenexchange.Token) (token
 func ExampleCheckResolver() {
 	const issuer = "https://as.example"
 	directory := staff{"alice": {Issuer: issuer, Kind: tokenexchange.KindUser, ID: "alice"}}
-	known := tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Issuer: issuer, Subject: "alice"}
+	known := tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Issuer: issuer,
+		Subject: "alice"}
 
 	err := tokenexchangetest.CheckResolver(context.Background(), directory, known)
 	for _, finding := range err.(interface{ Unwrap() []error }).Unwrap() {
@@ -91,7 +101,7 @@ func ExampleCheckResolver() {
 		fmt.Println(text)
 	}
 	// Output:
-	// ResolveSubject for an unknown subject failed
-	// ResolveSubject for a known subject of an unknown issuer found somebody
-	// ResolveSubject for an unknown subject, concurrently, failed
+	// ResolveSubject for an unknown subject returned an error without a Code
+	// ResolveSubject accepted a known subject of an unknown issuer
+	// ResolveSubject for an unknown subject in a concurrent call returned an error without a Code
 }

@@ -32,18 +32,20 @@ var (
 	errNo   = error(tx.InvalidRequest)
 )
 
-// decided is a complete decision, as a policy makes it.
+// decided returns a complete decision, as a policy would make it.
 func decided() tx.Decision {
 	return tx.Decision{
 		Rule: "call billing", Mode: tx.Delegate, Issuer: as, Client: ordersAPI.ID, Subject: alice,
 		Actor:    &tx.Actor{Issuer: as, Subject: ordersAPI.ID, ClientID: ordersAPI.ID},
-		Audience: []string{billing, "a second one"}, Scope: tx.Scope{"read", "write"}, Type: tx.TypeAccessToken,
+		Audience: []string{billing, "https://archive.example"}, Scope: tx.Scope{"read", "write"},
+		Type:   tx.TypeAccessToken,
 		Issued: noon, Expires: noon.Add(10 * time.Minute),
-		Facts: tx.Facts{Grant: tx.GrantType, Issuer: as, Client: tx.Client{ID: ordersAPI.ID}, Now: noon},
+		Facts: tx.Facts{Grant: tx.GrantType, Issuer: as, Client: tx.Client{ID: ordersAPI.ID},
+			Now: noon},
 	}
 }
 
-// The four interfaces as functions, for implementations of three lines.
+// Functions that implement the four interfaces.
 type (
 	resolverFunc   func(context.Context, tx.Token) (tx.Subject, error)
 	authorizerFunc func(context.Context, tx.Facts) error
@@ -62,22 +64,25 @@ func (f issuerFunc) IssueToken(ctx context.Context, d tx.Decision) (tx.IssuedTok
 }
 func (f sinkFunc) RecordExchange(ctx context.Context, ev tx.Event) error { return f(ctx, ev) }
 
-// finds expects these findings and no other: a check that accuses an implementation of what it did not do is no help.
+// finds expects that each finding contains one of the texts in want, and that each text occurs. A
+// check must not report faults that an implementation does not have.
 func finds(t *testing.T, err error, want ...string) {
 	t.Helper()
 	require.Error(t, err)
 	findings, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok, "not a list of findings: %v", err)
 	for _, finding := range findings.Unwrap() {
-		expected := slices.ContainsFunc(want, func(w string) bool { return strings.Contains(finding.Error(), w) })
-		assert.True(t, expected, "also found: %v", finding)
+		expected := slices.ContainsFunc(want, func(w string) bool {
+			return strings.Contains(finding.Error(), w)
+		})
+		assert.True(t, expected, "unexpected finding: %v", finding)
 	}
 	for _, w := range want {
 		assert.ErrorContains(t, err, w)
 	}
 }
 
-// soon is a context for implementations that hang.
+// soon returns a context with a short deadline, for implementations that block.
 func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	t.Cleanup(cancel)

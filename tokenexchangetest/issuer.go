@@ -5,36 +5,40 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Issuer is a TokenIssuer of opaque tokens and the verifier of what it made. Access tokens, refresh tokens and ID tokens
-// are random text with a record behind it: an ID token of an Issuer is no JWT. The zero Issuer is empty and ready. It is
-// safe for concurrent use.
+// Issuer is a TokenIssuer of opaque tokens, and their verifier. Access tokens, refresh tokens and
+// ID tokens are random texts that name a record in memory; an ID token of an Issuer is not a JWT.
+// The zero Issuer is ready to use. It is safe for concurrent use.
 type Issuer struct {
 	mu      sync.Mutex
 	records map[string]record // by token
 	failure error
 }
 
-// record is what one token stands for.
+// record is the meaning of one token.
 type record struct {
 	tokenexchange.Token
-	decision *tokenexchange.Decision // nil: it was put in
+	decision *tokenexchange.Decision // nil for a token of Put
 }
 
-// Fail makes IssueToken fail with err and record nothing; nil ends that. What has been issued stays good.
+// Fail makes every later IssueToken return err and record nothing; nil ends that. Tokens that were
+// issued before stay valid.
 func (i *Issuer) Fail(err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.failure = err
 }
 
-// IssueToken makes the tokens that the decision asks for, each good until the decision's own end. All of them have one ID
-// and go together, by Discard or Revoke. An incomplete decision, the zero Decision for one, is an error. A context that
-// is over is its error, as with an issuer that needs the network.
-func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+// IssueToken makes the tokens that the decision asks for. Each is valid until the latest expiry
+// that the decision allows. They share one ID, so Discard and Revoke end all of them. A decision
+// that fails Decision.Check is an error. If ctx has ended, IssueToken returns its error, as an
+// issuer that uses the network would.
+func (i *Issuer) IssueToken(ctx context.Context,
+	d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
 	if err := ctx.Err(); err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
@@ -48,11 +52,11 @@ func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	}
 	d = deepCopy(d)
 	tok := d.Token(rand.Text())
-	t := tokenexchange.IssuedToken{ID: tok.ID, Expires: tok.Expires, Discard: func(context.Context) error {
+	t := tokenexchange.IssuedToken{Value: i.record(tok, &d), ID: tok.ID, Expires: tok.Expires}
+	t.Discard = func(context.Context) error {
 		i.Revoke(tok.ID)
 		return nil
-	}}
-	t.Value = i.record(tok, &d)
+	}
 	if d.RefreshToken {
 		refresh := tok
 		refresh.Type, refresh.Expires = tokenexchange.TypeRefreshToken, d.RefreshExpires
@@ -66,9 +70,10 @@ func (i *Issuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (toke
 	return t, nil
 }
 
-// Put makes a token as if it had been issued before, at a login for one, and returns its value. An empty Type is
-// TypeAccessToken and an empty ID is made up; all else is taken as it is. So a zero Expires is a token that has expired,
-// and a nil Scope one that does not say its scope.
+// Put makes a token that was not decided by a policy, such as the token of a login, and returns its
+// value. An empty Type means TypeAccessToken, and an empty ID is replaced by a random one. All
+// other fields are used as they are: a token with a zero Expires has expired, and a token with a
+// nil Scope does not state its scope.
 func (i *Issuer) Put(t tokenexchange.Token) (value string) {
 	t = deepCopy(t)
 	if t.Type == "" {
@@ -82,7 +87,7 @@ func (i *Issuer) Put(t tokenexchange.Token) (value string) {
 	return i.record(t, nil)
 }
 
-// record is called under the lock.
+// record adds a record and returns its token. The caller holds the lock.
 func (i *Issuer) record(t tokenexchange.Token, d *tokenexchange.Decision) (value string) {
 	if i.records == nil {
 		i.records = map[string]record{}
@@ -92,10 +97,11 @@ func (i *Issuer) record(t tokenexchange.Token, d *tokenexchange.Decision) (value
 	return value
 }
 
-// Verify fits in Verifiers, for every type of token that was issued or put in. A token that is unknown, expired, issued
-// under another issuer name or of another type than declared is InvalidRequest; TypeJWT may be any type. A context that
-// is over is its error.
-func (i *Issuer) Verify(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// Verify is a verifier for Verifiers, for the tokens of IssueToken and Put. A token that is unknown
+// or expired, and one whose issuer or type is not that of the credential, is InvalidRequest; a
+// credential of TypeJWT matches every type. If ctx has ended, Verify returns its error.
+func (i *Issuer) Verify(ctx context.Context,
+	c tokenexchange.Credential) (tokenexchange.Token, error) {
 	if err := ctx.Err(); err != nil {
 		return tokenexchange.Token{}, err
 	}
@@ -107,18 +113,19 @@ func (i *Issuer) Verify(ctx context.Context, c tokenexchange.Credential) (tokene
 	case !known:
 		reason = "the token is unknown"
 	case r.Issuer != c.Issuer:
-		reason = "the token was issued under another issuer name"
+		reason = fmt.Sprintf("the issuer of the token is %q, not %q", r.Issuer, c.Issuer)
 	case r.Type != c.Type && c.Type != tokenexchange.TypeJWT:
-		reason = "the token is of another type"
+		reason = fmt.Sprintf("the type of the token is %s, not %s", r.Type, c.Type)
 	case !c.Now.Before(r.Expires):
-		reason = "the token has expired"
+		reason = "the token expired at " + r.Expires.Format(time.RFC3339)
 	default:
 		return deepCopy(r.Token), nil
 	}
 	return tokenexchange.Token{}, fmt.Errorf("%w: %s", tokenexchange.InvalidRequest, reason)
 }
 
-// Decision returns what a token was issued for; false if it is unknown, discarded, revoked or was put in.
+// Decision returns the decision that a token was issued for. It returns false if the token is
+// unknown, discarded or revoked, and for a token of Put.
 func (i *Issuer) Decision(value string) (d tokenexchange.Decision, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -129,7 +136,7 @@ func (i *Issuer) Decision(value string) (d tokenexchange.Decision, ok bool) {
 	return deepCopy(*r.decision), true
 }
 
-// Revoke forgets all tokens of an ID, as Discard does. An unknown ID changes nothing.
+// Revoke deletes all tokens with the ID, as Discard does. It does nothing if the ID is unknown.
 func (i *Issuer) Revoke(id string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -140,7 +147,7 @@ func (i *Issuer) Revoke(id string) {
 	}
 }
 
-// Len is the number of tokens that have a record, expired ones included.
+// Len returns the number of tokens that have a record, expired ones included.
 func (i *Issuer) Len() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()

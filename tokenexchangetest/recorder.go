@@ -7,22 +7,22 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Recorder is an AuditSink that keeps every event in memory. The zero Recorder is empty and ready. It is safe for
-// concurrent use.
+// Recorder is an AuditSink that keeps every event in memory. The zero Recorder is ready to use. It
+// is safe for concurrent use.
 type Recorder struct {
 	mu      sync.Mutex
 	events  []tokenexchange.Event
 	failure error
 }
 
-// Fail makes every recording fail with err, and keep nothing; nil ends that.
+// Fail makes every later RecordExchange return err and record nothing; nil ends that.
 func (r *Recorder) Fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failure = err
 }
 
-// RecordExchange keeps a copy of the event.
+// RecordExchange stores a copy of the event. It ignores its context.
 func (r *Recorder) RecordExchange(_ context.Context, ev tokenexchange.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -32,14 +32,14 @@ func (r *Recorder) RecordExchange(_ context.Context, ev tokenexchange.Event) err
 	return r.failure
 }
 
-// Events returns what was recorded, in order; nil if nothing was.
+// Events returns copies of the recorded events, in order; nil if there are none.
 func (r *Recorder) Events() []tokenexchange.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return deepCopy(r.events)
 }
 
-// Last returns the event recorded last; the zero Event if there is none.
+// Last returns a copy of the event that was recorded last; the zero Event if there is none.
 func (r *Recorder) Last() tokenexchange.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	_ "crypto/sha256" // crypto.SHA256 is a number until its package is linked
+	_ "crypto/sha256" // registers the hash functions for crypto.Hash.New
 	_ "crypto/sha512"
 	"fmt"
 	"sync"
@@ -15,8 +15,8 @@ import (
 
 // scheme is a signature algorithm of RFC 7518 §3.1 or RFC 8037 §3.1.
 type scheme struct {
-	hash crypto.Hash // 0: the message is not hashed beforehand
-	pss  bool
+	hash crypto.Hash // 0: the key signs the message itself
+	pss  bool        // RSASSA-PSS instead of PKCS #1 v1.5
 	key  func(issuer string) crypto.Signer
 }
 
@@ -42,22 +42,24 @@ func edKey(string) crypto.Signer {
 	return must(key, err)
 }
 
-// rsaKeys are by issuer, so that no two issuers have the same key.
+// rsaKeys caches one RSA key for each issuer. Two issuers never share a key: tokens of the one
+// would then verify as tokens of the other.
 var rsaKeys = struct {
 	sync.Mutex
-	made map[string]*rsa.PrivateKey
-}{made: map[string]*rsa.PrivateKey{}}
+	byIssuer map[string]*rsa.PrivateKey
+}{byIssuer: map[string]*rsa.PrivateKey{}}
 
 func rsaKey(issuer string) crypto.Signer {
 	rsaKeys.Lock()
 	defer rsaKeys.Unlock()
-	if rsaKeys.made[issuer] == nil {
-		rsaKeys.made[issuer] = must(rsa.GenerateKey(rand.Reader, 2048))
+	if rsaKeys.byIssuer[issuer] == nil {
+		rsaKeys.byIssuer[issuer] = must(rsa.GenerateKey(rand.Reader, 2048))
 	}
-	return rsaKeys.made[issuer]
+	return rsaKeys.byIssuer[issuer]
 }
 
-// sign makes the signature of a JWS, which for ECDSA is R and S at full length (RFC 7518 §3.4) and not DER.
+// sign returns the signature of a JWS. For ECDSA that is R and S at full length and not DER
+// (RFC 7518 §3.4).
 func (s scheme) sign(key crypto.Signer, message []byte) []byte {
 	digest := message
 	if s.hash != 0 {
@@ -75,13 +77,14 @@ func (s scheme) sign(key crypto.Signer, message []byte) []byte {
 		return out
 	case *rsa.PrivateKey:
 		if s.pss {
-			return must(rsa.SignPSS(rand.Reader, key, s.hash, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}))
+			options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+			return must(rsa.SignPSS(rand.Reader, key, s.hash, digest, options))
 		}
 	}
 	return must(key.Sign(rand.Reader, digest, s.hash))
 }
 
-// must is for what fails only where the machine does.
+// must panics on an error of key generation or signing, which only the random source can cause.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(fmt.Sprintf("tokenexchangetest: %v", err))

@@ -1,12 +1,11 @@
 package tokenstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // VerifyActive is VerifyToken for an API in the same process, and fits in
@@ -35,15 +34,16 @@ func (t *Tokens) resolve(ctx context.Context, tok tokenexchange.Token) error {
 		return nil
 	}
 	if err := t.resolveParty(ctx, tok); err != nil {
-		return fmt.Errorf("tokenstore: SubjectResolver refused the subject: %w", err)
+		return refusal.Wrap(err, tokenexchange.AsError(err).Code, "subject_not_resolved",
+			"SubjectResolver did not resolve the subject %q (D07)", tok.Subject)
 	}
-	if tok.Actor == nil {
+	current, ok := tok.CurrentActor()
+	if !ok {
 		return nil
 	}
-	current := tokenexchange.Token{Issuer: cmp.Or(tok.Actor.Issuer, tok.Issuer),
-		Subject: tok.Actor.Subject, ClientID: tok.Actor.ClientID}
 	if err := t.resolveParty(ctx, current); err != nil {
-		return fmt.Errorf("tokenstore: SubjectResolver refused the current actor: %w", err)
+		return refusal.Wrap(err, tokenexchange.AsError(err).Code, "current_actor_not_resolved",
+			"SubjectResolver did not resolve the current actor %q (D07)", current.Subject)
 	}
 	return nil
 }
@@ -59,5 +59,6 @@ func (t *Tokens) resolveParty(ctx context.Context, tok tokenexchange.Token) erro
 			return nil
 		}
 	}
-	return invalidRequest("the subject has no issuer, kind or ID", nil)
+	return refusal.New(tokenexchange.InvalidRequest, "party_unresolved",
+		"SubjectResolver returned no complete identity for %q (D07)", tok.Subject)
 }

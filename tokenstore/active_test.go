@@ -176,6 +176,7 @@ func TestD07_VerifyActive(t *testing.T) {
 			require.Error(t, err, kind)
 			require.Equal(t, tx.Token{}, tok)
 			require.Equal(t, a.status >= 500, tx.AsError(err).Code.Status() >= 500, kind)
+			require.NotEmpty(t, tx.AsError(err).Reason, kind)
 		}
 	}
 	_, err := w.tokens.VerifyActive(t.Context(), w.credential(access, "at_unknown"))

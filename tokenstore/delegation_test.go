@@ -132,7 +132,8 @@ func TestC07_EndDelegation(t *testing.T) {
 	} {
 		require.False(t, w.active(token), name)
 	}
-	w.refused(w.refresh("helpdesk", renewed.text("refresh_token")), tx.InvalidGrant, "revoked")
+	w.refused(w.refresh("helpdesk", renewed.text("refresh_token")), tx.InvalidGrant,
+		"token_revoked")
 	for name, token := range map[string]string{
 		"the user's login": login, "the actor's login": helper,
 		"the other delegation": other.text("access_token"),
@@ -148,10 +149,10 @@ func TestC07_EndDelegation(t *testing.T) {
 			for name, token := range map[string]string{"the same token": login,
 				"narrowed": narrowed} {
 				a := w.actFor(token, helper)
-				w.refused(a, tx.InvalidRequest, "ended this delegation")
+				w.refused(a, tx.InvalidRequest, "delegation_ended")
 				require.NotContains(t, a.body, "ended", name)
 				w.refused(w.actFor(token, w.opaque("bob")), tx.InvalidRequest,
-					"ended this delegation")
+					"delegation_ended")
 			}
 			w.after(20 * time.Minute)
 		}
@@ -215,11 +216,11 @@ func TestC07_AllowDelegation(t *testing.T) {
 	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ""), tokenstore.ErrUnknown)
 
 	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tx.InvalidRequest,
-		"ended this delegation")
+		"delegation_ended")
 	require.NoError(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID))
 	w.granted(w.actFor(login, w.opaque("bob"), "scope", "read"))
 	w.refused(w.exchange("gateway", login, access, "scope", "read"), tx.InvalidRequest,
-		"ended this delegation")
+		"delegation_ended")
 	require.ErrorIs(t, w.tokens.AllowDelegation(t.Context(), alice, ended[1].ID),
 		tokenstore.ErrUnknown)
 	ended, err = w.tokens.EndedDelegations(t.Context(), alice)
@@ -233,9 +234,9 @@ func TestC07_RefusedAsEndedLeavesNothing(t *testing.T) {
 	login := w.opaque("alice")
 	a := w.granted(w.actFor(login, w.opaque("bob"), "scope", "read openid offline_access"))
 	require.NoError(t, w.end(w.delegations()[0].ID))
-	w.refused(w.refresh("helpdesk", a.text("refresh_token")), tx.InvalidGrant, "")
+	w.refused(w.refresh("helpdesk", a.text("refresh_token")), tx.InvalidGrant, "token_revoked")
 	w.refused(w.actFor(login, w.opaque("bob"), "scope", "read"), tx.InvalidRequest,
-		"ended this delegation")
+		"delegation_ended")
 	require.Empty(t, w.delegations())
 	tokens, _, err := w.tokens.List(t.Context(), alice, "", tokenstore.MaxPage)
 	require.NoError(t, err)
@@ -276,7 +277,8 @@ func TestC07_OuterDelegation(t *testing.T) {
 		}
 	})
 	for range 10 { // keys are hashes: once could be luck
-		w.people.Add(tx.Subject{Identity: alice, Scope: tx.Scope{"read"}, Until: w.clock().Add(5 * time.Hour)})
+		w.people.Add(tx.Subject{Identity: alice, Scope: tx.Scope{"read"},
+			Until: w.clock().Add(5 * time.Hour)})
 		login, helper := w.opaque("alice"), w.opaque("bob")
 		a := w.granted(w.actFor(login, helper, "scope", "read"))
 		id := w.delegations()[0].ID
@@ -289,7 +291,7 @@ func TestC07_OuterDelegation(t *testing.T) {
 		require.Equal(t, id, list[0].ID)
 		require.NoError(t, w.end(list[0].ID))
 		w.refused(w.actFor(login, helper, "scope", "read"), tx.InvalidRequest,
-			"ended this delegation")
+			"delegation_ended")
 		w.after(2 * time.Minute) // so that the next login is after the end
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // EndedDelegation records that a user has ended the delegations of a party through a client. Until
@@ -209,9 +209,10 @@ func (i *issue) lastEnds(ctx context.Context, relations []relation) ([]time.Time
 		}
 		last := records[0]
 		if !last.Allowed && !begun.After(last.Ended) {
-			return nil, invalidRequest(fmt.Sprintf(
-				"the user ended this delegation at %s; the subject token begins with %s",
-				last.Ended.Format(time.RFC3339), loginAt(begun)), ErrRevoked)
+			return nil, refusal.WithCause(ErrRevoked, tokenexchange.InvalidRequest,
+				"delegation_ended",
+				"the user ended this delegation at %s; the subject token begins with %s (D11)",
+				last.Ended.Format(time.RFC3339), loginAt(begun))
 		}
 		ends[n] = last.Ended
 	}

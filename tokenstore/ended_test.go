@@ -64,7 +64,7 @@ func TestEndDelegation_Clocks(t *testing.T) {
 		w.granted(w.actFor(login, actor))
 		w.after(-time.Second) // on the machine whose clock is behind
 		require.NoError(t, w.end(w.delegations()[0].ID))
-		w.refused(w.actFor(login, actor), tx.InvalidRequest, "ended this delegation")
+		w.refused(w.actFor(login, actor), tx.InvalidRequest, "delegation_ended")
 		ended, err := w.tokens.EndedDelegations(t.Context(), alice)
 		require.NoError(t, err)
 		require.Len(t, ended, 1)
@@ -104,8 +104,8 @@ func TestEndDelegation_Ticket(t *testing.T) {
 		"audience", "gateway", "scope", "read")).text("access_token")
 	require.Equal(t, "bob", w.delegations()[0].Actor.Subject)
 	require.NoError(t, w.end(w.delegations()[0].ID))
-	w.refused(byBob(made, ticket), tx.InvalidRequest, "")
-	w.refused(byBob(login, access), tx.InvalidRequest, "ended this delegation")
+	w.refused(byBob(made, ticket), tx.InvalidRequest, "token_revoked")
+	w.refused(byBob(login, access), tx.InvalidRequest, "delegation_ended")
 	w.granted(w.exchange("gateway", login, access, "audience", api, "scope", "read"))
 }
 
@@ -137,7 +137,7 @@ func TestEndDelegation_ForeignLogin(t *testing.T) {
 		w.after(time.Minute)
 		require.NoError(t, w.end(w.delegations()[0].ID))
 		w.after(time.Minute)
-		w.refused(act(), tx.InvalidRequest, "ended this delegation")
+		w.refused(act(), tx.InvalidRequest, "delegation_ended")
 		began = w.clock()
 		w.granted(act())
 	}

@@ -1,7 +1,6 @@
 package tokenstore
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
 	"github.com/go-tokenexchange/tokenexchange/internal/redact"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // bodyOnly are the parameters that must not be in the query (R01).
@@ -43,10 +43,15 @@ func (t *Tokens) endpoint(authenticate func(*http.Request) (tokenexchange.Client
 // checkRepeats refuses every repeated parameter, even an unknown one: another reader of the same
 // form might take the other value (R04).
 func checkRepeats(values url.Values) error {
-	for _, list := range values {
-		if len(list) > 1 {
-			return invalidRequest("a parameter is repeated (R04)", nil)
+	for name, list := range values {
+		if len(list) < 2 {
+			continue
 		}
+		if !slices.Contains(bodyOnly, name) {
+			name = "unknown" // the name may be anything, even a token
+		}
+		return refusal.New(tokenexchange.InvalidRequest, "parameter_repeated",
+			"the parameter %s has %d values (R04)", name, len(list))
 	}
 	return nil
 }
@@ -60,10 +65,11 @@ func tokenOfForm(values url.Values) (string, error) {
 	value := values.Get("token")
 	switch {
 	case value == "":
-		return "", invalidRequest("the parameter token is missing (R03)", nil)
+		return "", refusal.New(tokenexchange.InvalidRequest, "parameter_missing",
+			"the parameter token is missing (R03)")
 	case len(value) > form.MaxValue:
-		reason := fmt.Sprintf("the token has %d bytes, more than %d (R10)", len(value), form.MaxValue)
-		return "", invalidRequest(reason, nil)
+		return "", refusal.New(tokenexchange.InvalidRequest, "parameter_too_long",
+			"the token has %d bytes, more than %d (R10)", len(value), form.MaxValue)
 	}
 	return value, nil
 }

@@ -109,7 +109,7 @@ func TestIDTokenBesideEither(t *testing.T) {
 		require.Equal(t, true, refresh["active"])
 		w.granted(w.post("/revoke", "gateway", url.Values{"token": {a.text("refresh_token")}}))
 		w.refused(w.exchange("gateway", a.text("id_token"), idToken, "scope", "read"),
-			tx.InvalidRequest, "revoked")
+			tx.InvalidRequest, "token_revoked")
 	}
 }
 
@@ -152,9 +152,9 @@ func TestFamilies(t *testing.T) {
 			}
 			require.True(t, w.active(stranger), "another token of the same user")
 			w.refused(w.exchange("other", family[2], access, "scope", "read"),
-				tx.InvalidRequest, "revoked")
+				tx.InvalidRequest, "token_revoked")
 			w.refused(w.refresh("helpdesk", one.text("refresh_token")),
-				tx.InvalidGrant, "revoked")
+				tx.InvalidGrant, "token_revoked")
 		})
 	}
 }
@@ -249,9 +249,10 @@ func TestTickets(t *testing.T) {
 				form := []string{"actor_token", actor, "actor_token_type", string(idToken)}
 				return w.exchange("helpdesk", value, ticket, append(form, more...)...)
 			}
-			w.refused(use("audience", "https://elsewhere.example"), tx.InvalidTarget, "D24")
+			w.refused(use("audience", "https://elsewhere.example"), tx.InvalidTarget,
+				"target_not_allowed")
 			w.actors.Fail(tx.ServerError)
-			w.refused(use(), tx.ServerError, "D11")
+			w.refused(use(), tx.ServerError, "actor_not_authorized")
 			w.actors.Fail(nil)
 			w.audit.Fail(tx.ServerError)
 			require.Equal(t, 500, use().status)
@@ -271,7 +272,7 @@ func TestTickets(t *testing.T) {
 			}
 			group.Wait()
 			require.EqualValues(t, 1, won.Load())
-			w.refused(use(), tx.InvalidRequest, "used")
+			w.refused(use(), tx.InvalidRequest, "ticket_spent")
 		})
 	}
 }
@@ -313,6 +314,29 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
+// Each refusal of a Commit has a reason in the audit trail. ErrExists is a failure.
+func TestCommitRefused(t *testing.T) {
+	for answer, reason := range map[tokenstore.Refusal]string{
+		tokenstore.ErrRevoked: "origin_revoked",
+		tokenstore.ErrSpent:   "ticket_spent",
+		tokenstore.ErrTooMany: "too_many_ancestors",
+	} {
+		w := newWorld(t)
+		login := w.opaque("alice")
+		w.store.commit = func(context.Context, time.Time, tokenstore.Batch) error { return answer }
+		a := w.exchange("gateway", login, access, "scope", "read")
+		w.refused(a, tx.InvalidRequest, reason)
+		require.ErrorIs(t, w.audit.Last().Err, answer)
+	}
+	w := newWorld(t)
+	login := w.opaque("alice")
+	w.store.commit = func(context.Context, time.Time, tokenstore.Batch) error {
+		return tokenstore.ErrExists
+	}
+	a := w.exchange("gateway", login, access, "scope", "read")
+	w.failed(a, tokenstore.ErrExists)
+}
+
 // A Commit that may or may not have happened is discarded.
 func TestCommitInDoubt(t *testing.T) {
 	w := newWorld(t)
@@ -324,7 +348,7 @@ func TestCommitInDoubt(t *testing.T) {
 		return errBroken
 	}
 	a := w.exchange("gateway", subject, access, "scope", "read")
-	w.refused(a, tx.ServerError, "broken")
+	w.failed(a, errBroken)
 	_, err := w.store.Get(t.Context(), w.clock(), batch.Put[0].Key)
 	require.ErrorIs(t, err, tokenstore.ErrUnknown)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // grant is what the record of a refresh token holds beside the token itself: the tokens that were
@@ -141,24 +142,33 @@ func (g *grant) request(granted tokenexchange.Token,
 	return r
 }
 
-// exceeded returns in what a decision exceeds the grant, or "" if it does not.
-func (g *grant) exceeded(granted tokenexchange.Token, d tokenexchange.Decision) (reason string) {
+// checkWithin refuses a decision that exceeds the grant (D28).
+func (g *grant) checkWithin(granted tokenexchange.Token, d tokenexchange.Decision) error {
 	more := func(got, had []string) bool {
 		return slices.ContainsFunc(got, func(s string) bool { return !slices.Contains(had, s) })
 	}
 	switch {
 	case d.Subject != g.About:
-		return "the grant is for another subject or organisation (D28)"
+		return refusal.New(tokenexchange.InvalidRequest, "grant_other_subject",
+			"the decision is about %s, the grant is for %s (D28)",
+			refusal.Party(d.Subject), refusal.Party(g.About))
 	case !sameChain(d.Actor, granted.Actor):
-		return "the grant is for other actors (D28)"
+		return refusal.New(tokenexchange.InvalidRequest, "grant_other_actor",
+			"the decision has the actors %s, the grant has %s (D28)",
+			refusal.Actor(d.Actor), refusal.Actor(granted.Actor))
 	case d.Type != g.Request.RequestedTokenType:
-		return "the grant is for another token type (D28)"
+		return refusal.New(tokenexchange.InvalidRequest, "grant_other_type",
+			"the decision is for type %q, the grant is for %q (D28)",
+			d.Type, g.Request.RequestedTokenType)
 	case more(d.Scope, granted.Scope):
-		return "the scope exceeds the scope of the grant (D28)"
+		return refusal.New(tokenexchange.InvalidRequest, "grant_other_scope",
+			"the decision has the scope %q, the grant has %q (D28)", d.Scope, granted.Scope)
 	case more(d.Audience, granted.Audience):
-		return "the targets exceed the targets of the grant (D28)"
+		return refusal.New(tokenexchange.InvalidRequest, "grant_other_target",
+			"the decision has the targets %q, the grant has %q (D28)",
+			d.Audience, granted.Audience)
 	}
-	return ""
+	return nil
 }
 
 func sameChain(a, b *tokenexchange.Actor) bool {

@@ -162,6 +162,29 @@ func TestForeignTokens(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Report gets the reason of a refusal, which the answer does not show.
+func TestReport_HasReason(t *testing.T) {
+	w := newWorld(t)
+	value := w.opaque("alice")
+	var reported error
+	w.tokens.Report = func(_ context.Context, err error) { reported = err }
+	for _, row := range []struct {
+		path, client string
+		form         url.Values
+		reason       string
+	}{
+		{"/introspect", "api", url.Values{}, "parameter_missing"},
+		{"/introspect", "api", url.Values{"token": {value, value}}, "parameter_repeated"},
+		{"/introspect", "phone", url.Values{"token": {value}}, "public_client_introspects"},
+		{"/revoke", "other", url.Values{"token": {value}}, "token_other_client"},
+	} {
+		a := w.post(row.path, row.client, row.form)
+		require.Equal(t, 400, a.status, row.reason)
+		require.Equal(t, row.reason, tx.AsError(reported).Reason)
+		require.NotContains(t, a.body, row.reason)
+	}
+}
+
 // The endpoints for introspection, revocation and refresh check requests as strictly as the token
 // endpoint (R01, R04, R09, R10, R12).
 func TestEndpoints(t *testing.T) {
@@ -293,7 +316,7 @@ func TestBrokenStore(t *testing.T) {
 			require.NotContains(t, a.body, "broken")
 			require.ErrorIs(t, reported, errBroken)
 		}
-		w.refused(w.exchange("gateway", value, access), tx.ServerError, "broken")
+		w.failed(w.exchange("gateway", value, access), errBroken)
 	}
 	w.store.fail = nil
 	require.True(t, w.active(opaque))
@@ -345,9 +368,9 @@ func TestRevocation(t *testing.T) {
 
 	w.granted(revoke("gateway", a.text("refresh_token"))) // which was rotated out
 	require.False(t, w.active(b.text("access_token")))
-	w.refused(w.refresh("gateway", b.text("refresh_token")), tx.InvalidGrant, "revoked")
+	w.refused(w.refresh("gateway", b.text("refresh_token")), tx.InvalidGrant, "token_revoked")
 	w.refused(w.exchange("gateway", a.text("id_token"), idToken, "scope", "read"),
-		tx.InvalidRequest, "revoked")
+		tx.InvalidRequest, "token_revoked")
 
 	c := w.granted(w.exchange("phone", w.opaque("alice"), access,
 		"scope", "read", "requested_token_type", string(jwt)))

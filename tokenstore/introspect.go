@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // IntrospectionHandler is the introspection endpoint of an issuer for its resource servers
@@ -25,7 +26,8 @@ func (t *Tokens) IntrospectionHandler(issuer string,
 	return t.endpoint(authenticate, func(r *http.Request, caller tokenexchange.Client) (
 		http.Handler, error) {
 		if caller.Public {
-			return nil, tokenexchange.UnauthorizedClient
+			return nil, refusal.New(tokenexchange.UnauthorizedClient, "public_client_introspects",
+				"client %q is public; introspection is for confidential clients", caller.ID)
 		}
 		value, err := tokenOfForm(r.PostForm)
 		if err != nil {

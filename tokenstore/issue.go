@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // IssueToken issues the tokens of a decision and makes Tokens a tokenexchange.TokenIssuer. The main
@@ -79,7 +80,8 @@ func (i *issue) findParents(ctx context.Context) error {
 	}
 	if subject := i.d.Facts.Subject.Token; isTicket(subject, i.d.Issuer) {
 		if subject.ID == "" {
-			return invalidRequest("a ticket without an ID cannot be spent (D09)", nil)
+			return refusal.New(tokenexchange.InvalidRequest, "ticket_without_id",
+				"the ticket of issuer %q has no ID, so it cannot be spent (D09)", subject.Issuer)
 		}
 		i.batch.Spend = []Mark{{Key: TokenKey(subject), Until: subject.Expires}}
 	}
@@ -284,15 +286,23 @@ func (i *issue) put(tok tokenexchange.Token, g *grant) error {
 // discards it: a token that is not sent must not have a live record (I06).
 func (i *issue) commit(ctx context.Context) error {
 	err := i.Store.Commit(ctx, i.d.Issued, i.batch)
-	var refusal Refusal
+	var answer Refusal
 	switch {
 	case err == nil && i.refresh != nil:
 		i.refresh.done = true
 	case err == nil:
-	case !errors.As(err, &refusal):
+	case !errors.As(err, &answer):
 		return errors.Join(err, bounded.Call(ctx, bounded.Usual, i.discard(i.batch)))
-	case refusal == ErrSpent && i.refresh != nil: // two requests used the same refresh token
+	case answer == ErrSpent && i.refresh != nil: // two requests used the same refresh token
 		return i.endReused(ctx, i.refresh.storedToken, i.d.Issued)
+	case answer == ErrSpent:
+		return refuseSpent(i.d.Facts.Subject.Token.ID)
+	case answer == ErrRevoked:
+		return refusal.WithCause(err, tokenexchange.InvalidRequest, "origin_revoked",
+			"a token that the new token is made from was revoked during the exchange (D07)")
+	case answer == ErrTooMany:
+		return refusal.WithCause(err, tokenexchange.InvalidRequest, "too_many_ancestors",
+			"the token would be made from more than %d tokens and grants (I13)", MaxAncestors)
 	}
 	return err
 }

@@ -140,7 +140,7 @@ func TestLineage_MayActOfRefreshToken(t *testing.T) {
 		w.client["gateway"] = tx.Client{ID: "gateway", Scope: w.client["gateway"].Scope}
 		b := w.exchange("gateway", a.text(name), kind, "actor_token", w.opaque("bob"),
 			"actor_token_type", string(access))
-		w.refused(b, tx.InvalidRequest, "may_act")
+		w.refused(b, tx.InvalidRequest, "may_act_other_actor")
 	}
 }
 
@@ -166,7 +166,7 @@ func TestLineage_Records(t *testing.T) {
 			id := w.granted(w.exchange("gateway", read, access, "requested_token_type",
 				string(idToken))).text("access_token")
 			w.refused(w.exchange("gateway", id, idToken, "scope", "write"),
-				tx.InvalidScope, "D21")
+				tx.InvalidScope, "scope_not_allowed")
 			over := w.granted(w.exchange("gateway", id, idToken, "scope",
 				"read")).text("access_token")
 
@@ -240,7 +240,7 @@ func TestLineage_ForeignIssuerAtRefresh(t *testing.T) {
 	w.setRules(usualRules()...)
 	named()
 	w.refused(w.refresh("gateway", a.text("refresh_token")), tx.InvalidGrant,
-		"foreign issuer")
+		"subject_issuer_not_allowed")
 	named(trust.Issuer)
 	w.granted(w.refresh("gateway", a.text("refresh_token")))
 }

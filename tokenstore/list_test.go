@@ -111,7 +111,7 @@ func TestC07_RefreshDuringEndDelegation(t *testing.T) {
 	w.store.Store = w.store.memory
 	require.False(t, w.active(renewed.text("access_token")))
 	again := w.refresh("helpdesk", renewed.text("refresh_token"))
-	w.refused(again, tx.InvalidGrant, "revoked")
+	w.refused(again, tx.InvalidGrant, "token_revoked")
 	require.Empty(t, w.delegations())
 }
 

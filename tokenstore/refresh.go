@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 const (
@@ -49,7 +50,7 @@ type rotationKey struct{}
 // that does not come from an exchange is refused: the host refreshes its own logins.
 //
 // The error is an *Error as of Exchanger.Exchange, with InvalidGrant if the refresh token is at
-// fault. Every outcome is audited. x.Tokens must be t, or call t.
+// fault. Every outcome is audited. x.TokenIssuer must be t, or call t.
 func (t *Tokens) Refresh(ctx context.Context, x *tokenexchange.Exchanger,
 	client tokenexchange.Client, form url.Values) (tokenexchange.Response, error) {
 	r := &rotation{tokens: t}
@@ -100,22 +101,23 @@ func checkRefreshForm(form url.Values) error {
 	if err := checkRepeats(form); err != nil {
 		return err
 	}
-	refuse := func(code tokenexchange.Code, reason string) error {
-		return &tokenexchange.Error{Code: code, Reason: reason}
-	}
-	switch {
-	case form.Get("grant_type") == "":
-		return invalidRequest("the parameter grant_type is missing (R02)", nil)
-	case form.Get("grant_type") != grantRefresh:
-		return refuse(tokenexchange.UnsupportedGrantType, "grant_type is not refresh_token (R02)")
+	switch grant := form.Get("grant_type"); {
+	case grant == "":
+		return refusal.New(tokenexchange.InvalidRequest, "parameter_missing",
+			"the parameter grant_type is missing (R02)")
+	case grant != grantRefresh:
+		return refusal.New(tokenexchange.UnsupportedGrantType, "grant_type_not_supported",
+			"grant_type is %q, not %q (R02)", grant, grantRefresh)
 	case form.Get("refresh_token") == "":
-		return invalidRequest("the parameter refresh_token is missing (R03)", nil)
+		return refusal.New(tokenexchange.InvalidRequest, "parameter_missing",
+			"the parameter refresh_token is missing (R03)")
 	case form.Get("authorization_details") != "":
-		return refuse(tokenexchange.InvalidAuthorizationDetails,
-			"authorization_details is not supported (R04)")
+		return refusal.New(tokenexchange.InvalidAuthorizationDetails,
+			"authorization_details_not_supported", "authorization_details is not supported (R04)")
 	case form.Get("audience") != "" || form.Get("resource") != "":
-		return refuse(tokenexchange.InvalidTarget,
-			"a refresh cannot change the targets of its grant (R04)")
+		return refusal.New(tokenexchange.InvalidTarget, "refresh_with_target",
+			"the refresh has audience %q and resource %q, and cannot change its targets (R04)",
+			form.Get("audience"), form.Get("resource"))
 	}
 	return nil
 }
@@ -126,8 +128,8 @@ func asInvalidGrant(err error) error {
 	if err == nil || tokenexchange.AsError(err).Code != tokenexchange.InvalidRequest {
 		return err
 	}
-	return &tokenexchange.Error{Code: tokenexchange.InvalidGrant,
-		Reason: "the refresh token is refused (D28)", Err: err}
+	return refusal.Wrap(err, tokenexchange.InvalidGrant, "refresh_token_refused",
+		"the store refused the refresh token (D28)")
 }
 
 // request returns the request for the policy.
@@ -139,9 +141,14 @@ func (r *rotation) request(client tokenexchange.Client, form url.Values) (
 	scope := r.token.Scope
 	if requested := form.Get("scope"); requested != "" {
 		narrowed, err := tokenexchange.ParseScope(requested)
-		if err != nil || len(narrowed.Within(scope)) != len(narrowed) {
-			return tokenexchange.Request{}, &tokenexchange.Error{Code: tokenexchange.InvalidScope,
-				Reason: "the scope is malformed or exceeds the scope of the grant (D28)", Err: err}
+		if err != nil {
+			return tokenexchange.Request{}, refusal.WithCause(err, tokenexchange.InvalidScope,
+				"parameter_malformed", "the parameter scope is malformed (R06)")
+		}
+		if len(narrowed.Within(scope)) != len(narrowed) {
+			return tokenexchange.Request{}, refusal.New(tokenexchange.InvalidScope,
+				"grant_other_scope", "the scope %q is requested, the grant has %q (D28)",
+				narrowed, scope)
 		}
 		if slices.Contains(scope, scopeOffline) && !slices.Contains(narrowed, scopeOffline) {
 			narrowed = append(narrowed, scopeOffline) // so that a new refresh token is issued
@@ -159,11 +166,14 @@ func (r *rotation) check(client tokenexchange.Client) error {
 		bound.X5T != "" && bound.X5T != proof.X5T
 	switch {
 	case r.grant == nil:
-		return invalidRequest("the refresh token is not from an exchange (D28)", nil)
+		return refusal.New(tokenexchange.InvalidRequest, "refresh_token_not_exchanged",
+			"no exchange issued the refresh token %q (D28)", r.token.ID)
 	case bound != tokenexchange.Confirmation{} && proof == tokenexchange.Confirmation{}:
-		return invalidRequest("the grant is bound to a key, and the client proved none (D30)", nil)
+		return refusal.New(tokenexchange.InvalidRequest, "grant_key_not_proved",
+			"the grant is bound to a key, and the client proved no key (D30)")
 	case client.Public && otherKey:
-		return invalidRequest("the client did not prove the key of the grant (D30)", nil)
+		return refusal.New(tokenexchange.InvalidRequest, "grant_key_not_proved",
+			"the public client did not prove the key that the grant is bound to (D30)")
 	}
 	return nil
 }
@@ -175,8 +185,8 @@ func (i *issue) findRefreshParents(ctx context.Context) error {
 	if r == nil || r.tokens != i.Tokens || r.grant == nil {
 		return errors.New("tokenstore: a decision of the refresh_token grant needs Tokens.Refresh")
 	}
-	if reason := r.grant.exceeded(r.token, i.d); reason != "" {
-		return invalidRequest(reason, nil)
+	if err := r.grant.checkWithin(r.token, i.d); err != nil {
+		return err
 	}
 	i.refresh, i.parents = r, r.Ancestors
 	i.batch.Spend = []Mark{{Key: r.Key, Until: r.Expires}}

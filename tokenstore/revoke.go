@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/endpoint"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // RevocationHandler is the revocation endpoint of an issuer (RFC 7009). A client revokes its own
@@ -29,7 +30,9 @@ func (t *Tokens) RevocationHandler(issuer string,
 		case isFailure(err):
 			return nil, err
 		case err == nil && tok.ClientID != client.ID:
-			return nil, invalidRequest("the token is of another client (RFC 7009 §2.1)", nil)
+			return nil, refusal.New(tokenexchange.InvalidRequest, "token_other_client",
+				"the token was issued to client %q, not to client %q (RFC 7009 §2.1)",
+				tok.ClientID, client.ID)
 		case err == nil:
 			err = t.Revoke(r.Context(), tok)
 		default:
@@ -52,7 +55,8 @@ func (t *Tokens) verifyAny(ctx context.Context, issuer string, client tokenexcha
 	tok, err := t.VerifyToken(ctx, tokenexchange.Credential{Token: value,
 		Type: tokenexchange.TypeJWT, Issuer: issuer, Client: client, Now: now})
 	if err == nil && tok.Issuer != issuer {
-		err = invalidRequest("the token is from another issuer", nil)
+		err = refusal.New(tokenexchange.InvalidRequest, "token_other_issuer",
+			"the token is from issuer %q, not from %q", tok.Issuer, issuer)
 	}
 	return tok, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // Tokens issues, verifies, refreshes and revokes tokens that have a record in a Store. The issuer
@@ -17,7 +18,7 @@ import (
 //	tokens := &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: signer, Subjects: directory}
 //	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Live: tokens.Live, …})
 //	tokens.Verify = verifier.Verify
-//	x.Tokens = tokens
+//	x.TokenIssuer = tokens
 //	x.Verify = tokenexchange.Verifiers{
 //		tokenexchange.TypeAccessToken: tokens.VerifyToken,
 //		tokenexchange.TypeJWT:         tokens.VerifyToken,
@@ -82,9 +83,23 @@ func (t *Tokens) now() time.Time {
 
 var errNoStore = errors.New("tokenstore: Tokens has no Store")
 
-// invalidRequest returns a refusal with a reason for the audit trail.
-func invalidRequest(reason string, cause error) error {
-	return &tokenexchange.Error{Code: tokenexchange.InvalidRequest, Reason: reason, Err: cause}
+// refuseUnknown turns a Refusal of Store.Get about a token into an error for an exchange.
+func refuseUnknown(err error, id string) error {
+	switch {
+	case errors.Is(err, ErrUnknown):
+		return refusal.WithCause(err, tokenexchange.InvalidRequest, "token_unknown",
+			"the store has no record of token %q, or the token has expired (D07)", id)
+	case errors.Is(err, ErrRevoked):
+		return refusal.WithCause(err, tokenexchange.InvalidRequest, "token_revoked",
+			"token %q, or a token that it was made from, is revoked (D07)", id)
+	}
+	return err
+}
+
+// refuseSpent returns the refusal of a ticket that was exchanged before.
+func refuseSpent(id string) error {
+	return refusal.WithCause(ErrSpent, tokenexchange.InvalidRequest, "ticket_spent",
+		"ticket %q has been exchanged, and a ticket is good for one exchange (D09)", id)
 }
 
 // Live fits in tokenexchange.Trust. It returns nil if the token has a record of its type and
@@ -97,16 +112,17 @@ func (t *Tokens) Live(ctx context.Context, tok tokenexchange.Token) error {
 	}
 	r, err := t.Store.Get(ctx, t.now(), TokenKey(tok))
 	if err != nil {
-		return err
+		return refuseUnknown(err, tok.ID)
 	}
 	recorded, _, err := decode(tok.Issuer, r)
 	switch {
 	case err != nil:
 		return err
 	case recorded.Type != tok.Type:
-		return invalidRequest("the recorded type is another one (D07)", nil)
+		return refusal.New(tokenexchange.InvalidRequest, "record_other_type",
+			"the record of token %q has type %q, not %q (R07)", tok.ID, recorded.Type, tok.Type)
 	case r.Spent:
-		return invalidRequest("the ticket has been used (D09)", ErrSpent)
+		return refuseSpent(tok.ID)
 	}
 	if kind, ok := ctx.Value(recordedKind{}).(*tokenexchange.Kind); ok {
 		*kind = recorded.Kind
@@ -182,9 +198,9 @@ func (t *Tokens) Revoke(ctx context.Context, tok tokenexchange.Token) error {
 		return errors.New("tokenstore: a token without issuer or ID cannot be revoked")
 	}
 	r, err := t.Store.Get(ctx, now, key)
-	var refusal Refusal
+	var answer Refusal
 	switch {
-	case errors.As(err, &refusal):
+	case errors.As(err, &answer):
 		return t.Store.Revoke(ctx, now, key, tok.Expires)
 	case err != nil:
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
 // recordedKind is the context key under which Live passes the recorded kind of a token to
@@ -26,14 +27,15 @@ func (t *Tokens) VerifyToken(ctx context.Context, c tokenexchange.Credential) (
 		return t.verifyJWT(ctx, c)
 	}
 	if c.Type == tokenexchange.TypeRefreshToken {
-		return tokenexchange.Token{}, invalidRequest("a refresh token is not accepted (D28)", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"refresh_token_not_accepted", "VerifyToken accepts no refresh token (D28)")
 	}
 	found, err := t.lookupType(ctx, c.Issuer, c.Type, c.Token, c.Now)
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
 	if found.Spent {
-		return tokenexchange.Token{}, invalidRequest("the ticket has been used (D09)", ErrSpent)
+		return tokenexchange.Token{}, refuseSpent(found.token.ID)
 	}
 	return found.token, nil
 }
@@ -41,8 +43,8 @@ func (t *Tokens) VerifyToken(ctx context.Context, c tokenexchange.Credential) (
 func (t *Tokens) verifyJWT(ctx context.Context, c tokenexchange.Credential) (
 	tokenexchange.Token, error) {
 	if t.Verify == nil {
-		return tokenexchange.Token{}, invalidRequest(
-			"JWTs are not accepted because Tokens.Verify is not set (R07)", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest, "jwt_not_accepted",
+			"no JWT is accepted, since Tokens.Verify is not set (R07)")
 	}
 	var kind tokenexchange.Kind
 	tok, err := t.Verify(context.WithValue(ctx, recordedKind{}, &kind), c)
@@ -59,8 +61,9 @@ func (t *Tokens) verifyJWT(ctx context.Context, c tokenexchange.Credential) (
 func (t *Tokens) VerifyRefreshToken(ctx context.Context, c tokenexchange.Credential) (
 	tokenexchange.Token, error) {
 	if c.Type != tokenexchange.TypeRefreshToken {
-		return tokenexchange.Token{}, invalidRequest(
-			"the declared type is not that of a refresh token (R07)", nil)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"not_a_refresh_token", "the token is declared as %q, not as a refresh token (R07)",
+			c.Type)
 	}
 	found, err := t.lookupRefresh(ctx, c.Issuer, c.Client, c.Token, c.Now)
 	return found.token, err
@@ -79,18 +82,20 @@ func (t *Tokens) lookup(ctx context.Context, issuer, value string, now time.Time
 	if t.Store == nil {
 		return storedToken{}, errNoStore
 	}
-	key := TokenKey(tokenexchange.Token{Issuer: issuer, ID: valueID(value)})
-	r, err := t.Store.Get(ctx, now, key)
+	id := valueID(value)
+	r, err := t.Store.Get(ctx, now, TokenKey(tokenexchange.Token{Issuer: issuer, ID: id}))
 	if err != nil {
-		return storedToken{}, err
+		return storedToken{}, refuseUnknown(err, id)
 	}
 	s := storedToken{Record: r}
 	if s.token, s.grant, err = decode(issuer, r); err != nil {
 		return storedToken{}, err
 	}
 	if !t.isValue(s.token.Type, value) {
-		return storedToken{}, invalidRequest(
-			"the value does not have the form of its recorded type (R07)", ErrUnknown)
+		return storedToken{}, refusal.WithCause(ErrUnknown, tokenexchange.InvalidRequest,
+			"not_an_opaque_token",
+			"token %q does not have the form of type %q, which its record has (R08)",
+			id, s.token.Type)
 	}
 	return s, nil
 }
@@ -100,12 +105,15 @@ func (t *Tokens) lookup(ctx context.Context, issuer, value string, now time.Time
 func (t *Tokens) lookupType(ctx context.Context, issuer string, typ tokenexchange.TokenType,
 	value string, now time.Time) (storedToken, error) {
 	if !t.isValue(typ, value) {
-		return storedToken{}, invalidRequest(
-			"the value is not an opaque token of the declared type (R08)", ErrUnknown)
+		return storedToken{}, refusal.WithCause(ErrUnknown, tokenexchange.InvalidRequest,
+			"not_an_opaque_token",
+			"the value does not have the form of an opaque token of type %q (R08)", typ)
 	}
 	s, err := t.lookup(ctx, issuer, value, now)
 	if err == nil && s.token.Type != typ {
-		return storedToken{}, invalidRequest("the recorded type is another one (R07)", ErrUnknown)
+		return storedToken{}, refusal.WithCause(ErrUnknown, tokenexchange.InvalidRequest,
+			"record_other_type", "the record of token %q has type %q, not %q (R07)",
+			s.token.ID, s.token.Type, typ)
 	}
 	return s, err
 }
@@ -119,8 +127,10 @@ func (t *Tokens) lookupRefresh(ctx context.Context, issuer string, client tokene
 	case err != nil:
 		return storedToken{}, err
 	case s.token.ClientID != client.ID:
-		return storedToken{}, invalidRequest(
-			"the refresh token was issued to another client (D28)", nil)
+		return storedToken{}, refusal.New(tokenexchange.InvalidRequest,
+			"refresh_token_other_client",
+			"the refresh token was issued to client %q, not to client %q (D28)",
+			s.token.ClientID, client.ID)
 	case s.Spent:
 		return storedToken{}, t.endReused(ctx, s, now)
 	}
@@ -139,5 +149,6 @@ func (t *Tokens) endReused(ctx context.Context, s storedToken, now time.Time) er
 	if err != nil {
 		return err
 	}
-	return invalidRequest("the refresh token was used twice; its grant has ended (D28)", ErrSpent)
+	return refusal.WithCause(ErrSpent, tokenexchange.InvalidRequest, "refresh_token_reused",
+		"refresh token %q was used twice, so its grant has ended (D28)", s.token.ID)
 }

@@ -137,7 +137,8 @@ func newWorld(t *testing.T) *world {
 		Issuer: issuer,
 		Verify: tx.Verifiers{access: verify, jwt: verify, idToken: verify, ticket: verify,
 			refresh: w.tokens.VerifyRefreshToken},
-		Resolver: w.people, Authorizer: w.actors, TokenIssuer: w.tokens, Audit: w.audit, Now: w.clock,
+		Resolver: w.people, Authorizer: w.actors, TokenIssuer: w.tokens, Audit: w.audit,
+		Now:    w.clock,
 		Decide: func(f tx.Facts) (tx.Decision, error) { return w.policy.Decide(f) },
 	}
 	w.setRules(usualRules()...)
@@ -157,7 +158,8 @@ func usualRules() []tx.Rule {
 			IDToken:         true,
 		},
 		Clients:  []string{"gateway", "other", "phone"},
-		Subjects: users, SubjectTypes: []tx.TokenType{access, idToken, refresh}, Types: []tx.TokenType{access, jwt, idToken},
+		Subjects: users, SubjectTypes: []tx.TokenType{access, idToken, refresh},
+		Types:   []tx.TokenType{access, jwt, idToken},
 		Targets: []string{api, down}, DefaultTargets: []string{api}, Scope: tx.Scope{"*"},
 		Lifetime: time.Hour,
 	}
@@ -171,7 +173,8 @@ func usualRules() []tx.Rule {
 			IDToken:         true,
 		},
 		Clients:  []string{"helpdesk"},
-		Subjects: users, SubjectTypes: []tx.TokenType{access, idToken, ticket}, Types: []tx.TokenType{access, jwt},
+		Subjects: users, SubjectTypes: []tx.TokenType{access, idToken, ticket},
+		Types:   []tx.TokenType{access, jwt},
 		Targets: []string{api, down}, DefaultTargets: []string{api}, Scope: tx.Scope{"*"},
 		Lifetime: time.Hour,
 	}
@@ -279,12 +282,19 @@ func (w *world) granted(a answer) answer {
 	return a
 }
 
-// refused expects an error code, and a text in the error of the audit trail.
-func (w *world) refused(a answer, code tx.Code, cause string) {
+// refused expects an error code, and the reason in the audit trail.
+func (w *world) refused(a answer, code tx.Code, reason string) {
 	w.Helper()
 	require.Equal(w, string(code), a.text("error"), a.body)
 	require.Equal(w, code.Status(), a.status)
-	require.ErrorContains(w, w.audit.Last().Err, cause)
+	require.Equal(w, reason, tx.AsError(w.audit.Last().Err).Reason, "%v", w.audit.Last().Err)
+}
+
+// failed expects a failure with the cause in the audit trail.
+func (w *world) failed(a answer, cause error) {
+	w.Helper()
+	require.Equal(w, 500, a.status, a.body)
+	require.ErrorIs(w, w.audit.Last().Err, cause)
 }
 
 func (w *world) introspect(client, token string) map[string]any {

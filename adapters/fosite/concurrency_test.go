@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestD12_ManyAtOnce: exchanges of the same subject token by different actors, at the same time, get each their own.
-func TestD12_ManyAtOnce(t *testing.T) {
+// TestD12_ConcurrentExchanges checks that concurrent exchanges of one subject token with different
+// actor tokens get the right chain each.
+func TestD12_ConcurrentExchanges(t *testing.T) {
 	formats(t, func(t *testing.T, format string) {
 		h := newHost(t, format)
 		subject := h.logIn(t, aliceAtHelpdesk)
@@ -25,15 +26,17 @@ func TestD12_ManyAtOnce(t *testing.T) {
 			for user, actor := range actors {
 				all.Go(func() {
 					got := h.delegate(t, subject, actor)
-					said := h.says(t, got.token())
+					info := h.active(t, got.token())
 					act := map[string]any{"iss": issuer, "sub": user, "client_id": "helpdesk"}
-					if !assert.NotNil(t, said, got.text) || !assert.Equal(t, act, said["act"]) {
+					if !assert.NotNil(t, info, got.text) || !assert.Equal(t, act, info["act"]) {
 						return
 					}
-					assert.Equal(t, "alice", said["sub"])
-					next := h.ask(t, "orders", "subject_token", got.token(), "audience", "https://billing.example")
-					want := map[string]any{"iss": issuer, "sub": "orders", "client_id": "orders", "act": act}
-					assert.Equal(t, want, h.says(t, next.token())["act"], next.text)
+					assert.Equal(t, "alice", info["sub"])
+					next := h.ask(t, "orders", "subject_token", got.token(), "audience",
+						"https://billing.example")
+					want := map[string]any{"iss": issuer, "sub": "orders", "client_id": "orders",
+						"act": act}
+					assert.Equal(t, want, h.active(t, next.token())["act"], next.text)
 				})
 			}
 		}
@@ -42,7 +45,8 @@ func TestD12_ManyAtOnce(t *testing.T) {
 		ids := map[string]bool{}
 		for _, ev := range h.audit.Events() {
 			require.NoError(t, ev.Err)
-			require.False(t, ids[ev.TokenID], fmt.Sprintf("%s twice", ev.TokenID))
+			require.False(t, ids[ev.TokenID],
+				fmt.Sprintf("the token ID %s is not unique", ev.TokenID))
 			ids[ev.TokenID] = true
 		}
 	})

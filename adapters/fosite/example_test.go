@@ -21,7 +21,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
-// tokenEndpoint is the one of fosite's documentation, as the host has it already.
+// tokenEndpoint is the token endpoint of fosite's documentation.
 func tokenEndpoint(provider fosite.OAuth2Provider) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -39,15 +39,16 @@ func tokenEndpoint(provider fosite.OAuth2Provider) http.HandlerFunc {
 	}
 }
 
-// What a host writes begins here.
+// The code of the host begins here.
 
-func newServer(config *fosite.Config, store *storage.MemoryStore, strategy oauth2.CoreStrategy, x tokenexchange.Exchanger) http.Handler {
+func newServer(config *fosite.Config, store *storage.MemoryStore, strategy oauth2.CoreStrategy,
+	x tokenexchange.Exchanger) http.Handler {
 	exchange := fositeexchange.Config{
-		Exchanger:  x, // without Verify and Tokens: these are fosite's strategy and storage
+		Exchanger:  x, // without Verify and TokenIssuer
 		NewSession: func() fosite.Session { return new(fosite.DefaultSession) },
 		Client: func(_ *http.Request, registered fosite.Client, c *tokenexchange.Client) error {
 			if registered.GetID() == "orders" {
-				c.Audiences = []string{"https://orders.example"} // the name under which it receives tokens
+				c.Audiences = []string{"https://orders.example"} // its name as an API
 			}
 			return nil
 		},
@@ -63,9 +64,9 @@ func newServer(config *fosite.Config, store *storage.MemoryStore, strategy oauth
 	return mux
 }
 
-// What a host writes ends here.
+// The code of the host ends here.
 
-// A host adds one factory, puts ReadForm round its token endpoint, and fills in an Exchanger.
+// A host adds one factory, wraps its token endpoint in ReadForm, and sets up an Exchanger.
 func Example() {
 	config := &fosite.Config{GlobalSecret: []byte("a secret of at least thirty-two bytes")}
 	store := storage.NewExampleStore()
@@ -88,20 +89,23 @@ func Example() {
 	alice := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: "alice"}
 	bob := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: "bob"}
 	server := httptest.NewServer(newServer(config, store, strategy, tokenexchange.Exchanger{
-		Issuer:   issuer,
-		Resolver: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice}, tokenexchange.Subject{Identity: bob}),
-		Decide:   policy.Decide,
-		Authorizer: authorizer.Relationship(func(_ context.Context, actor, subject tokenexchange.Identity) error {
-			if actor == bob && subject == alice {
-				return nil
-			}
-			return fmt.Errorf("%w: nobody has allowed it", tokenexchange.InvalidRequest)
-		}),
+		Issuer: issuer,
+		Resolver: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: alice},
+			tokenexchange.Subject{Identity: bob}),
+		Decide: policy.Decide,
+		Authorizer: authorizer.Relationship(
+			func(_ context.Context, actor, subject tokenexchange.Identity) error {
+				if actor == bob && subject == alice {
+					return nil
+				}
+				return fmt.Errorf("%w: %q may not act for %q", tokenexchange.InvalidRequest,
+					actor.ID, subject.ID)
+			}),
 		Audit: &tokenexchangetest.Recorder{},
 	}))
 	defer server.Close()
 
-	// logIn stands for the logins that fosite has handled.
+	// logIn makes the token of a login, as fosite would.
 	logIn := func(user string) string {
 		r := fosite.NewAccessRequest(&fosite.DefaultSession{Subject: user})
 		r.Client, r.GrantedScope = client, fosite.Arguments{"photos", "fosite"}
@@ -116,13 +120,16 @@ func Example() {
 		return token
 	}
 	ask := func(subject, actor string) {
-		form := url.Values{"grant_type": {tokenexchange.GrantType}, "audience": {"https://orders.example"}, "scope": {"photos"},
-			"subject_token": {logIn(subject)}, "subject_token_type": {string(tokenexchange.TypeAccessToken)}}
+		form := url.Values{"grant_type": {tokenexchange.GrantType},
+			"audience": {"https://orders.example"}, "scope": {"photos"},
+			"subject_token":      {logIn(subject)},
+			"subject_token_type": {string(tokenexchange.TypeAccessToken)}}
 		if actor != "" {
 			form.Set("actor_token", logIn(actor))
 			form.Set("actor_token_type", string(tokenexchange.TypeAccessToken))
 		}
-		r, _ := http.NewRequest(http.MethodPost, server.URL+"/token", strings.NewReader(form.Encode()))
+		r, _ := http.NewRequest(http.MethodPost, server.URL+"/token",
+			strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.SetBasicAuth("my-client", "foobar")
 		resp, err := server.Client().Do(r)
@@ -135,13 +142,15 @@ func Example() {
 			panic(err)
 		}
 		token, _ := answer["access_token"].(string)
-		record, err := store.GetAccessTokenSession(context.Background(), strategy.AccessTokenSignature(context.Background(), token), nil)
+		record, err := store.GetAccessTokenSession(context.Background(),
+			strategy.AccessTokenSignature(context.Background(), token), nil)
 		if err != nil {
 			fmt.Println(resp.StatusCode, answer["error"])
 			return
 		}
 		act, _ := json.Marshal(record.GetSession().(*fosite.DefaultSession).Extra["act"])
-		fmt.Println(resp.StatusCode, answer["scope"], answer["expires_in"], record.GetSession().GetSubject(), string(act))
+		fmt.Println(resp.StatusCode, answer["scope"], answer["expires_in"],
+			record.GetSession().GetSubject(), string(act))
 	}
 	ask("alice", "bob")
 	ask("bob", "alice")

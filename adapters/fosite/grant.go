@@ -3,7 +3,6 @@ package fositeexchange
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 
@@ -12,53 +11,58 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/form"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
-// Config is what a host adds to its fosite server. It must not be changed once it is in use.
+// Config adds token exchange to a fosite server. It must not change once it is in use.
 type Config struct {
-	// Exchanger is what every host fills in, but for Tokens. Verify may be nil: access tokens are verified by fosite's strategy
-	// and storage, whatever it says. ID tokens of the server and tokens of others need an entry, say a tokenexchange.Verifier,
-	// whose Trust.Live then says whether the session of an ID token lives (D29).
+	// Exchanger is set up as for any host, without TokenIssuer. Verify may be nil, since fosite's
+	// strategy and storage verify access tokens. ID tokens of this server and tokens of other
+	// issuers need an entry, such as a tokenexchange.Verifier; its Trust.Live then decides whether
+	// the session of an ID token is live (D29).
 	Exchanger tokenexchange.Exchanger
 
-	// NewSession returns an empty session of the type that the storage keeps, a new one each time: *oauth2.JWTSession,
-	// *fosite.DefaultSession, or one that embeds either and has a Clone of its own. JWT headers in it are kept; without typ it
-	// gets at+jwt. Where it cannot say what was decided, act above all, or says more, nothing is issued. Nil panics in Factory.
+	// NewSession returns a new, empty session of the type of the storage: *oauth2.JWTSession,
+	// *fosite.DefaultSession, or a type that embeds one of them and has its own Clone. JWT headers
+	// in the session are kept; typ is at+jwt by default. No token is issued if the session cannot
+	// hold the decided claims, act above all, or has others. Factory panics if NewSession is nil.
 	NewSession func() fosite.Session
 
-	// Client adds what a fosite.Client does not say: Audiences, the names under which it receives tokens as an API (D04), and
-	// the keys that it has proved in r (D30). Nil adds nothing.
+	// Client sets what a fosite.Client lacks: Audiences, the names under which the client receives
+	// tokens as an API (D04), and the keys that the client has proved in r (D30). Nil sets nothing.
 	Client func(r *http.Request, registered fosite.Client, c *tokenexchange.Client) error
 
-	// IDTokens signs ID tokens, with the key and the algorithm of the server's own. Nil: none are issued, and the scope openid
-	// is treated as with a rule without IDToken (D23).
+	// IDTokens signs ID tokens, with the server's own key and algorithm. Nil means that no ID token
+	// is issued, and that no client has the scope openid (D23).
 	IDTokens *tokenexchange.JWTIssuer
 }
 
-// Factory is a compose.Factory. A storage that is no oauth2.AccessTokenStorage, and a strategy that
-// is no oauth2.AccessTokenStrategy, is a panic. Its handler handles the grant, and takes part in
-// introspection: there it vouches for no token, but objects to one that was made from a revoked
-// token, and to one whose subject or current actor Exchanger.Resolver refuses.
+// Factory is a compose.Factory. It panics if the storage is not an oauth2.AccessTokenStorage, or
+// the strategy is not an oauth2.AccessTokenStrategy. Its handler handles the exchange grant. At
+// introspection it accepts no token, but refuses a token that was made from a revoked token, and a
+// token whose subject or current actor Exchanger.Resolver refuses.
 func (c Config) Factory(config fosite.Configurator, storage, strategy any) any {
 	if c.NewSession == nil {
 		panic("fositeexchange: a Config without NewSession")
 	}
-	return &handler{c, config, storage.(oauth2.AccessTokenStorage), strategy.(oauth2.AccessTokenStrategy)}
+	return &handler{c, config, storage.(oauth2.AccessTokenStorage),
+		strategy.(oauth2.AccessTokenStrategy)}
 }
 
-// ReadForm is middleware for the token endpoint, for all grants, before whatever else parses the form: fosite passes over
-// what it cannot parse in a body, so that scope=%zz would be no scope at all. Without it, and where NewAccessResponse gets
-// another context than that of the request, every exchange is a server_error.
+// ReadForm is middleware for the token endpoint and all of its grants. It must come before anything
+// that parses the form: fosite ignores what it cannot parse in a body, so that scope=%zz would mean
+// no scope. Without ReadForm, and if NewAccessResponse gets a context that is not derived from that
+// of the request, every exchange is a server_error.
 func ReadForm(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = form.Read(w, r, nil) // of a malformed body nothing is left; any other problem is found once more
+		_ = form.Read(w, r, nil) // clears a malformed form; the exchange finds other faults again
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
 	})
 }
 
 type requestKey struct{}
 
-// handler is the grant. Nothing in it changes.
+// handler handles the exchange grant. It is immutable.
 type handler struct {
 	Config
 	fosite fosite.Configurator
@@ -66,9 +70,9 @@ type handler struct {
 	oauth2.AccessTokenStrategy
 }
 
-// CanHandleTokenEndpointRequest says yes to the grant type of RFC 8693. Fosite asks every handler
-// about every request to the token endpoint before one of them makes a token, so this is where a
-// client credentials grant gets its mark.
+// CanHandleTokenEndpointRequest returns true for the grant type of RFC 8693. Fosite calls every
+// handler for every token request before a token is made, so the session of a client credentials
+// grant is marked here.
 func (h *handler) CanHandleTokenEndpointRequest(_ context.Context, r fosite.AccessRequester) bool {
 	if r.GetGrantTypes().ExactOne(string(fosite.GrantTypeClientCredentials)) {
 		r.GetSession().SetExpiresAt(sessionClient, r.GetRequestedAt())
@@ -76,22 +80,24 @@ func (h *handler) CanHandleTokenEndpointRequest(_ context.Context, r fosite.Acce
 	return r.GetGrantTypes().ExactOne(tokenexchange.GrantType)
 }
 
-// CanSkipClientAuth says no. Fosite asks a public client for no secret; which of them may exchange is for rules to say (R09).
+// CanSkipClientAuth returns false. Fosite asks a public client for no secret anyway; the rules
+// decide which public clients may exchange (R09).
 func (h *handler) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool { return false }
 
-// HandleTokenEndpointRequest leaves everything for later, since the host may refuse the request yet.
+// HandleTokenEndpointRequest does nothing, since the host may still refuse the request.
 func (h *handler) HandleTokenEndpointRequest(context.Context, fosite.AccessRequester) error {
 	return nil
 }
 
-// PopulateTokenEndpointResponse makes the exchange, from the form as it was sent.
-func (h *handler) PopulateTokenEndpointResponse(ctx context.Context, r fosite.AccessRequester, w fosite.AccessResponder) error {
+// PopulateTokenEndpointResponse makes the exchange. It reads the form that the client sent.
+func (h *handler) PopulateTokenEndpointResponse(
+	ctx context.Context, r fosite.AccessRequester, w fosite.AccessResponder) error {
 	if !h.CanHandleTokenEndpointRequest(ctx, r) {
 		return fosite.ErrUnknownRequest
 	}
-	request, read := ctx.Value(requestKey{}).(*http.Request)
-	if !read {
-		return answer(errors.New("fositeexchange: not behind ReadForm, or not in the context of the request"))
+	request, ok := ctx.Value(requestKey{}).(*http.Request)
+	if !ok {
+		return asFositeError(errors.New("fositeexchange: the context has no request of ReadForm"))
 	}
 	t := &tokens{handler: h, client: r.GetClient(), records: map[string]*fosite.Request{}}
 	x := h.Exchanger // a copy
@@ -101,17 +107,22 @@ func (h *handler) PopulateTokenEndpointResponse(ctx context.Context, r fosite.Ac
 			x.Verify[declared] = t.guard(verify)
 		}
 	}
-	x.Verify[tokenexchange.TypeAccessToken], x.Verify[tokenexchange.TypeJWT] = t.verifyAccessToken, t.verifyJWT
-	client := tokenexchange.Client{ID: t.client.GetID(), Public: t.client.IsPublic(), Scope: tokenexchange.Scope(t.client.GetScopes())}
+	x.Verify[tokenexchange.TypeAccessToken] = t.verifyAccessToken
+	x.Verify[tokenexchange.TypeJWT] = t.verifyJWT
+	client := tokenexchange.Client{ID: t.client.GetID(), Public: t.client.IsPublic(),
+		Scope: tokenexchange.Scope(t.client.GetScopes())}
 	request = request.WithContext(ctx)
-	resp, err := x.ExchangeRequest(request, client, func(c *tokenexchange.Client) error { return h.complete(request, t.client, c) })
+	resp, err := x.ExchangeRequest(request, client, func(c *tokenexchange.Client) error {
+		return h.complete(request, t.client, c)
+	})
 	if err != nil {
-		return answer(err)
+		return asFositeError(err)
 	}
 	w.SetAccessToken(resp.AccessToken)
 	w.SetTokenType(resp.TokenType)
 	w.SetExtra("expires_in", resp.ExpiresIn)
-	for name, value := range map[string]string{"issued_token_type": string(resp.IssuedTokenType), "scope": resp.Scope, "id_token": resp.IDToken} {
+	for name, value := range map[string]string{"scope": resp.Scope, "id_token": resp.IDToken,
+		"issued_token_type": string(resp.IssuedTokenType)} {
 		if value != "" {
 			w.SetExtra(name, value)
 		}
@@ -119,27 +130,33 @@ func (h *handler) PopulateTokenEndpointResponse(ctx context.Context, r fosite.Ac
 	return nil
 }
 
-// answer is a refusal as fosite writes it. Hint and debug stay empty, since fosite may be set to send them. The cause is
-// text, for the host's log: fosite would take an ErrUnknownRequest in it for no error.
-func answer(err error) error {
+// asFositeError converts a refusal. Hint and debug stay empty, since fosite may be configured to
+// send them. The cause is converted to text for the host's log, because fosite takes an
+// ErrUnknownRequest in the chain of causes for success.
+func asFositeError(err error) error {
 	e := tokenexchange.AsError(err)
-	refusal := fosite.RFC6749Error{ErrorField: string(e.Code), DescriptionField: e.Description, CodeField: e.Code.Status()}
-	return refusal.WithWrap(errors.New(e.Error()))
+	converted := fosite.RFC6749Error{ErrorField: string(e.Code), DescriptionField: e.Description,
+		CodeField: e.Code.Status()}
+	return converted.WithWrap(errors.New(e.Error()))
 }
 
-// complete makes of a client what the policy is told. Scopes that ask for what is not issued here are no client's.
-func (h *handler) complete(r *http.Request, registered fosite.Client, c *tokenexchange.Client) error {
+// complete sets the fields of a client that a fosite.Client lacks. It removes the scopes that ask
+// for a token which is not issued here.
+func (h *handler) complete(
+	r *http.Request, registered fosite.Client, c *tokenexchange.Client) (err error) {
 	if !slices.Contains(registered.GetGrantTypes(), tokenexchange.GrantType) {
-		return fmt.Errorf("%w: R09: not registered for the grant", tokenexchange.UnauthorizedClient)
+		return refusal.New(tokenexchange.UnauthorizedClient, "grant_not_registered",
+			"client %q is not registered for grant type %q (R09)", c.ID, tokenexchange.GrantType)
 	}
-	var err error
 	if h.Client != nil {
 		err = h.Client(r, registered, c)
 	}
-	off := slices.Concat(h.fosite.GetRefreshTokenScopes(r.Context()), []string{"offline_access"})
+	excluded := append([]string{"offline_access"}, h.fosite.GetRefreshTokenScopes(r.Context())...)
 	if h.IDTokens == nil {
-		off = append(off, "openid")
+		excluded = append(excluded, "openid")
 	}
-	c.Scope = slices.DeleteFunc(slices.Clone(c.Scope), func(scope string) bool { return slices.Contains(off, scope) })
+	c.Scope = slices.DeleteFunc(slices.Clone(c.Scope), func(scope string) bool {
+		return slices.Contains(excluded, scope)
+	})
 	return err
 }

@@ -10,18 +10,20 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
-var errKind = refuse("R07: an access token of this server, declared as another type")
+var errKind = refusal.New(tokenexchange.InvalidRequest, "access_token_as_other_type",
+	"an access token of this server is declared as another type (R07)")
 
-// idTokenSignature is the key under which the storage keeps the record of an exchanged ID token.
-// The signature of an access token has no dot in it, since fosite splits tokens at their dots.
+// idTokenSignature returns the key of an exchanged ID token in the storage of access tokens. The
+// signature of an access token contains no dot, since fosite splits tokens at their dots.
 func idTokenSignature(id string) string { return "exchange.id_token." + id }
 
 type verifier = func(context.Context, tokenexchange.Credential) (tokenexchange.Token, error)
 
-// guard wraps a verifier of the host's. Fosite signs ID tokens and access tokens with one key, and
-// often with the same typ, so that verifier may take one for the other.
+// guard wraps a verifier of the host. Fosite signs ID tokens and access tokens with the same key
+// and often with the same typ, so the verifier may take one for the other.
 func (t *tokens) guard(verify verifier) verifier {
 	return func(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 		switch _, err := t.record(ctx, t.AccessTokenSignature(ctx, c.Token)); {
@@ -38,13 +40,13 @@ func (t *tokens) guard(verify verifier) verifier {
 	}
 }
 
-// checkOwn objects to a token of this server that is of another kind than the host's verifier says.
-// An access token that the storage no longer has is known by its claims only. An ID token of a
+// checkOwn refuses a token of this server that is of another kind than the host's verifier states.
+// An access token that the storage no longer has is recognised by its claims. An ID token of a
 // login has no record; an exchanged ID token has one, which names its origins.
 func (t *tokens) checkOwn(ctx context.Context, token string, found *tokenexchange.Token) error {
-	said, err := read(token)
+	parsed, err := parse(token)
 	var claims map[string]any
-	_ = json.Unmarshal(said.Claims, &claims)
+	_ = json.Unmarshal(parsed.Claims, &claims)
 	has := func(name string) bool { return claims[name] != nil }
 	isText := func(name string) bool { text, _ := claims[name].(string); return text != "" }
 	switch {
@@ -55,18 +57,21 @@ func (t *tokens) checkOwn(ctx context.Context, token string, found *tokenexchang
 	case found.Type != tokenexchange.TypeIDToken:
 		return nil
 	case err != nil:
-		return refuse("R08: an ID token that is not a JWT with good claims: %w", err)
+		return refusal.WithCause(err, tokenexchange.InvalidRequest, "claims_malformed",
+			"the ID token is not a JWT with well-formed claims (R08)")
 	case !slices.ContainsFunc([]string{"azp", "nonce", "at_hash", "c_hash", "s_hash"}, isText):
-		return refuse("R07: an ID token of this server has azp, nonce, at_hash, c_hash or s_hash")
+		return refusal.New(tokenexchange.InvalidRequest, "not_an_id_token",
+			"the token has none of azp, nonce, at_hash, c_hash and s_hash (R07)")
 	}
-	signature := idTokenSignature(said.ID)
+	signature := idTokenSignature(parsed.ID)
 	record, err := t.record(ctx, signature)
 	exchanged := []string{"act", "act_as", "client_id", "lineage"}
 	switch wasExchanged := slices.ContainsFunc(exchanged, has); {
 	case errors.Is(err, errNotOurs) && !wasExchanged:
 		return nil
 	case errors.Is(err, errNotOurs):
-		return refuse("D07: an ID token with act, client_id or lineage has a record in the storage")
+		return refusal.New(tokenexchange.InvalidRequest, "id_token_unknown",
+			"the storage has no record of the ID token %q, which an exchange made (D07)", parsed.ID)
 	case err != nil:
 		return err
 	}
@@ -75,8 +80,8 @@ func (t *tokens) checkOwn(ctx context.Context, token string, found *tokenexchang
 	return err
 }
 
-// read returns what a JWT in its canonical form says. It verifies nothing.
-func read(token string) (tokenexchange.Token, error) {
+// parse returns the claims of a JWT in its canonical form. It verifies nothing.
+func parse(token string) (tokenexchange.Token, error) {
 	message, err := jose.Parse(token)
 	if err != nil {
 		return tokenexchange.Token{}, err
@@ -84,8 +89,8 @@ func read(token string) (tokenexchange.Token, error) {
 	return tokenexchange.ParseToken(message.Payload)
 }
 
-// addIDToken adds the record of an ID token that is about to be signed, and returns its jti. The
-// record has no scope, no audience and no claims: its existence shows that the token is live.
+// addIDToken adds the record of a new ID token and returns its jti. The record has no scope, no
+// audience and no claims: its existence shows that the token is live.
 func (t *tokens) addIDToken(d tokenexchange.Decision) (id string, err error) {
 	r, err := t.newRecord(d)
 	if err != nil {

@@ -21,10 +21,10 @@ import (
 
 const typeTicket tokenexchange.TokenType = "urn:example:ticket"
 
-// generous is a verifier of the host's that takes any JWT with the server's signature for what it
-// was declared as.
-func (h *host) generous(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token,
-	error) {
+// lenient is a verifier of the host that accepts every JWT with the server's signature as the
+// declared type.
+func (h *host) lenient(ctx context.Context,
+	c tokenexchange.Credential) (tokenexchange.Token, error) {
 	if _, err := h.strategy.Signer.Validate(ctx, c.Token); err != nil {
 		return tokenexchange.Token{}, fmt.Errorf("%w: %w", tokenexchange.InvalidRequest, err)
 	}
@@ -47,10 +47,10 @@ func (h *host) generous(ctx context.Context, c tokenexchange.Credential) (tokene
 	return found, nil
 }
 
-// TestR07_AnAccessTokenIsNoIDToken, whatever its header and claims, whether the storage still has
-// it or not, and however
-// generous the host's own verifier is.
-func TestR07_AnAccessTokenIsNoIDToken(t *testing.T) {
+// TestR07_AccessTokenDeclaredAsIDToken checks that an access token is refused as an ID token,
+// whatever its header and claims, whether or not the storage has it, and even if the host's
+// verifier accepts it.
+func TestR07_AccessTokenDeclaredAsIDToken(t *testing.T) {
 	verifiers(t, jwtForm, func(t *testing.T, h *host) {
 		tokens := map[string]string{}
 		scopes := map[string]bool{"": true, "none": false, "orders:read": false}
@@ -88,16 +88,17 @@ func TestR07_AnAccessTokenIsNoIDToken(t *testing.T) {
 			return h.delegate(t, token, bobs, "subject_token_type", declared)
 		}
 		for name, token := range tokens {
-			h.refused(t, present(token, "id_token"), tokenexchange.InvalidRequest, "R07")
+			h.refused(t, present(token, "id_token"), tokenexchange.InvalidRequest,
+				"access_token_as_other_type")
 			got := h.ask(t, "helpdesk", "subject_token", bobs, "actor_token", token,
 				"actor_token_type", "id_token")
-			h.refused(t, got, tokenexchange.InvalidRequest, "R07")
+			h.refused(t, got, tokenexchange.InvalidRequest, "access_token_as_other_type")
 			h.granted(t, present(token, "jwt"))
 			require.Equal(t, tokenexchange.TypeAccessToken,
 				h.last(t).Facts.Subject.Token.Type, name)
 			if h.exchange.Exchanger.Verify[typeTicket] != nil {
 				h.refused(t, present(token, string(typeTicket)), tokenexchange.InvalidRequest,
-					"R07")
+					"access_token_as_other_type")
 			}
 			h.revoke(t, token)
 			for _, declared := range []string{"id_token", "jwt"} {
@@ -108,19 +109,20 @@ func TestR07_AnAccessTokenIsNoIDToken(t *testing.T) {
 	})
 }
 
-// verifiers runs a test with the usual verifier of the host's, and with a generous one.
+// verifiers runs a test with the default verifier of the host, and with a lenient one.
 func verifiers(t *testing.T, format string, test func(t *testing.T, h *host)) {
-	t.Run("the usual verifier", func(t *testing.T) { test(t, newHost(t, format)) })
-	t.Run("a generous verifier", func(t *testing.T) {
+	t.Run("the default verifier", func(t *testing.T) { test(t, newHost(t, format)) })
+	t.Run("a lenient verifier", func(t *testing.T) {
 		test(t, newHost(t, format, func(h *host) {
 			h.exchange.Exchanger.Verify = tokenexchange.Verifiers{
-				tokenexchange.TypeIDToken: h.generous, tokenexchange.TypeJWT: h.generous,
-				typeTicket: h.generous}
+				tokenexchange.TypeIDToken: h.lenient, tokenexchange.TypeJWT: h.lenient,
+				typeTicket: h.lenient}
 		}))
 	})
 }
 
-// TestR07_MarksOfAnIDToken: those of fosite's logins have one.
+// TestR07_MarksOfAnIDToken checks that an ID token needs a claim that tells it from an access
+// token.
 func TestR07_MarksOfAnIDToken(t *testing.T) { verifiers(t, opaque, testMarksOfAnIDToken) }
 
 func testMarksOfAnIDToken(t *testing.T, h *host) {
@@ -138,7 +140,7 @@ func testMarksOfAnIDToken(t *testing.T, h *host) {
 		{jwt.IDTokenClaims{Nonce: "x", Extra: map[string]any{"scp": []string{}}}, false},
 		{jwt.IDTokenClaims{Nonce: "x",
 			Extra: map[string]any{"token_introspection": map[string]any{"active": true}}}, false},
-		// An exchanged one would have a record.
+		// An exchanged ID token would have a record.
 		{jwt.IDTokenClaims{Nonce: "x", Extra: map[string]any{"client_id": "helpdesk"}}, false},
 		{jwt.IDTokenClaims{Nonce: "x", Extra: map[string]any{"lineage": map[string]any{}}}, false},
 		{jwt.IDTokenClaims{Nonce: "x",
@@ -161,13 +163,14 @@ func testMarksOfAnIDToken(t *testing.T, h *host) {
 	}
 }
 
-// TestR08_OneTextOfAnIDToken: none but the canonical one, even for a verifier that takes others.
+// TestR08_OneTextOfAnIDToken checks that only the canonical text of an ID token is accepted, even
+// by a lenient verifier.
 func TestR08_OneTextOfAnIDToken(t *testing.T) {
 	verifiers(t, opaque, func(t *testing.T, h *host) {
 		actor := h.logIn(t, bob)
 		token := h.idToken(t, "helpdesk", jwt.IDTokenClaims{Subject: "alice",
 			ExpiresAt: time.Now().Add(time.Hour)})
-		for _, text := range append(spellings(token), token) {
+		for _, text := range append(variants(token), token) {
 			got := h.delegate(t, text, actor, "subject_token_type", "id_token")
 			if text == token {
 				h.granted(t, got)
@@ -179,7 +182,7 @@ func TestR08_OneTextOfAnIDToken(t *testing.T) {
 	})
 }
 
-// idSession is a session of a login that has an ID token only.
+// idSession is the session of a login that has only an ID token.
 type idSession struct {
 	fosite.DefaultSession
 	claims *jwt.IDTokenClaims
@@ -188,8 +191,8 @@ type idSession struct {
 func (s *idSession) IDTokenClaims() *jwt.IDTokenClaims { return s.claims }
 func (s *idSession) IDTokenHeaders() *jwt.Headers      { return &jwt.Headers{} }
 
-// TestR07_OtherKinds: what the server has made for something else is neither an access token nor
-// an ID token.
+// TestR07_OtherKinds checks that codes, refresh tokens and storage keys are accepted neither as an
+// access token nor as an ID token.
 func TestR07_OtherKinds(t *testing.T) {
 	stores(t, func(t *testing.T, h *host) {
 		none := func(url.Values) {}
@@ -210,42 +213,49 @@ func TestR07_OtherKinds(t *testing.T) {
 					declared), tokenexchange.InvalidRequest, "")
 			}
 			if token != refresh && token != strings.TrimPrefix(refresh, "ory_rt_") {
-				require.Nil(t, h.says(t, token))
+				require.Nil(t, h.active(t, token))
 			}
 		}
-		h.refused(t, h.delegate(t, idToken, h.logIn(t, bob)), tokenexchange.InvalidRequest, "D07")
-		require.Nil(t, h.says(t, idToken))
+		h.refused(t, h.delegate(t, idToken, h.logIn(t, bob)), tokenexchange.InvalidRequest,
+			"token_unknown")
+		require.Nil(t, h.active(t, idToken))
 	})
 }
 
-// whole is a strategy for which a token is its own signature, and is good if the storage has it.
-type whole struct{ fosite.Configurator }
+// identityStrategy is a strategy whose tokens are their own signatures.
+type identityStrategy struct{ fosite.Configurator }
 
-func (whole) AccessTokenSignature(_ context.Context, token string) string { return token }
-func (whole) ValidateAccessToken(context.Context, fosite.Requester, string) error {
+func (identityStrategy) AccessTokenSignature(_ context.Context,
+	token string) string {
+	return token
+}
+func (identityStrategy) ValidateAccessToken(context.Context, fosite.Requester, string) error {
 	return nil
 }
-func (whole) GenerateAccessToken(context.Context, fosite.Requester) (string, string, error) {
-	return "", "", errors.New("makes none")
+func (identityStrategy) GenerateAccessToken(context.Context,
+	fosite.Requester) (string, string, error) {
+	return "", "", errors.New("cannot issue")
 }
 
-// TestR07_TheRecordOfAnIDTokenIsNoAccessToken, even for a strategy that takes any text.
-func TestR07_TheRecordOfAnIDTokenIsNoAccessToken(t *testing.T) {
+// TestR07_RecordOfAnIDToken checks that the record of an ID token is not accepted as that of an
+// access token, even by a strategy that accepts every text.
+func TestR07_RecordOfAnIDToken(t *testing.T) {
 	h := newHost(t, opaque)
 	_, idToken := h.idTokens(t)
 	key := "exchange.id_token." + fmt.Sprint(claims(t, h.payload(t, idToken))["jti"])
 	access := h.strategy.AccessTokenSignature(t.Context(), h.logIn(t, alice))
 	h.config.TokenEndpointHandlers = nil
 	h.config.TokenEndpointHandlers.Append(h.exchange.Factory(h.config, h.store,
-		whole{}).(fosite.TokenEndpointHandler))
-	h.refused(t, h.ask(t, "helpdesk", "subject_token", key), tokenexchange.InvalidRequest, "D07")
+		identityStrategy{}).(fosite.TokenEndpointHandler))
+	h.refused(t, h.ask(t, "helpdesk", "subject_token", key), tokenexchange.InvalidRequest,
+		"token_unknown")
 	h.refused(t, h.ask(t, "webapp", "subject_token", access), tokenexchange.ServerError,
-		"makes none") // it takes any other
+		"cannot issue") // other records are accepted
 }
 
-// idTokens are one that was asked for, and one beside an access token. Both are of alice, by bob,
-// for the help desk.
-func (h *host) idTokens(t testing.TB) (requested, beside string) {
+// idTokens returns an ID token that was requested and one that was added to an access token. Both
+// are about alice, with bob as actor, for the help desk.
+func (h *host) idTokens(t testing.TB) (requested, added string) {
 	l := aliceAtHelpdesk
 	l.scope = []string{"openid", "orders:read"}
 	subject, actor := h.logIn(t, l), h.logIn(t, bob)
@@ -257,29 +267,31 @@ func (h *host) idTokens(t testing.TB) (requested, beside string) {
 	return requested, got.body["id_token"].(string)
 }
 
-// TestD07_ExchangedIDTokens die with what they were made from, and what was made from them as well.
+// TestD07_ExchangedIDTokens checks that an exchanged ID token, and the tokens made from it, are
+// refused once a token that it was made from is revoked.
 func TestD07_ExchangedIDTokens(t *testing.T) {
 	stores(t, func(t *testing.T, h *host) {
 		l := aliceAtHelpdesk
 		l.scope = []string{"openid", "orders:read"}
-		dead := "made from has been revoked"
+		revoked := "origin_revoked"
 		for name, end := range map[string]struct {
 			end    func(subject, actor, idToken string)
-			reason string // for which the ID token is refused
+			reason string // of the refusal of the ID token
 		}{
 			"the subject token is revoked": {func(subject, _, _ string) { h.revoke(t, subject) },
-				dead},
-			"the actor token is revoked": {func(_, actor, _ string) { h.revoke(t, actor) }, dead},
-			"its own record is gone": {func(_, _, idToken string) {
+				revoked},
+			"the actor token is revoked": {func(_, actor, _ string) { h.revoke(t, actor) },
+				revoked},
+			"its own record is deleted": {func(_, _, idToken string) {
 				key := "exchange.id_token." + fmt.Sprint(claims(t, h.payload(t, idToken))["jti"])
 				require.NoError(t, h.store.DeleteAccessTokenSession(t.Context(), key))
-			}, "has a record"},
+			}, "id_token_unknown"},
 			"its own record is revoked by its request": {func(_, _, idToken string) {
 				id := fmt.Sprint(claims(t, h.payload(t, idToken))["jti"])
 				require.NoError(t, h.store.RevokeAccessToken(t.Context(), id))
-			}, "has a record"},
+			}, "id_token_unknown"},
 		} {
-			for _, kind := range []string{"requested", "beside an access token"} {
+			for _, kind := range []string{"requested", "with an access token"} {
 				for _, role := range []string{"subject", "actor"} {
 					subject, actor := h.logIn(t, l), h.logIn(t, bob)
 					var idToken string
@@ -302,7 +314,7 @@ func TestD07_ExchangedIDTokens(t *testing.T) {
 					}
 					first := present()
 					if role == "actor" { // D14: an actor token with a chain
-						h.refused(t, first, tokenexchange.InvalidRequest, "D14")
+						h.refused(t, first, tokenexchange.InvalidRequest, "actor_token_has_act")
 						continue
 					}
 					require.NoError(t, h.last(t).Err)
@@ -312,18 +324,18 @@ func TestD07_ExchangedIDTokens(t *testing.T) {
 					h.granted(t, second)
 					end.end(subject, actor, idToken)
 					h.refused(t, present(), tokenexchange.InvalidRequest, end.reason)
-					require.Nil(t, h.says(t, first.token()), "%s, %s", name, kind)
-					h.dead(t, first.token(), "orders", dead)
-					h.dead(t, second.token(), "billing", dead)
+					require.Nil(t, h.active(t, first.token()), "%s, %s", name, kind)
+					h.notValid(t, first.token(), "orders", revoked)
+					h.notValid(t, second.token(), "billing", revoked)
 				}
 			}
 		}
 	})
 }
 
-// TestD07_AnIDTokenAsActor: one without a chain, made by an exchange that has none. What is made
-// with it dies with it.
-func TestD07_AnIDTokenAsActor(t *testing.T) {
+// TestD07_IDTokenAsActor checks an exchanged ID token without a chain as actor token: revoking its
+// origin ends the tokens made with it.
+func TestD07_IDTokenAsActor(t *testing.T) {
 	h := newHost(t, opaque, func(h *host) {
 		users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 		both := []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeIDToken}
@@ -338,7 +350,7 @@ func TestD07_AnIDTokenAsActor(t *testing.T) {
 				Targets: []string{"https://orders.example"},
 				Scope:   tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 		require.NoError(t, err)
-		h.exchange.Exchanger.Decide, h.exchange.Exchanger.Authorizer = policy.Decide, everybody{}
+		h.exchange.Exchanger.Decide, h.exchange.Exchanger.Authorizer = policy.Decide, allowAll{}
 	})
 	bobs := h.logIn(t, bob)
 	got := h.ask(t, "helpdesk", "subject_token", bobs, "requested_token_type", "id_token")
@@ -350,15 +362,16 @@ func TestD07_AnIDTokenAsActor(t *testing.T) {
 	}
 	made := present()
 	h.granted(t, made)
-	require.Equal(t, tokenexchange.KindUser, h.last(t).Facts.Actor.Token.Kind, "the record knows")
+	require.Equal(t, tokenexchange.KindUser, h.last(t).Facts.Actor.Token.Kind,
+		"the kind of the record")
 	h.revoke(t, bobs)
-	h.refused(t, present(), tokenexchange.InvalidRequest, "made from has been revoked")
-	require.Nil(t, h.says(t, made.token()))
+	h.refused(t, present(), tokenexchange.InvalidRequest, "origin_revoked")
+	require.Nil(t, h.active(t, made.token()))
 }
 
-// TestI06_NoRecordWithoutItsToken: an exchange that is refused or fails leaves no record, of
-// either token.
-func TestI06_NoRecordWithoutItsToken(t *testing.T) {
+// TestI06_NoRecordWithoutToken checks that an exchange that is refused or fails leaves no record
+// behind.
+func TestI06_NoRecordWithoutToken(t *testing.T) {
 	stores(t, func(t *testing.T, h *host) {
 		l := aliceAtHelpdesk
 		l.scope = []string{"openid", "orders:read"}
@@ -368,7 +381,7 @@ func TestI06_NoRecordWithoutItsToken(t *testing.T) {
 				return h.delegate(t, subject, actor,
 					"requested_token_type", "id_token")
 			},
-			"beside": func() reply {
+			"added": func() reply {
 				return h.delegate(t, subject, actor, "scope",
 					"openid orders:read")
 			},
@@ -388,7 +401,7 @@ func TestI06_NoRecordWithoutItsToken(t *testing.T) {
 			h.audit.Fail(errors.New(secretText))
 			bounded := 0
 			h.store.deadline = func(at time.Time, has bool) {
-				require.True(t, has, "%s: no wait without an end", name)
+				require.True(t, has, "%s: the context must have a deadline", name)
 				require.Less(t, time.Until(at), time.Minute)
 				bounded++
 			}
@@ -397,7 +410,7 @@ func TestI06_NoRecordWithoutItsToken(t *testing.T) {
 			h.store.deadline = nil
 			h.audit.Fail(nil)
 		}
-		for name, records := range map[string]int{"requested": 1, "beside": 2} {
+		for name, records := range map[string]int{"requested": 1, "added": 2} {
 			before := len(h.store.AccessTokens)
 			require.Equal(t, http.StatusOK, ask[name]().status)
 			require.Len(t, h.store.AccessTokens, before+records)

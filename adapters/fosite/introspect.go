@@ -1,7 +1,6 @@
 package fositeexchange
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -9,19 +8,18 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
-// IntrospectToken refuses a token that was made from a revoked one, one whose subject or current
-// actor Exchanger.Resolver refuses, and one about which it cannot find out. It leaves any other
-// token to the other introspectors. The cause is text, as in answer. A failure is an ErrServerError
-// too.
-func (h *handler) IntrospectToken(
-	ctx context.Context, token string, _ fosite.TokenUse, _ fosite.AccessRequester, _ []string,
-) (fosite.TokenUse, error) {
+// IntrospectToken refuses a token that was made from a revoked token, a token whose subject or
+// current actor Exchanger.Resolver refuses, and, with an ErrServerError, every token if a lookup
+// fails. Other tokens are left to the other introspectors. The cause is text, as in asFositeError.
+func (h *handler) IntrospectToken(ctx context.Context, token string,
+	_ fosite.TokenUse, _ fosite.AccessRequester, _ []string) (fosite.TokenUse, error) {
 	record, err := h.accessRecord(ctx, token, h.AccessTokenSignature(ctx, token))
-	storage, keeps := h.AccessTokenStorage.(oauth2.RefreshTokenStorage)
-	strategy, makes := h.AccessTokenStrategy.(oauth2.RefreshTokenStrategy)
-	if errors.Is(err, errNotOurs) && keeps && makes {
+	storage, stores := h.AccessTokenStorage.(oauth2.RefreshTokenStorage)
+	strategy, refreshes := h.AccessTokenStrategy.(oauth2.RefreshTokenStrategy)
+	if errors.Is(err, errNotOurs) && stores && refreshes {
 		signature := strategy.RefreshTokenSignature(ctx, token)
 		record, err = h.stored(ctx, storage.GetRefreshTokenSession, signature, errNotOurs)
 	}
@@ -38,17 +36,15 @@ func (h *handler) IntrospectToken(
 	return "", fosite.ErrInactiveToken.WithWrap(cause)
 }
 
-// checkParties asks the host about the subject of a token and its current actor. Prior actors are
-// history.
+// checkParties resolves the subject of a token and its current actor. Prior actors are not checked.
 func (h *handler) checkParties(ctx context.Context, record fosite.Requester) error {
 	t, err := tokenOf(record, h.Exchanger.Issuer)
 	if err != nil {
 		return err
 	}
 	parties := []tokenexchange.Token{t}
-	if act := t.Actor; act != nil {
-		parties = append(parties, tokenexchange.Token{Issuer: cmp.Or(act.Issuer, t.Issuer),
-			Subject: act.Subject, ClientID: act.ClientID})
+	if current, ok := t.CurrentActor(); ok {
+		parties = append(parties, current)
 	}
 	for _, party := range parties {
 		s, err := h.Exchanger.Resolver.ResolveSubject(ctx, party)
@@ -56,7 +52,8 @@ func (h *handler) checkParties(ctx context.Context, record fosite.Requester) err
 			return err
 		}
 		if s.Issuer == "" || s.Kind == "" || s.ID == "" {
-			return refuse("D07: the directory gave an empty answer")
+			return refusal.New(tokenexchange.InvalidRequest, "party_unresolved",
+				"SubjectResolver returned no complete identity for %q (D07)", party.Subject)
 		}
 	}
 	return nil

@@ -21,50 +21,49 @@ func user(id string) tokenexchange.Identity {
 	return tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: id}
 }
 
-// TestD07_IntrospectionAsksTheDirectory about the subject and the current actor of a token,
-// whichever grant made it.
-func TestD07_IntrospectionAsksTheDirectory(t *testing.T) {
+// TestD07_IntrospectionResolvesParties checks that introspection resolves the subject and the
+// current actor of a token, whichever grant made it.
+func TestD07_IntrospectionResolvesParties(t *testing.T) {
 	stores(t, func(t *testing.T, h *host) {
 		access, refresh := h.code(t, "alice")
 		bobs := h.logIn(t, bob)
 		first, second := h.hops(t, access, bobs)
 		ordersToken := h.logIn(t, login{client: "orders",
 			audience: []string{"https://orders.example"}})
-		foreign := h.logIn(t, alice.with("act",
-			map[string]any{"sub": "bob"})) // an actor of the token's own issuer
+		foreign := h.logIn(t, alice.withClaims("act",
+			map[string]any{"sub": "bob"})) // an actor without iss
 		ordersClient := tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient,
 			ID: "orders"}
 		all := map[string]string{"access": access, "refresh": refresh, "bob's": bobs,
 			"first": first, "second": second,
 			"client's": ordersToken, "with an actor without iss": foreign}
-		for who, dead := range map[tokenexchange.Identity][]string{
+		for party, affected := range map[tokenexchange.Identity][]string{
 			user("alice"): {"access", "refresh", "first", "second", "with an actor without iss"},
 			user("bob"):   {"bob's", "first", "with an actor without iss"},
-			// and the prior actor of the second
+			// bob is also the prior actor of the second token, which is not checked
 			ordersClient:  {"second", "client's"},
 			user("carol"): nil,
 		} {
 			for name, token := range all {
-				require.NotNil(t, h.says(t, token), name)
+				require.NotNil(t, h.active(t, token), name)
 			}
-			h.directory().Disable(who)
+			h.directory().Disable(party)
 			for name, token := range all {
-				if says := h.says(t, token); says != nil {
-					require.NotContains(t, dead, name, "%s is disabled", who.ID)
+				if info := h.active(t, token); info != nil {
+					require.NotContains(t, affected, name, "%s is disabled", party.ID)
 				} else {
-					require.Contains(t, dead, name, "%s is disabled", who.ID)
+					require.Contains(t, affected, name, "%s is disabled", party.ID)
 				}
 			}
-			h.directory().Add(tokenexchange.Subject{Identity: who,
+			h.directory().Add(tokenexchange.Subject{Identity: party,
 				Scope: tokenexchange.Scope{"openid", "orders:read", "orders:write"}})
 		}
 	})
 }
 
-// TestI12_IntrospectionWithoutAnAnswer: a directory that fails, or answers nothing, makes no
-// token active. A refusal and a
-// failure are told apart by whoever calls the introspector.
-func TestI12_IntrospectionWithoutAnAnswer(t *testing.T) {
+// TestI12_IntrospectionWithoutAnIdentity checks that a token is inactive if the resolver fails or
+// returns no identity. The caller of the introspector can tell a refusal from a failure.
+func TestI12_IntrospectionWithoutAnIdentity(t *testing.T) {
 	formats(t, func(t *testing.T, format string) {
 		h := newHost(t, format)
 		token, _ := h.hops(t, h.logIn(t, aliceAtHelpdesk), h.logIn(t, bob))
@@ -74,61 +73,63 @@ func TestI12_IntrospectionWithoutAnAnswer(t *testing.T) {
 			_, err := introspector.IntrospectToken(t.Context(), token, fosite.AccessToken, nil, nil)
 			return err
 		}
-		require.ErrorIs(t, introspect(), fosite.ErrUnknownRequest, "it vouches for nothing")
+		require.ErrorIs(t, introspect(), fosite.ErrUnknownRequest, "it accepts no token itself")
 		for name, test := range map[string]struct {
 			answer  answers
 			failure bool
 		}{
 			"a failure": {answers{err: errors.New(secretText)}, true},
-			"too late": {answers{err: fmt.Errorf("%s: %w", secretText,
+			"a timeout": {answers{err: fmt.Errorf("%s: %w", secretText,
 				context.DeadlineExceeded)}, true},
 			"fosite's unknown": {answers{err: fosite.ErrUnknownRequest}, true},
 			"a refusal": {answers{err: fmt.Errorf("%w: %s", tokenexchange.InvalidRequest,
 				secretText)}, false},
-			"an empty answer": {answers{}, false},
-			"one without a kind": {answers{subject: tokenexchange.Subject{
+			"an empty identity": {answers{}, false},
+			"an identity without a kind": {answers{subject: tokenexchange.Subject{
 				Identity: tokenexchange.Identity{Issuer: issuer, ID: "alice"}}}, false},
 		} {
 			h.exchange.Exchanger.Resolver = test.answer
 			err := introspect()
 			require.ErrorIs(t, err, fosite.ErrInactiveToken, name)
-			require.NotErrorIs(t, err, fosite.ErrUnknownRequest, "which fosite would pass over")
+			require.NotErrorIs(t, err, fosite.ErrUnknownRequest, "fosite would ignore this error")
 			require.Equal(t, test.failure, errors.Is(err, fosite.ErrServerError), name)
 			h.serve(t)
 			got := h.post(t, "/introspect", "backend", url.Values{"token": {token}})
 			require.Equal(t, map[string]any{"active": false}, got.body, name)
 		}
-		h.exchange.Exchanger.Resolver = nil // the host gives no directory
+		h.exchange.Exchanger.Resolver = nil // the host has no resolver
 		require.ErrorIs(t, introspect(), fosite.ErrUnknownRequest)
 	})
 }
 
-// answers is a directory that says the same of everybody.
+// answers is a resolver that returns the same for every token.
 type answers struct {
 	subject tokenexchange.Subject
 	err     error
 }
 
-func (a answers) ResolveSubject(context.Context, tokenexchange.Token) (tokenexchange.Subject,
-	error) {
+func (a answers) ResolveSubject(context.Context,
+	tokenexchange.Token) (tokenexchange.Subject, error) {
 	return a.subject, a.err
 }
 
-// TestR08_OneTextOfAToken: of all texts that fosite takes for a token, one is good.
+// TestR08_OneTextOfAToken checks that only one of the texts that fosite accepts for a token is
+// accepted here.
 func TestR08_OneTextOfAToken(t *testing.T) {
 	formats(t, func(t *testing.T, format string) {
-		for _, entropy := range []int{32, 34} { // of opaque tokens: two bits unused, and four
+		// bytes of an opaque token, which leave two or four bits unused
+		for _, entropy := range []int{32, 34} {
 			h := newHost(t, format, func(h *host) { h.config.TokenEntropy = entropy })
 			for name, token := range map[string]string{"login": h.logIn(t, alice),
 				"exchanged": h.ask(t, "webapp", "subject_token", h.logIn(t, alice)).token()} {
 				h.granted(t, h.ask(t, "webapp", "subject_token", token))
-				texts, taken := spellings(token), 0
+				texts, accepted := variants(token), 0
 				for _, text := range texts {
 					record := h.store.AccessTokens[h.strategy.AccessTokenSignature(t.Context(),
 						text)]
 					if record != nil && h.strategy.ValidateAccessToken(t.Context(), record,
 						text) == nil {
-						taken++
+						accepted++
 					}
 					for _, declared := range []string{"access_token", "jwt", "id_token"} {
 						got := h.ask(t, "webapp", "subject_token", text, "subject_token_type",
@@ -136,17 +137,16 @@ func TestR08_OneTextOfAToken(t *testing.T) {
 						h.refused(t, got, tokenexchange.InvalidRequest, "")
 						require.Empty(t, h.last(t).Facts.Subject.ID, "%s: %q", name, text)
 					}
-					require.Nil(t, h.says(t, text), "%s: %q", name, text)
+					require.Nil(t, h.active(t, text), "%s: %q", name, text)
 				}
-				require.Greater(t, taken, 1, "fosite takes others as well")
+				require.Greater(t, accepted, 1, "fosite accepts other texts")
 			}
 		}
 	})
 }
 
-// spellings are texts like a token, but for itself: other characters where bits may be unused,
-// another prefix, blanks.
-func spellings(token string) (list []string) {
+// variants returns texts that differ from the token in unused bits, in the prefix or by blanks.
+func variants(token string) (list []string) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	add := func(text string) {
 		if text != token {
@@ -174,20 +174,20 @@ func spellings(token string) (list []string) {
 	return list
 }
 
-// TestR08_AStrategyWithoutPrefix has one text as well, which fosite's usual one would write
-// otherwise.
-func TestR08_AStrategyWithoutPrefix(t *testing.T) {
+// TestR08_StrategyWithoutPrefix checks the canonical text for a strategy whose tokens have no
+// prefix.
+func TestR08_StrategyWithoutPrefix(t *testing.T) {
 	h := newHost(t, opaque, func(h *host) { h.strategy.CoreStrategy = unprefixed(h) })
 	token := h.logIn(t, alice)
 	require.False(t, strings.HasPrefix(token, "ory_at_"))
 	h.granted(t, h.ask(t, "webapp", "subject_token", token))
-	for _, text := range spellings(token) {
+	for _, text := range variants(token) {
 		got := h.ask(t, "webapp", "subject_token", text)
 		require.Equal(t, http.StatusBadRequest, got.status, text)
 	}
 }
 
-// unprefixed is fosite's strategy of opaque tokens without a prefix.
+// unprefixed returns fosite's strategy for opaque tokens without a prefix.
 func unprefixed(h *host) oauth2.CoreStrategy {
 	return oauth2.NewHMACSHAStrategyUnPrefixed(&hmac.HMACStrategy{Config: h.config}, h.config)
 }

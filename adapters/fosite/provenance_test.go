@@ -18,7 +18,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// loginSession is a session for all flows: an access token of either format, and an ID token.
+// loginSession is a session for all flows, with claims for an access token and an ID token.
 type loginSession struct {
 	*oauth2.JWTSession
 	IDToken *openid.DefaultSession
@@ -40,16 +40,16 @@ func (s *loginSession) Clone() fosite.Session {
 		s.IDToken.Clone().(*openid.DefaultSession)}
 }
 
-// stores runs a test on servers of both formats, with fosite's memory store and with one that
-// keeps JSON.
+// stores runs a test on servers of both formats, with fosite's memory store and with a store that
+// encodes JSON.
 func stores(t *testing.T, test func(t *testing.T, h *host), set ...func(*host)) {
 	formats(t, func(t *testing.T, format string) {
-		for _, kept := range []string{"memory", "JSON"} {
-			t.Run(kept, func(t *testing.T) {
+		for _, kind := range []string{"memory", "JSON"} {
+			t.Run(kind, func(t *testing.T) {
 				test(t, newHost(t, format, append(set, func(h *host) {
 					h.sessions = newLoginSession
 					h.exchange.NewSession = func() fosite.Session { return newLoginSession("") }
-					if kept == "JSON" {
+					if kind == "JSON" {
 						h.store.decode = h.exchange.NewSession
 					}
 				})...))
@@ -58,22 +58,22 @@ func stores(t *testing.T, test func(t *testing.T, h *host), set ...func(*host)) 
 	})
 }
 
-// trick changes what a browser sends to the authorization endpoint and a client to the token
-// endpoint.
+// trick changes the parameters that a browser sends to the authorization endpoint and a client to
+// the token endpoint.
 type trick struct {
 	name             string
 	authorize, token func(url.Values)
 }
 
-// tricks are forms that say something else than what the flow is, or say it twice.
+// tricks returns changes that add, repeat or contradict the parameters of a flow.
 func tricks() []trick {
-	none := func(url.Values) {}
-	list := []trick{{"none", none, none}}
+	unchanged := func(url.Values) {}
+	list := []trick{{"none", unchanged, unchanged}}
 	for _, grant := range []string{"client_credentials", " client_credentials",
 		"client_credentials ",
 		"client_credentials x", "authorization_code", tokenexchange.GrantType, ""} {
 		list = append(list, trick{"authorize with grant_type=" + grant,
-			func(f url.Values) { f.Set("grant_type", grant) }, none})
+			func(f url.Values) { f.Set("grant_type", grant) }, unchanged})
 	}
 	for _, kind := range []string{"client", "user", "workload"} {
 		own := func(f url.Values) {
@@ -81,18 +81,19 @@ func tricks() []trick {
 				kind)
 			f.Set("exchange_id_token", "x")
 		}
-		list = append(list, trick{"the adapter's own parameters, " + kind,
+		list = append(list, trick{"the adapter's own parameters for a " + kind,
 			func(f url.Values) { own(f); f.Set("grant_type", tokenexchange.GrantType) }, own})
 	}
 	list = append(list, trick{"authorize with two grants", func(f url.Values) {
 		f["grant_type"] = []string{"client_credentials", "authorization_code"}
-	}, none})
+	}, unchanged})
 	for _, blank := range []string{" ", "\t", "\u00a0"} {
 		list = append(list,
-			trick{"token with grant_type and " + url.QueryEscape(blank), none, func(f url.Values) {
-				f.Set("grant_type", f.Get("grant_type")+blank)
-			}},
-			trick{"token with " + url.QueryEscape(blank) + " and grant_type", none,
+			trick{"token with grant_type and " + url.QueryEscape(blank), unchanged,
+				func(f url.Values) {
+					f.Set("grant_type", f.Get("grant_type")+blank)
+				}},
+			trick{"token with " + url.QueryEscape(blank) + " and grant_type", unchanged,
 				func(f url.Values) {
 					f.Set("grant_type", blank+f.Get("grant_type"))
 				}})
@@ -100,23 +101,24 @@ func tricks() []trick {
 	for _, second := range []string{"client_credentials", "authorization_code",
 		tokenexchange.GrantType, ""} {
 		list = append(list,
-			trick{"token with a second grant " + second, none,
+			trick{"token with a second grant " + second, unchanged,
 				func(f url.Values) { f.Add("grant_type", second) }},
-			trick{"token with grants together " + second, none, func(f url.Values) {
+			trick{"token with grants together " + second, unchanged, func(f url.Values) {
 				f.Set("grant_type", f.Get("grant_type")+" "+second)
 			}})
 	}
 	for _, response := range []string{"token", "code", " ", ""} {
-		list = append(list, trick{"token with response_type=" + response, none, func(f url.Values) {
-			f.Set("response_type", response)
-		}})
+		list = append(list,
+			trick{"token with response_type=" + response, unchanged, func(f url.Values) {
+				f.Set("response_type", response)
+			}})
 	}
 	return list
 }
 
-// flow is a way to tokens by fosite's own means, over HTTP. Its tokens are about a user who has
-// logged in, or about the client; the user is then only the one that the host's session names. No
-// token means that fosite refused.
+// flow gets tokens by the means of fosite, over HTTP. The tokens are about the user who has logged
+// in or, if client is set, about the client; the session of the host then names the user all the
+// same. No tokens means that fosite refused.
 type flow struct {
 	name   string
 	client bool
@@ -145,7 +147,7 @@ func flows() []flow {
 		{"pushed", false, func(t testing.TB, h *host, user string, trick trick) []string {
 			return some(h.pushed(t, user, trick))
 		}},
-		{"pushed, of which the storage keeps no form", false, func(t testing.TB, h *host,
+		{"pushed, to a storage that drops the form", false, func(t testing.TB, h *host,
 			user string, trick trick) []string {
 			h.store.bare = true
 			defer func() { h.store.bare = false }()
@@ -175,7 +177,8 @@ func some(tokens ...string) (list []string) {
 	return list
 }
 
-// authorization is what a login gives to the browser.
+// authorization sends a request to the authorization endpoint and returns the parameters of the
+// response.
 func (h *host) authorization(t testing.TB, user, responseType string, trick trick,
 	more ...string) url.Values {
 	f := url.Values{"client_id": {"webapp"}, "redirect_uri": {"https://app.example/callback"},
@@ -191,7 +194,7 @@ func (h *host) authorization(t testing.TB, user, responseType string, trick tric
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
 		h.web.URL+"/authorize?"+f.Encode(), nil)
 	require.NoError(t, err)
-	resp, err := h.web.Client().Transport.RoundTrip(r) // without following
+	resp, err := h.web.Client().Transport.RoundTrip(r) // does not follow redirects
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	to, err := resp.Location()
@@ -206,7 +209,7 @@ func (h *host) authorization(t testing.TB, user, responseType string, trick tric
 	return got
 }
 
-// pushed is a token of the implicit flow whose parameters were pushed.
+// pushed gets a token by the implicit flow with pushed parameters.
 func (h *host) pushed(t testing.TB, user string, trick trick) string {
 	f := url.Values{"response_type": {"token"}, "redirect_uri": {"https://app.example/callback"},
 		"state": {"long enough"},
@@ -226,8 +229,7 @@ func (h *host) redeem(t testing.TB, code string, trick trick) (access, refresh s
 	return got.token(), refresh
 }
 
-// grant is a request to the token endpoint, whose session names a user before the grant is looked
-// at.
+// grant sends a token request. The session names a user before the grant is checked.
 func (h *host) grant(t testing.TB, user string, trick trick, pairs ...string) reply {
 	f := url.Values{"scope": {"orders:read"}, "audience": {"https://orders.example"}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -239,7 +241,7 @@ func (h *host) grant(t testing.TB, user string, trick trick, pairs ...string) re
 	return h.send(t, r)
 }
 
-// assertion is one of RFC 7523 about a user, by an issuer that the store trusts for them.
+// assertion returns an assertion (RFC 7523) about a user, of an issuer that the store trusts.
 func (h *host) assertion(t testing.TB, user string) string {
 	jwks, err := h.exchange.IDTokens.JWKS()
 	require.NoError(t, err)
@@ -260,7 +262,7 @@ func (h *host) assertion(t testing.TB, user string) string {
 	return text
 }
 
-// directory is the one behind Exchanger.Resolver.
+// directory returns the directory behind Exchanger.Resolver.
 func (h *host) directory() directory { return h.exchange.Exchanger.Resolver.(directory) }
 
 type directory interface {
@@ -270,10 +272,10 @@ type directory interface {
 
 var webapp = tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: "webapp"}
 
-// TestD19_WhoseTokenItIs: no parameter of a form turns the token of a user into one of the client,
-// or the other way round. Nothing here knows how the adapter finds out: whatever a flow gives is
-// about its own party, or it is refused.
-func TestD19_WhoseTokenItIs(t *testing.T) {
+// TestD19_SubjectOfAToken checks that no parameter of a form makes the token of a user one of the
+// client, or the reverse. The test does not know how the adapter tells them apart: a token of a
+// flow is about the right party, or it is refused.
+func TestD19_SubjectOfAToken(t *testing.T) {
 	for _, flow := range flows() {
 		t.Run(flow.name, func(t *testing.T) {
 			stores(t, func(t *testing.T, h *host) {
@@ -281,21 +283,21 @@ func TestD19_WhoseTokenItIs(t *testing.T) {
 				for _, trick := range tricks() {
 					given += h.tryTrick(t, flow, trick)
 				}
-				require.Greater(t, given, 10, "tricks that gave a token")
+				require.Greater(t, given, 10, "tricks with which a token was issued")
 			})
 		})
 	}
 }
 
-// tryTrick returns how many tokens the flow gave, and asserts what they are good for.
+// tryTrick runs a flow with a trick, checks its tokens and returns how many there are.
 func (h *host) tryTrick(t testing.TB, flow flow, trick trick) int {
 	h.directory().Add(tokenexchange.Subject{Identity: webapp})
-	// A locked user may not be acted for, whatever their token has become.
+	// No party may act for a locked user.
 	for _, token := range flow.tokens(t, h, "mallory", trick) {
 		if !flow.client {
 			h.refused(t, h.ask(t, "webapp", "subject_token", token), tokenexchange.InvalidRequest,
 				"")
-			require.Nil(t, h.says(t, token), "%s: introspection of a locked user's token",
+			require.Nil(t, h.active(t, token), "%s: introspection of a locked user's token",
 				trick.name)
 		}
 	}
@@ -309,7 +311,7 @@ func (h *host) tryTrick(t testing.TB, flow flow, trick trick) int {
 		switch {
 		case got.status != http.StatusOK:
 			h.refused(t, got, tokenexchange.InvalidRequest, "")
-			require.Empty(t, subject.ID, "%s: refused before anybody was asked", trick.name)
+			require.Empty(t, subject.ID, "%s: the resolver must not be called", trick.name)
 		case flow.client:
 			require.Equal(t, webapp, subject.Identity, trick.name)
 			require.Equal(t, tokenexchange.KindClient, subject.Token.Kind, trick.name)
@@ -323,20 +325,19 @@ func (h *host) tryTrick(t testing.TB, flow flow, trick trick) int {
 		for _, token := range tokens {
 			h.refused(t, h.ask(t, "webapp", "subject_token", token), tokenexchange.InvalidRequest,
 				"")
-			require.Nil(t, h.says(t, token), "%s: introspection of a disabled client's token",
+			require.Nil(t, h.active(t, token), "%s: introspection of a disabled client's token",
 				trick.name)
 		}
 	}
 	return len(tokens)
 }
 
-// TestD19_RecordsThatMayBeEither: what no flow of fosite leaves in a storage, and what a token
-// endpoint without the adapter may have left.
-func TestD19_RecordsThatMayBeEither(t *testing.T) {
+// TestD19_AmbiguousRecords checks records that no flow of fosite stores, and records that a token
+// endpoint without the adapter may have stored.
+func TestD19_AmbiguousRecords(t *testing.T) {
 	stores(t, func(t *testing.T, h *host) {
 		const grant, response = "grant_type", "response_type"
-		const ambiguous, names = "D19: the form of the record",
-			"D19: the session of a client credentials token"
+		const ambiguous, kind = "record_grant_ambiguous", "record_kind_mismatch"
 		for _, test := range []struct {
 			user    string
 			form    url.Values
@@ -345,14 +346,14 @@ func TestD19_RecordsThatMayBeEither(t *testing.T) {
 		}{
 			{"", url.Values{grant: {"client_credentials"}}, "webapp", ""},
 			{"webapp", url.Values{grant: {"client_credentials"}}, "webapp", ""},
-			{"alice", url.Values{grant: {"client_credentials"}}, "", names},
+			{"alice", url.Values{grant: {"client_credentials"}}, "", "record_other_subject"},
 			{"alice", url.Values{grant: {"authorization_code"}}, "alice", ""},
 			{"alice", url.Values{grant: {"urn:example:grant"}}, "alice", ""},
 			{"alice", url.Values{response: {"token"}}, "alice", ""},
 			{"alice", url.Values{response: {"token"}, grant: {""}}, "", ambiguous},
-			{"alice", nil, "alice", ""}, // a storage that keeps no form
-			{"", nil, "", "R08"},
-			{"", url.Values{response: {"token"}}, "", "R08"},
+			{"alice", nil, "alice", ""}, // a storage that drops the form
+			{"", nil, "", "record_malformed"},
+			{"", url.Values{response: {"token"}}, "", "record_malformed"},
 			{"", url.Values{response: {"token"}, grant: {"client_credentials"}}, "", ambiguous},
 			{"", url.Values{response: {"", "token"}, grant: {"client_credentials"}}, "", ambiguous},
 			{"alice", url.Values{response: {"code"}, grant: {"authorization_code"}}, "", ambiguous},
@@ -362,13 +363,13 @@ func TestD19_RecordsThatMayBeEither(t *testing.T) {
 			{"alice", url.Values{grant: {"client_credentials "}}, "", ambiguous},
 			{"", url.Values{grant: {"\u00a0client_credentials"}}, "", ambiguous},
 			{"", url.Values{grant: {"client_credentials authorization_code"}}, "", ambiguous},
-			{"alice", url.Values{grant: {tokenexchange.GrantType}}, "", ambiguous},
+			{"alice", url.Values{grant: {tokenexchange.GrantType}}, "", kind},
 			{"alice", url.Values{grant: {tokenexchange.GrantType},
-				"exchange_subject_kind": {"user", "client"}}, "", ambiguous},
+				"exchange_subject_kind": {"user", "client"}}, "", kind},
 			{"alice", url.Values{grant: {tokenexchange.GrantType},
 				"exchange_subject_kind": {"user"}}, "alice", ""},
 			{"alice", url.Values{grant: {"password"}, "exchange_subject_kind": {"client"}}, "",
-				ambiguous},
+				kind},
 		} {
 			name := test.user + " " + test.form.Encode()
 			token := h.logIn(t, login{user: test.user, client: "webapp",
@@ -380,7 +381,7 @@ func TestD19_RecordsThatMayBeEither(t *testing.T) {
 			got := h.ask(t, "webapp", "subject_token", token)
 			if test.subject == "" {
 				h.refused(t, got, tokenexchange.InvalidRequest, test.reason)
-				require.Nil(t, h.says(t, token), name)
+				require.Nil(t, h.active(t, token), name)
 				continue
 			}
 			h.granted(t, got)
@@ -389,13 +390,14 @@ func TestD19_RecordsThatMayBeEither(t *testing.T) {
 	})
 }
 
-// TestD19_TheMarkStaysInTheStorage: neither introspection nor a JWT shows it.
-func TestD19_TheMarkStaysInTheStorage(t *testing.T) {
+// TestD19_TheMarkIsNotShown checks that neither introspection nor a JWT shows the mark of a
+// session.
+func TestD19_TheMarkIsNotShown(t *testing.T) {
 	stores(t, func(t *testing.T, h *host) {
 		none := func(url.Values) {}
 		token := h.grant(t, "", trick{"", none, none}, "grant_type", "client_credentials").token()
 		require.Contains(t, string(mustMarshal(t, h.stored(token))), "exchange_client_credentials")
-		require.NotContains(t, string(mustMarshal(t, h.says(t, token))), "exchange")
+		require.NotContains(t, string(mustMarshal(t, h.active(t, token))), "exchange")
 		if h.format == jwtForm {
 			require.NotContains(t, string(h.payload(t, token)), "exchange")
 		}

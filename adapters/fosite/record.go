@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"net/url"
 	"reflect"
@@ -21,24 +20,26 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/bounded"
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
-// The values that the form of an exchanged token's record has beside the grant type. In a session,
-// introspection would show them. No client can write them: of the form of any other grant, fosite
-// keeps grant_type, response_type, scope and client_id.
+// Values that this package adds to the form of an exchanged token's record. Introspection would
+// show them in a session. No client can set them: of the form of any other grant, fosite stores
+// grant_type, response_type, scope and client_id only.
 const (
-	formKind    = "exchange_subject_kind" // the Kind of the subject
-	formOrigins = "exchange_origins"      // signatures of all tokens that it was made from
-	formIDToken = "exchange_id_token"     // in the record of an ID token, its jti
-	formLineage = "exchange_lineage"      // the limits that the token inherits, as JSON
+	formKind    = "exchange_subject_kind" // Kind of the subject
+	formOrigins = "exchange_origins"      // signatures of all tokens that the token was made from
+	formIDToken = "exchange_id_token"     // jti of an ID token
+	formLineage = "exchange_lineage"      // tokenexchange.Lineage as JSON
 )
 
-// newRecord makes the record of any token, from the decision alone and from nothing in fosite's
-// access request. What a later exchange must know, and not every session can hold, is in its form.
+// newRecord returns the record of a token. It depends on the decision only, and not on fosite's
+// access request. Its form has the facts for later exchanges that not every session can hold.
 func (t *tokens) newRecord(d tokenexchange.Decision) (*fosite.Request, error) {
 	origins := slices.Compact(slices.Sorted(slices.Values(t.origins)))
-	if len(origins) > 32 { // each is looked up
-		return nil, refuse("the token would be made from %d others; 32 are allowed", len(origins))
+	if len(origins) > 32 { // each costs a lookup
+		return nil, refusal.New(tokenexchange.InvalidRequest, "too_many_origins",
+			"the token would be made from %d tokens; 32 are allowed (I13)", len(origins))
 	}
 	r := fosite.NewRequest()
 	r.Client, r.RequestedAt, r.Session = t.client, d.Issued, t.NewSession()
@@ -55,13 +56,12 @@ func (t *tokens) newRecord(d tokenexchange.Decision) (*fosite.Request, error) {
 	return r, nil
 }
 
-// keep stores the records. After an error or a panic of the storage, none of them stays.
-func (t *tokens) keep(ctx context.Context) error {
-	all := false
+// save stores the records. After an error or a panic of the storage it deletes all of them.
+func (t *tokens) save(ctx context.Context) error {
+	saved := false
 	defer func() {
-		if !all {
-			// The Exchanger tries again, and reports.
-			_ = bounded.Call(ctx, bounded.Usual, t.discard)
+		if !saved {
+			_ = bounded.Call(ctx, bounded.Usual, t.discard) // the Exchanger repeats it and reports
 		}
 	}()
 	for signature, record := range t.records {
@@ -69,11 +69,11 @@ func (t *tokens) keep(ctx context.Context) error {
 			return err
 		}
 	}
-	all = true
+	saved = true
 	return nil
 }
 
-// discard takes the records back, in ten seconds: ctx may have no end.
+// discard deletes the records. It takes at most ten seconds, since ctx may have no deadline.
 func (t *tokens) discard(ctx context.Context) (failed error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -86,31 +86,31 @@ func (t *tokens) discard(ctx context.Context) (failed error) {
 	return failed
 }
 
-// write puts into a session all that a token says. Not every session can hold it.
-func write(session fosite.Session, said tokenexchange.Token) {
-	session.SetExpiresAt(fosite.AccessToken, said.Expires)
+// setClaims sets the claims of a token in a session, as far as the session can hold them.
+func setClaims(session fosite.Session, t tokenexchange.Token) {
+	session.SetExpiresAt(fosite.AccessToken, t.Expires)
 	if s, ok := session.(interface{ SetSubject(string) }); ok {
-		s.SetSubject(said.Subject)
+		s.SetSubject(t.Subject)
 	}
 	if s, ok := session.(fosite.ExtraClaimsSession); ok {
-		maps.Copy(s.GetExtraClaims(), said.ClaimsSet())
+		maps.Copy(s.GetExtraClaims(), t.ClaimsSet())
 	}
 	if s, ok := session.(oauth2.JWTSessionContainer); ok {
 		if header := s.GetJWTHeader(); header.Get("typ") == nil {
 			header.Add("typ", "at+jwt") // RFC 9068
 		}
 		if c, ok := s.GetJWTClaims().(*jwt.JWTClaims); ok {
-			c.Subject, c.Issuer, c.JTI, c.IssuedAt = said.Subject, said.Issuer, said.ID, said.Issued
-			for name, value := range said.ClaimsSet() {
+			c.Subject, c.Issuer, c.JTI, c.IssuedAt = t.Subject, t.Issuer, t.ID, t.Issued
+			for name, value := range t.ClaimsSet() {
 				c.Add(name, value)
 			}
 		}
 	}
 }
 
-// says reports whether claims are those of a token, in whatever order an encoder puts the members
-// of a chain. In a JWT jti and iat may be the strategy's own.
-func says(claims []byte, want tokenexchange.Token) bool {
+// states reports whether claims are those of a token. The members of act may be in any order, and
+// the strategy may set jti and iat itself.
+func states(claims []byte, want tokenexchange.Token) bool {
 	got, err := tokenexchange.ParseToken(claims)
 	got.Type, got.ID, got.Issued = want.Type, want.ID, want.Issued
 	left, _ := json.Marshal(got.ClaimsSet())
@@ -120,14 +120,14 @@ func says(claims []byte, want tokenexchange.Token) bool {
 		reflect.DeepEqual(x, y)
 }
 
-// tokenOf reads a record. What the storage knows replaces what the claims of the session say of it.
+// tokenOf converts a record. Fields of the record replace claims of the session.
 func tokenOf(record fosite.Requester, issuer string) (tokenexchange.Token, error) {
 	subject, kind, err := party(record)
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
 	session := record.GetSession()
-	known := tokenexchange.Token{ID: record.GetID(), Subject: subject,
+	stored := tokenexchange.Token{ID: record.GetID(), Subject: subject,
 		ClientID: record.GetClient().GetID(), Audience: record.GetGrantedAudience(),
 		Issued: record.GetRequestedAt(), Expires: session.GetExpiresAt(fosite.AccessToken)}
 	claims := map[string]any{"iss": issuer}
@@ -140,25 +140,26 @@ func tokenOf(record fosite.Requester, issuer string) (tokenexchange.Token, error
 	if lineage := record.GetRequestForm().Get(formLineage); lineage != "" {
 		claims["lineage"] = json.RawMessage(lineage)
 	}
-	maps.Copy(claims, known.ClaimsSet())
+	maps.Copy(claims, stored.ClaimsSet())
 	claims["scope"] = strings.Join(record.GetGrantedScopes(), " ")
 	text, err := json.Marshal(claims)
 	if err != nil {
-		return tokenexchange.Token{}, refuse("R08: claims of the record are not JSON: %w", err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.InvalidRequest,
+			"record_malformed", "the claims of the record cannot be written as JSON (R08)")
 	}
 	t, err := tokenexchange.ParseToken(text)
 	if err == nil && (t.Issuer != issuer || t.Subject == "" || t.Subject != subject) {
-		err = errors.New("another issuer name, no subject, or act_as in a session")
+		err = errors.New("the session has another issuer, no subject, or act_as")
 	}
 	if err != nil {
-		return tokenexchange.Token{}, fmt.Errorf("%w: R08: %w", tokenexchange.InvalidRequest, err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.InvalidRequest,
+			"record_malformed", "the record of the token cannot be read (R08)")
 	}
 	t.Type, t.Kind = tokenexchange.TypeAccessToken, kind
 	return t, nil
 }
 
-// record returns what the storage has under a signature, unless that token or one that it was made
-// from is revoked.
+// record returns the record of a signature, unless the token or one of its origins is revoked.
 func (h *handler) record(ctx context.Context, signature string) (fosite.Requester, error) {
 	record, err := h.stored(ctx, h.GetAccessTokenSession, signature, errNotOurs)
 	if err != nil {
@@ -172,14 +173,10 @@ func (h *handler) record(ctx context.Context, signature string) (fosite.Requeste
 	return record, nil
 }
 
-// getter is a method of a storage.
-type getter = func(context.Context, string, fosite.Session) (fosite.Requester, error)
-
-// stored returns a copy of what a storage has: some sessions change when they are read, and the
-// memory store hands out its own.
-func (h *handler) stored(
-	ctx context.Context, get getter, signature string, errMissing error,
-) (fosite.Requester, error) {
+// stored returns a copy of a record, since some sessions change when they are read.
+func (h *handler) stored(ctx context.Context,
+	get func(context.Context, string, fosite.Session) (fosite.Requester, error),
+	signature string, errMissing error) (fosite.Requester, error) {
 	if signature == "" {
 		return nil, errMissing
 	}
@@ -195,10 +192,9 @@ func (h *handler) stored(
 	return record, nil
 }
 
-// accessRecord returns the record of an access token, whose text must be the canonical one.
+// accessRecord returns the record of an access token. The text of the token must be canonical.
 func (h *handler) accessRecord(
-	ctx context.Context, token, signature string,
-) (fosite.Requester, error) {
+	ctx context.Context, token, signature string) (fosite.Requester, error) {
 	record, err := h.record(ctx, signature)
 	if err == nil && record.GetRequestForm().Has(formIDToken) {
 		err = errNotOurs
@@ -209,9 +205,9 @@ func (h *handler) accessRecord(
 	return record, err
 }
 
-// isCanonical reports whether a text is the one that the strategy wrote. Fosite takes others as
-// well: with blanks, and an opaque token without prefix or with unused bits set at the end of the
-// base64url text before its dot. A list of denied texts would miss those.
+// isCanonical reports whether the text is the one that the strategy made. Fosite also accepts a
+// token with blanks, and an opaque token without its prefix or with unused bits set in the last
+// character before its dot. A deny list of texts would miss those.
 func (h *handler) isCanonical(ctx context.Context, record fosite.Requester, token string) bool {
 	if _, err := jose.Parse(token); isJWT(token) {
 		return err == nil

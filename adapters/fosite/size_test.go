@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSize: the adapter is short enough to be read before it is trusted, and what a host writes is shorter.
+// TestSize checks that the adapter is short enough to be read in full, and that a host needs even
+// less code.
 func TestSize(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
@@ -22,12 +23,12 @@ func TestSize(t *testing.T) {
 		}
 	}
 	require.Less(t, lines, 800)
-	require.Greater(t, lines, 200, "the adapter is somewhere else")
+	require.Greater(t, lines, 200, "the files of the adapter were not found")
 
 	source, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
-	_, host, begins := strings.Cut(string(source), "// What a host writes begins here.\n")
-	host, _, ends := strings.Cut(host, "// What a host writes ends here.\n")
+	_, host, begins := strings.Cut(string(source), "// The code of the host begins here.\n")
+	host, _, ends := strings.Cut(host, "// The code of the host ends here.\n")
 	require.True(t, begins && ends)
 	require.Less(t, strings.Count(host, "\n"), 40)
 }

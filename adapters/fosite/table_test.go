@@ -12,26 +12,30 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/internal/exchangetable"
 )
 
-// TestTable runs the exchanges that are the same for every server, with opaque access tokens and with JWTs.
+// TestTable runs the table that all servers share, with opaque access tokens and with JWTs.
 func TestTable(t *testing.T) {
 	formats(t, func(t *testing.T, format string) {
 		h := newHost(t, format)
-		exchangetable.Run(t, exchangetable.Server{Name: "fosite", Format: format, Issuer: issuer, URL: h.web.URL + "/token", HTTP: h.web.Client(),
-			Mint: h.mint, Revoke: h.revoke, Read: h.read, Events: h.audit.Events})
+		exchangetable.Run(t,
+			exchangetable.Server{Name: "fosite", Format: format, Issuer: issuer,
+				URL: h.web.URL + "/token", HTTP: h.web.Client(),
+				Mint: h.mint, Revoke: h.revoke, Read: h.read, Events: h.audit.Events})
 	})
 }
 
 func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
 	lifetime := time.Duration(m.Lifetime) * time.Second
 	if m.Kind == exchangetable.ID {
-		c := jwt.IDTokenClaims{Subject: m.User, ExpiresAt: time.Now().Add(lifetime), AuthenticationContextClassReference: m.ACR,
-			AuthenticationMethodsReferences: m.AMR}
+		c := jwt.IDTokenClaims{Subject: m.User, ExpiresAt: time.Now().Add(lifetime),
+			AuthenticationContextClassReference: m.ACR,
+			AuthenticationMethodsReferences:     m.AMR}
 		if m.AuthTime != 0 {
 			c.AuthTime = time.Unix(m.AuthTime, 0)
 		}
 		return h.idToken(t, m.Client, c)
 	}
-	l := login{user: m.User, client: m.Client, scope: m.Scope, audience: m.Audience, lifetime: lifetime, claims: map[string]any{}}
+	l := login{user: m.User, client: m.Client, scope: m.Scope, audience: m.Audience,
+		lifetime: lifetime, claims: map[string]any{}}
 	if m.MayAct != nil {
 		var mayAct any
 		require.NoError(t, json.Unmarshal(m.MayAct, &mayAct))
@@ -40,22 +44,23 @@ func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
 	return h.logIn(t, l)
 }
 
-// read is introspection; of a live JWT, what it says itself.
+// read introspects an access token. For a JWT it returns the claims of the JWT, and checks that
+// introspection agrees.
 func (h *host) read(t testing.TB, token string) map[string]any {
 	if strings.Count(token, ".") != 2 {
-		return h.says(t, token)
+		return h.active(t, token)
 	}
 	c := claims(t, h.payload(t, token))
-	if c["scp"] == nil { // an ID token, of which introspection knows nothing
+	if c["scp"] == nil { // an ID token, which introspection does not know
 		return c
 	}
-	said := h.says(t, token)
-	if said == nil {
+	info := h.active(t, token)
+	if info == nil {
 		return nil
 	}
 	for _, name := range []string{"iss", "sub", "client_id", "act", "exp"} {
-		if said[name] != nil && c[name] != nil {
-			require.Equal(t, said[name], c[name], "introspection and JWT: %s", name)
+		if info[name] != nil && c[name] != nil {
+			require.Equal(t, info[name], c[name], "%s of introspection and JWT", name)
 		}
 	}
 	return c

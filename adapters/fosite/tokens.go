@@ -4,38 +4,41 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ory/fosite"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
-// tokens are those of one exchange: the ones that are presented, and the ones that are made.
+// tokens verifies the presented tokens of one exchange and issues the new ones.
 type tokens struct {
 	*handler
 	client  fosite.Client
-	origins []string                   // signatures of what is presented, and their origins
-	records map[string]*fosite.Request // of what is made, by signature
+	origins []string                   // signatures of the presented tokens and of their origins
+	records map[string]*fosite.Request // records of the new tokens, by signature
 }
 
 var (
-	errNotOurs  = refuse("D07: the storage has no such access token")
-	errRevoked  = refuse("D07: a token that it was made from has been revoked")
-	errSpelling = refuse("R08: the access token has blanks, no prefix, or unused bits set")
-	errType     = refuse("R07: this server does not issue tokens of the requested type")
+	errNotOurs = refusal.New(tokenexchange.InvalidRequest, "token_unknown",
+		"the storage has no such access token (D07)")
+	errRevoked = refusal.New(tokenexchange.InvalidRequest, "origin_revoked",
+		"a token that the token was made from has been revoked (D07)")
+	errSpelling = refusal.New(tokenexchange.InvalidRequest, "token_not_canonical",
+		"the access token has blanks, no prefix, or unused bits set (R08)")
 )
 
-// refuse makes a refusal. Its text is for the host only.
-func refuse(text string, values ...any) error {
-	return fmt.Errorf("%w: "+text, append([]any{tokenexchange.InvalidRequest}, values...)...)
+// refuseType returns the refusal to issue a token of a type.
+func refuseType(typ tokenexchange.TokenType) error {
+	return refusal.New(tokenexchange.InvalidRequest, "type_not_issued",
+		"this server does not issue tokens of type %q (R07)", typ)
 }
 
-// verifyAccessToken verifies this server's own access tokens, opaque ones and JWTs.
+// verifyAccessToken verifies an access token of this server, whether opaque or a JWT.
 func (t *tokens) verifyAccessToken(
-	ctx context.Context, c tokenexchange.Credential,
-) (tokenexchange.Token, error) {
+	ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 	signature := t.AccessTokenSignature(ctx, c.Token)
 	record, err := t.accessRecord(ctx, c.Token, signature)
 	if err != nil {
@@ -45,25 +48,27 @@ func (t *tokens) verifyAccessToken(
 	switch err := t.ValidateAccessToken(ctx, record, c.Token); {
 	case err == nil:
 	case fosite.ErrorToRFC6749Error(err).CodeField >= 500 && !errors.As(err, &malformed):
-		return tokenexchange.Token{}, err // the strategy is broken, and not the token (I12)
+		return tokenexchange.Token{}, err // a failure of the strategy (I12)
 	default:
-		return tokenexchange.Token{}, refuse("R08: %w", err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.InvalidRequest,
+			"token_not_valid", "fosite does not accept the access token (R08)")
 	}
 	found, err := tokenOf(record, c.Issuer)
-	if err == nil && !c.Now.Before(found.Expires) { // for none, fosite takes a configured lifespan
-		err = refuse("D26: expired, or it does not say when it will be")
+	if err == nil && !c.Now.Before(found.Expires) { // fosite accepts a session without expiry
+		err = refusal.New(tokenexchange.InvalidRequest, "token_expired",
+			"the session of the token has the expiry %s (D26)", found.Expires.Format(time.RFC3339))
 	}
 	t.origins = append(append(t.origins, signature), record.GetRequestForm()[formOrigins]...)
 	return found, err
 }
 
-// verifyJWT finds out what was declared as a JWT: an access token of this server, or what the
-// host's own verifier takes. That cannot vouch for an access token that the storage does not have.
+// verifyJWT verifies an access token of this server, or a token that the host's verifier accepts.
+// That verifier cannot accept an access token that the storage does not have.
 func (t *tokens) verifyJWT(
-	ctx context.Context, c tokenexchange.Credential,
-) (tokenexchange.Token, error) {
+	ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 	if !isJWT(c.Token) {
-		return tokenexchange.Token{}, refuse("R07: no JWT")
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest, "not_a_jwt",
+			"the token is declared as %q and is not a JWT (R07)", c.Type)
 	}
 	found, err := t.verifyAccessToken(ctx, c)
 	other := t.Exchanger.Verify[tokenexchange.TypeJWT]
@@ -75,11 +80,10 @@ func (t *tokens) verifyJWT(
 
 func isJWT(token string) bool { return strings.Count(token, ".") == 2 }
 
-// IssueToken makes an access token by fosite's strategy or an ID token by IDTokens, and keeps a
-// record of each in the host's storage.
+// IssueToken makes an access token with fosite's strategy or an ID token with IDTokens, and stores
+// a record of each in the host's storage.
 func (t *tokens) IssueToken(
-	ctx context.Context, d tokenexchange.Decision,
-) (issued tokenexchange.IssuedToken, err error) {
+	ctx context.Context, d tokenexchange.Decision) (issued tokenexchange.IssuedToken, err error) {
 	id := ""
 	switch {
 	case d.Type == tokenexchange.TypeIDToken && t.IDTokens != nil:
@@ -89,44 +93,44 @@ func (t *tokens) IssueToken(
 	case d.Type == tokenexchange.TypeAccessToken || d.Type == tokenexchange.TypeJWT:
 		issued, err = t.accessToken(ctx, d)
 	default:
-		err = errType
+		err = refuseType(d.Type)
 	}
-	if err == nil && d.IDToken && t.IDTokens != nil { // without it the Exchanger refuses
+	if err == nil && d.IDToken && t.IDTokens != nil { // without IDTokens the Exchanger fails
 		if id, err = t.addIDToken(d); err == nil {
 			issued.IDToken, err = t.IDTokens.IssueIDTokenWithID(ctx, d, issued.Value, id)
 		}
 	}
 	if err == nil {
 		issued.Discard = t.discard
-		err = t.keep(ctx)
+		err = t.save(ctx)
 	}
 	return issued, err
 }
 
-// accessToken makes an access token, and adds its record.
+// accessToken makes an access token and adds its record. The token must state what was decided, no
+// more and no less, whatever session and strategy the host uses.
 func (t *tokens) accessToken(
-	ctx context.Context, d tokenexchange.Decision,
-) (tokenexchange.IssuedToken, error) {
+	ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
 	record, err := t.newRecord(d)
 	if err != nil {
 		return tokenexchange.IssuedToken{}, err
 	}
-	said := d.Token(record.GetID())
+	want := d.Token(record.GetID())
 	record.GrantedScope = append(record.GrantedScope, d.Scope...)
 	record.GrantedAudience = append(record.GrantedAudience, d.Audience...)
-	write(record.Session, said)
-	if read, err := tokenOf(record, d.Issuer); err != nil || !says(read.Claims, said) {
-		err = errors.New("a session from NewSession says less than was decided, or more")
+	setClaims(record.Session, want)
+	if written, err := tokenOf(record, d.Issuer); err != nil || !states(written.Claims, want) {
+		err = errors.New("a session of NewSession holds other claims than were decided")
 		return tokenexchange.IssuedToken{}, err
 	}
 	value, signature, err := t.GenerateAccessToken(ctx, record)
 	claims, _ := base64.RawURLEncoding.DecodeString(strings.Split(value+".", ".")[1])
 	switch {
 	case err != nil:
-	case isJWT(value) && !says(claims, said):
-		err = errors.New("the strategy made a JWT that says less than was decided, or more")
+	case isJWT(value) && !states(claims, want):
+		err = errors.New("the strategy made a JWT with other claims than were decided")
 	case !isJWT(value) && d.Type == tokenexchange.TypeJWT:
-		err = errType
+		err = refuseType(d.Type)
 	}
 	t.records[signature] = record
 	return tokenexchange.IssuedToken{Value: value, ID: record.ID, Expires: d.Expires}, err

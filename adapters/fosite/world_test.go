@@ -50,7 +50,7 @@ func formats(t *testing.T, test func(t *testing.T, format string)) {
 	}
 }
 
-// host is a fosite server on loopback, with the world of the table.
+// host is a fosite server on loopback with the world of the table.
 type host struct {
 	format   string
 	config   *fosite.Config
@@ -64,20 +64,21 @@ type host struct {
 	ended    sync.Map // users whose session has ended
 
 	unread   bool                             // the token endpoint is not behind ReadForm
-	sessions func(user string) fosite.Session // those of logins; nil: by format
+	sessions func(user string) fosite.Session // sessions of logins; nil: the default of the format
 }
 
-// store is fosite's memory store, with faults.
+// store is fosite's memory store with injected faults.
 type store struct {
 	*storage.MemoryStore
 	mu    sync.Mutex
 	fails map[string]error // by method
 	panic bool
 
-	deadline func(time.Time, bool) // told of each delete
+	deadline func(time.Time, bool) // receives the deadline of each delete
 
-	decode func() fosite.Session // requests are kept as JSON, with such sessions; nil: as they are
-	bare   bool                  // a pushed authorization request is kept without its form
+	// the store encodes requests as JSON and decodes sessions into these; nil: it does not
+	decode func() fosite.Session
+	bare   bool // the store drops the form of a pushed authorization request
 }
 
 func (s *store) fail(method string, err error) {
@@ -95,7 +96,8 @@ func (s *store) fault(method string) error {
 	return s.fails[method]
 }
 
-func (s *store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (s *store) GetAccessTokenSession(ctx context.Context, signature string,
+	session fosite.Session) (fosite.Requester, error) {
 	if err := s.fault("get"); err != nil {
 		return nil, err
 	}
@@ -103,12 +105,14 @@ func (s *store) GetAccessTokenSession(ctx context.Context, signature string, ses
 	if err != nil {
 		return nil, err
 	}
-	return s.kept(r), nil
+	return s.asStored(r), nil
 }
 
-func (s *store) CreateAccessTokenSession(ctx context.Context, signature string, r fosite.Requester) error {
+func (s *store) CreateAccessTokenSession(ctx context.Context, signature string,
+	r fosite.Requester) error {
 	if err := s.fault("create"); err != nil {
-		_ = s.MemoryStore.CreateAccessTokenSession(ctx, signature, r) // a write of which nobody knows whether it took place
+		// The write may have happened in spite of the error.
+		_ = s.MemoryStore.CreateAccessTokenSession(ctx, signature, r)
 		return err
 	}
 	if isIDToken := strings.Contains(signature, "."); isIDToken {
@@ -116,7 +120,7 @@ func (s *store) CreateAccessTokenSession(ctx context.Context, signature string, 
 			return err
 		}
 	}
-	return s.MemoryStore.CreateAccessTokenSession(ctx, signature, s.kept(r))
+	return s.MemoryStore.CreateAccessTokenSession(ctx, signature, s.asStored(r))
 }
 
 func (s *store) DeleteAccessTokenSession(ctx context.Context, signature string) error {
@@ -132,13 +136,13 @@ func (s *store) DeleteAccessTokenSession(ctx context.Context, signature string) 
 func (s *store) CreateRefreshTokenSession(
 	ctx context.Context, signature, accessSignature string, r fosite.Requester,
 ) error {
-	return s.MemoryStore.CreateRefreshTokenSession(ctx, signature, accessSignature, s.kept(r))
+	return s.MemoryStore.CreateRefreshTokenSession(ctx, signature, accessSignature, s.asStored(r))
 }
 
 func (s *store) CreateAuthorizeCodeSession(
 	ctx context.Context, code string, r fosite.Requester,
 ) error {
-	return s.MemoryStore.CreateAuthorizeCodeSession(ctx, code, s.kept(r))
+	return s.MemoryStore.CreateAuthorizeCodeSession(ctx, code, s.asStored(r))
 }
 
 func (s *store) CreatePARSession(
@@ -152,11 +156,12 @@ func (s *store) CreatePARSession(
 	return s.MemoryStore.CreatePARSession(ctx, requestURI, r)
 }
 
-// Authenticate takes any password, and has the name of a user as their subject.
+// Authenticate accepts every password. The subject of a user is the user name.
 func (s *store) Authenticate(_ context.Context, name, _ string) (string, error) { return name, nil }
 
-// kept is a request as it comes out of the storage: encoded and decoded, where that keeps JSON.
-func (s *store) kept(r fosite.Requester) fosite.Requester {
+// asStored returns the request as the storage returns it later: encoded and decoded if the storage
+// uses JSON.
+func (s *store) asStored(r fosite.Requester) fosite.Requester {
 	if s.decode == nil {
 		return r
 	}
@@ -196,20 +201,25 @@ func (s *store) kept(r fosite.Requester) fosite.Requester {
 		GrantedAudience:   decoded.GrantedAudiences, Form: decoded.Form, Session: into}
 }
 
-// newHost starts one. set may change it before.
+// newHost starts a host. The functions of set may change it before.
 func newHost(t testing.TB, format string, set ...func(*host)) *host {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	keyOf := func(context.Context) (any, error) { return key, nil }
-	// Fosite fills in a strategy that is nil when it first needs it, which is a data race of its own.
-	config := &fosite.Config{ScopeStrategy: fosite.WildcardScopeStrategy, AudienceMatchingStrategy: fosite.DefaultAudienceMatchingStrategy, GlobalSecret: []byte("a secret of at least thirty-two bytes"), ClientSecretsHasher: plain{},
-		AccessTokenIssuer: issuer, IDTokenIssuer: issuer, SendDebugMessagesToClients: true}
+	// Fosite sets a nil strategy when it first needs it, which is a data race.
+	config := &fosite.Config{ScopeStrategy: fosite.WildcardScopeStrategy,
+		AudienceMatchingStrategy: fosite.DefaultAudienceMatchingStrategy,
+		GlobalSecret:             []byte("a secret of at least thirty-two bytes"),
+		ClientSecretsHasher:      plain{},
+		AccessTokenIssuer:        issuer, IDTokenIssuer: issuer, SendDebugMessagesToClients: true}
 	h := &host{format: format, config: config, clients: map[string]exchangetable.Client{},
 		store: &store{MemoryStore: storage.NewMemoryStore(), fails: map[string]error{}}}
 	h.strategy = compose.CommonStrategy{CoreStrategy: compose.NewOAuth2HMACStrategy(config),
-		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(keyOf, config), Signer: &jwt.DefaultSigner{GetPrivateKey: keyOf}}
+		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(keyOf, config),
+		Signer:                     &jwt.DefaultSigner{GetPrivateKey: keyOf}}
 	if format == jwtForm {
-		h.strategy.CoreStrategy = compose.NewOAuth2JWTStrategy(keyOf, compose.NewOAuth2HMACStrategy(config), config)
+		h.strategy.CoreStrategy = compose.NewOAuth2JWTStrategy(keyOf,
+			compose.NewOAuth2HMACStrategy(config), config)
 	}
 	for _, c := range exchangetable.Clients() {
 		h.register(c)
@@ -224,8 +234,10 @@ func newHost(t testing.TB, format string, set ...func(*host)) *host {
 		Live: h.live, ActClaims: true,
 		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeIDToken: ""}})
 	require.NoError(t, err)
-	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeIDToken: verifier.Verify, tokenexchange.TypeJWT: verifier.Verify}
-	h.exchange = fositeexchange.Config{Exchanger: *x, NewSession: h.newSession, Client: h.complete, IDTokens: idTokens}
+	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeIDToken: verifier.Verify,
+		tokenexchange.TypeJWT: verifier.Verify}
+	h.exchange = fositeexchange.Config{Exchanger: *x, NewSession: h.newSession, Client: h.complete,
+		IDTokens: idTokens}
 	for _, change := range set {
 		change(h)
 	}
@@ -241,19 +253,20 @@ func (h *host) register(c exchangetable.Client) {
 		grants = append(grants, tokenexchange.GrantType)
 	}
 	h.clients[c.ID] = c
-	h.store.Clients[c.ID] = &fosite.DefaultClient{ID: c.ID, Secret: []byte(c.Secret), Scopes: append([]string{"offline"}, c.Scope...), Public: c.Secret == "",
+	h.store.Clients[c.ID] = &fosite.DefaultClient{ID: c.ID, Secret: []byte(c.Secret),
+		Scopes: append([]string{"offline"}, c.Scope...), Public: c.Secret == "",
 		GrantTypes: grants, ResponseTypes: []string{"code", "token", "code token"},
 		RedirectURIs: []string{"https://app.example/callback"},
 		Audience:     []string{"https://orders.example", "https://gateway.example", "helpdesk"}}
 }
 
-// plain keeps secrets as they are, since many of these tests are about many requests.
+// plain stores secrets without hashing them, since some tests make many requests.
 type plain struct{}
 
 func (plain) Hash(_ context.Context, secret []byte) ([]byte, error) { return secret, nil }
-func (plain) Compare(_ context.Context, kept, secret []byte) error {
-	if len(kept) == 0 || subtle.ConstantTimeCompare(kept, secret) == 0 {
-		return errors.New("a wrong secret")
+func (plain) Compare(_ context.Context, stored, secret []byte) error {
+	if len(stored) == 0 || subtle.ConstantTimeCompare(stored, secret) == 0 {
+		return errors.New("wrong secret")
 	}
 	return nil
 }
@@ -282,7 +295,7 @@ func (h *host) complete(_ *http.Request, registered fosite.Client, c *tokenexcha
 	return nil
 }
 
-// serve starts the server, or another one in its place.
+// serve starts the server, or replaces it.
 func (h *host) serve(t testing.TB) {
 	h.config.AuthorizeEndpointHandlers, h.config.TokenEndpointHandlers = nil, nil
 	h.config.TokenIntrospectionHandlers, h.config.RevocationHandlers = nil, nil
@@ -308,27 +321,30 @@ func (h *host) serve(t testing.TB) {
 	mux.HandleFunc("/par", h.push)
 	mux.HandleFunc("/introspect", h.introspect)
 	mux.HandleFunc("/revoke", func(w http.ResponseWriter, r *http.Request) {
-		h.provider.WriteRevocationResponse(r.Context(), w, h.provider.NewRevocationRequest(r.Context(), r))
+		h.provider.WriteRevocationResponse(r.Context(), w,
+			h.provider.NewRevocationRequest(r.Context(), r))
 	})
 	h.web = httptest.NewServer(mux)
 	t.Cleanup(h.web.Close)
 }
 
-// token is the token endpoint as fosite's documentation has it.
+// token is the token endpoint of fosite's documentation.
 func (h *host) token(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	// A session that says too much, and scopes that a host grants without a look: neither must get into an exchanged token.
+	// The session has too many claims, and a host may grant scopes without checking them. Neither
+	// may get into an exchanged token.
 	session := h.session(cmp.Or(r.Header.Get("Session-Of"), "mallory"),
 		map[string]any{"poison": "poison"})
 	if r.PostFormValue("grant_type") == tokenexchange.GrantType {
-		session = h.session("mallory", map[string]any{"poison": "poison", "act": map[string]any{"sub": "mallory"}})
+		session = h.session("mallory",
+			map[string]any{"poison": "poison", "act": map[string]any{"sub": "mallory"}})
 	}
 	ar, err := h.provider.NewAccessRequest(ctx, r, session)
 	if err != nil {
 		h.provider.WriteAccessError(ctx, w, ar, err)
 		return
 	}
-	for _, scope := range ar.GetRequestedScopes() { // as hosts do for client_credentials, and some for every grant
+	for _, scope := range ar.GetRequestedScopes() { // as some hosts do for every grant
 		ar.GrantScope(scope)
 	}
 	for _, audience := range ar.GetRequestedAudience() {
@@ -342,7 +358,7 @@ func (h *host) token(w http.ResponseWriter, r *http.Request) {
 	h.provider.WriteAccessResponse(ctx, w, ar, resp)
 }
 
-// authorize is the authorization endpoint. Whoever is named in the parameter login has just logged in.
+// authorize is the authorization endpoint. The parameter login names the user who has logged in.
 func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	ar, err := h.provider.NewAuthorizeRequest(r.Context(), r)
 	if err != nil {
@@ -355,7 +371,8 @@ func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	for _, audience := range ar.GetRequestedAudience() {
 		ar.GrantAudience(audience)
 	}
-	resp, err := h.provider.NewAuthorizeResponse(r.Context(), ar, h.session(r.FormValue("login"), nil))
+	resp, err := h.provider.NewAuthorizeResponse(r.Context(), ar,
+		h.session(r.FormValue("login"), nil))
 	if err != nil {
 		h.provider.WriteAuthorizeError(r.Context(), w, ar, err)
 		return
@@ -363,7 +380,7 @@ func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	h.provider.WriteAuthorizeResponse(r.Context(), w, ar, resp)
 }
 
-// push is the endpoint of pushed authorization requests.
+// push is the endpoint for pushed authorization requests (RFC 9126).
 func (h *host) push(w http.ResponseWriter, r *http.Request) {
 	ar, err := h.provider.NewPushedAuthorizeRequest(r.Context(), r)
 	if err != nil {
@@ -387,7 +404,7 @@ func (h *host) introspect(w http.ResponseWriter, r *http.Request) {
 	h.provider.WriteIntrospectionResponse(r.Context(), w, resp)
 }
 
-// session is that of a login.
+// session returns the session of a login.
 func (h *host) session(user string, claims map[string]any) fosite.Session {
 	if h.sessions != nil {
 		s := h.sessions(user)
@@ -406,19 +423,19 @@ func (h *host) session(user string, claims map[string]any) fosite.Session {
 	return &fosite.DefaultSession{Subject: user, Extra: claims}
 }
 
-// login is an access token that fosite issues for one of its own grants.
+// login describes an access token that fosite issues without an exchange.
 type login struct {
 	user     string // empty: client credentials
 	client   string
 	scope    []string
 	audience []string
-	lifetime time.Duration // zero: an hour
+	lifetime time.Duration // zero is one hour
 	claims   map[string]any
-	typ      string // of a JWT; empty: as fosite has it
-	unscoped bool   // no scope was granted, rather than an empty list
+	typ      string // typ of a JWT; empty: that of fosite
+	unscoped bool   // the granted scope is nil instead of empty
 }
 
-// logIn makes an access token by fosite's own means.
+// logIn makes an access token by the means of fosite.
 func (h *host) logIn(t testing.TB, l login) string {
 	if l.lifetime == 0 {
 		l.lifetime = time.Hour
@@ -429,7 +446,8 @@ func (h *host) logIn(t testing.TB, l login) string {
 		r.GrantTypes = fosite.Arguments{"client_credentials"}
 	}
 	r.Client, r.Form = h.store.Clients[l.client], url.Values{"grant_type": r.GrantTypes}
-	r.GetSession().SetExpiresAt(fosite.AccessToken, time.Now().Add(l.lifetime).UTC().Truncate(time.Second))
+	r.GetSession().SetExpiresAt(fosite.AccessToken,
+		time.Now().Add(l.lifetime).UTC().Truncate(time.Second))
 	for _, scope := range l.scope {
 		r.GrantScope(scope)
 	}
@@ -443,13 +461,14 @@ func (h *host) logIn(t testing.TB, l login) string {
 		s.GetJWTHeader().Add("typ", l.typ)
 	}
 	resp := fosite.NewAccessResponse()
-	helper := oauth2.HandleHelper{AccessTokenStrategy: h.strategy, AccessTokenStorage: h.store, Config: h.config}
+	helper := oauth2.HandleHelper{AccessTokenStrategy: h.strategy, AccessTokenStorage: h.store,
+		Config: h.config}
 	_, err := helper.IssueAccessToken(t.Context(), time.Hour, r, resp)
 	require.NoError(t, err)
 	return resp.GetAccessToken()
 }
 
-// idToken makes an ID token by fosite's own means.
+// idToken makes an ID token by the means of fosite.
 func (h *host) idToken(t testing.TB, client string, claims jwt.IDTokenClaims) string {
 	claims.Nonce = cmp.Or(claims.Nonce, "a nonce of the login")
 	r := fosite.NewAccessRequest(&openid.DefaultSession{Claims: &claims, Subject: claims.Subject})
@@ -459,7 +478,7 @@ func (h *host) idToken(t testing.TB, client string, claims jwt.IDTokenClaims) st
 	return value
 }
 
-// reply is what came back over HTTP.
+// reply is an HTTP response.
 type reply struct {
 	status int
 	header http.Header
@@ -482,9 +501,10 @@ func (h *host) send(t testing.TB, r *http.Request) reply {
 	return got
 }
 
-// request is a POST of a client with a form as its body.
+// request returns a POST request of a client with a form as its body.
 func (h *host) request(t testing.TB, path, client, body string) *http.Request {
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.web.URL+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.web.URL+path,
+		strings.NewReader(body))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if secret := h.clients[client].Secret; secret != "" {
@@ -497,7 +517,8 @@ func (h *host) post(t testing.TB, path, client string, f url.Values) reply {
 	return h.send(t, h.request(t, path, client, f.Encode()))
 }
 
-// ask asks for an exchange. pairs are names and values; token types go without the urn prefix.
+// ask sends an exchange request. The pairs are names and values; token types are written without
+// their urn prefix.
 func (h *host) ask(t testing.TB, client string, pairs ...string) reply {
 	return h.post(t, "/token", client, form(pairs...))
 }
@@ -514,7 +535,8 @@ func form(pairs ...string) url.Values {
 	}
 	for name, values := range f {
 		for i, value := range values {
-			if strings.HasSuffix(name, "_token_type") && value != "" && !strings.Contains(value, ":") {
+			if strings.HasSuffix(name, "_token_type") && value != "" &&
+				!strings.Contains(value, ":") {
 				values[i] = "urn:ietf:params:oauth:token-type:" + value
 			}
 		}
@@ -522,8 +544,9 @@ func form(pairs ...string) url.Values {
 	return f
 }
 
-// says is what the server says of an access token: introspection, by a client that is not the token's.
-func (h *host) says(t testing.TB, token string) map[string]any {
+// active introspects an access token as another client. It returns the response, or nil if the
+// token is not active.
+func (h *host) active(t testing.TB, token string) map[string]any {
 	got := h.post(t, "/introspect", "backend", url.Values{"token": {token}})
 	if got.body["active"] != true {
 		return nil
@@ -531,14 +554,15 @@ func (h *host) says(t testing.TB, token string) map[string]any {
 	return got.body
 }
 
-// revoke is RFC 7009, by the client that the token was issued to.
+// revoke revokes a token (RFC 7009) as the client that it was issued to.
 func (h *host) revoke(t testing.TB, token string) {
-	client := fmt.Sprint(h.says(t, token)["client_id"])
-	require.Equal(t, http.StatusOK, h.post(t, "/revoke", client, url.Values{"token": {token}}).status)
-	require.Nil(t, h.says(t, token))
+	client := fmt.Sprint(h.active(t, token)["client_id"])
+	require.Equal(t, http.StatusOK,
+		h.post(t, "/revoke", client, url.Values{"token": {token}}).status)
+	require.Nil(t, h.active(t, token))
 }
 
-// payload is what a JWT of the server says, once its key has verified it.
+// payload verifies a JWT of the server and returns its payload.
 func (h *host) payload(t testing.TB, token string) []byte {
 	_, err := h.strategy.Signer.Validate(t.Context(), token)
 	require.NoError(t, err)
@@ -552,14 +576,14 @@ func claims(t testing.TB, payload []byte) (c map[string]any) {
 	return c
 }
 
-// last is the event of the last exchange.
+// last returns the event of the last exchange.
 func (h *host) last(t testing.TB) tokenexchange.Event {
 	last := h.audit.Last()
-	require.False(t, last.Time.IsZero(), "nothing is on record")
+	require.False(t, last.Time.IsZero(), "no event was recorded")
 	return last
 }
 
-// everybody may act for everybody.
-type everybody struct{}
+// allowAll is an authorizer that allows every actor.
+type allowAll struct{}
 
-func (everybody) AuthorizeActor(context.Context, tokenexchange.Facts) error { return nil }
+func (allowAll) AuthorizeActor(context.Context, tokenexchange.Facts) error { return nil }

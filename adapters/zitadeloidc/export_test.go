@@ -6,5 +6,5 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Issuer is what makes the tokens of a request by the client.
+// Issuer returns the issuer for requests of the client.
 func (g *Grant) Issuer(client op.Client) tokenexchange.TokenIssuer { return &issuer{g, client} }

@@ -19,90 +19,104 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// brokenAt are the places where a host can fail while an exchange of JWTs is under way, ID tokens among them.
-var brokenAt = []string{"token", "session", "Client", "KeySet", "SigningKey", "CreateAccessToken", "Claims"}
+// faultPoints are the places at which the host can fail in an exchange of an ID token and a JWT.
+var faultPoints = []string{"token", "session", "Client", "KeySet", "SigningKey",
+	"CreateAccessToken", "Claims"}
 
-// useAll asks for an exchange that comes by every place of brokenAt.
-func (h *host) useAll(t testing.TB, subject, actor string, more ...string) reply {
-	return h.exchange(t, "helpdesk", append([]string{"subject_token", subject, "subject_token_type", "id_token", "actor_token", actor,
-		"actor_token_type", "access_token", "scope", "orders:read"}, more...)...)
+// exchangeAll sends a request that reaches every fault point.
+func (h *host) exchangeAll(t testing.TB, subject, actor string, more ...string) reply {
+	return h.exchange(t, "helpdesk",
+		append([]string{"subject_token", subject, "subject_token_type", "id_token", "actor_token",
+			actor,
+			"actor_token_type", "access_token", "scope", "orders:read"}, more...)...)
 }
 
-func (h *host) unbroken(t testing.TB) (subject, actor string) {
+// validTokens returns a subject token and an actor token for exchangeAll.
+func (h *host) validTokens(t testing.TB) (subject, actor string) {
 	return h.idToken(t, login{subject: "alice", client: "helpdesk"}), h.bob(t)
 }
 
-// I12: what goes wrong in the host is on record and in its log, and nowhere outside. No token is left of it.
+// TestI06_I07_I12_Failures checks that a failure of the host is in the audit event and in the
+// framework's log, that the client does not see it, and that no token is left.
 func TestI06_I07_I12_Failures(t *testing.T) {
 	var log bytes.Buffer
-	usual := slog.Default()
-	defer slog.SetDefault(usual)
+	previous := slog.Default()
+	defer slog.SetDefault(previous)
 	for _, test := range []struct {
 		name   string
 		broken error
 		code   tokenexchange.Code
 	}{
 		{"an error", errors.New("a secret of the host"), tokenexchange.ServerError},
-		{"an error of the framework", oidc.ErrInvalidScope().WithDescription("a secret of the host"), tokenexchange.ServerError},
-		{"a deadline", fmt.Errorf("a secret of the host: %w", context.DeadlineExceeded), tokenexchange.TemporarilyUnavailable},
-		{"a refusal", fmt.Errorf("%w: a secret of the host", tokenexchange.InvalidTarget), tokenexchange.InvalidTarget},
+		{"an error of the framework",
+			oidc.ErrInvalidScope().WithDescription("a secret of the host"),
+			tokenexchange.ServerError},
+		{"a deadline", fmt.Errorf("a secret of the host: %w", context.DeadlineExceeded),
+			tokenexchange.TemporarilyUnavailable},
+		{"a refusal", fmt.Errorf("%w: a secret of the host", tokenexchange.InvalidTarget),
+			tokenexchange.InvalidTarget},
 		{"a panic", nil, tokenexchange.ServerError},
 	} {
-		for _, place := range brokenAt {
+		for _, place := range faultPoints {
 			h := newHost(t, op.AccessTokenTypeJWT)
-			subject, actor := h.unbroken(t)
+			subject, actor := h.validTokens(t)
 			slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-			h.fails, h.broken = place, test.broken
-			got := h.useAll(t, subject, actor)
-			h.fails = ""
-			what := test.name + " in " + place
+			h.failing, h.failure = place, test.broken
+			got := h.exchangeAll(t, subject, actor)
+			h.failing = ""
+			label := test.name + " in " + place
 			ev := h.refused(t, got, test.code)
-			require.NotContains(t, got.text, "a secret of", what)
-			require.Equal(t, tokenexchange.AsError(test.code).Description, got.body["error_description"], what)
-			require.Len(t, h.audit.Events(), 1, what)
-			require.Equal(t, "helpdesk", ev.Facts.Client.ID, what)
+			require.NotContains(t, got.text, "a secret of", label)
+			require.Equal(t, tokenexchange.AsError(test.code).Description,
+				got.body["error_description"], label)
+			require.Len(t, h.audit.Events(), 1, label)
+			require.Equal(t, "helpdesk", ev.Facts.Client.ID, label)
 			if test.broken != nil {
-				require.Contains(t, ev.Err.Error(), "a secret of the host", what)
+				require.Contains(t, ev.Err.Error(), "a secret of the host", label)
 			}
-			require.Len(t, h.live(), 1, what+": nothing lives but bob's login")
+			require.Len(t, h.records(), 1, label+": only bob's login has a record")
 			for _, token := range []string{subject, actor} {
 				require.NotContains(t, log.String(), token, "I08")
 				require.NotContains(t, fmt.Sprintf("%+v", ev), token, "I08")
 			}
-			h.useAll(t, subject, actor).granted(t) // nothing of it has stayed
+			h.exchangeAll(t, subject, actor).granted(t) // the next request succeeds
 		}
 	}
-	require.Contains(t, log.String(), "a secret of the host", "the framework's log has the cause")
+	require.Contains(t, log.String(), "a secret of the host", "the cause is in the framework's log")
 }
 
-// The framework asks for clients before the exchange. What it makes of a storage that fails is its own: no grant, and no
-// event. Where clients sign, not even its text is kept inside.
-func TestI12_ClientAuthenticationThatFails(t *testing.T) {
-	for place, leaks := range map[string]bool{"GetClientByClientID": false, "AuthorizeClientIDSecret": false, "GetKeyByIDAndClientID": true} {
+// TestI12_ClientAuthenticationFails checks a storage that fails in the framework's client
+// authentication: the request is refused and not audited. With private_key_jwt the client sees the
+// error of the storage.
+func TestI12_ClientAuthenticationFails(t *testing.T) {
+	for place, leaks := range map[string]bool{"GetClientByClientID": false,
+		"AuthorizeClientIDSecret": false, "GetKeyByIDAndClientID": true} {
 		h := newHost(t, op.AccessTokenTypeBearer, func(h *host) {
 			if c := h.clients["helpdesk"]; leaks {
-				c.auth, c.known.Secret = oidc.AuthMethodPrivateKeyJWT, ""
+				c.auth, c.registered.Secret = oidc.AuthMethodPrivateKeyJWT, ""
 				h.clients["helpdesk"] = c
 			}
 		})
-		subject, actor := h.unbroken(t)
+		subject, actor := h.validTokens(t)
 		ask := func() reply {
 			now := time.Now().Unix()
-			return h.useAll(t, subject, actor, "client_assertion_type", oidc.ClientAssertionTypeJWTAssertion, "client_assertion", h.sign(t,
-				map[string]any{"iss": "helpdesk", "sub": "helpdesk", "aud": issuer, "iat": now, "exp": now + 60}))
+			return h.exchangeAll(t, subject, actor, "client_assertion_type",
+				oidc.ClientAssertionTypeJWTAssertion, "client_assertion", h.sign(t,
+					map[string]any{"iss": "helpdesk", "sub": "helpdesk", "aud": issuer, "iat": now,
+						"exp": now + 60}))
 		}
 		if !leaks {
-			ask = func() reply { return h.useAll(t, subject, actor) }
+			ask = func() reply { return h.exchangeAll(t, subject, actor) }
 		}
 		ask().granted(t)
 		require.False(t, h.audit.Last().Facts.Client.Public, "R09")
-		h.fails, h.broken = place, errors.New("a secret of the host")
+		h.failing, h.failure = place, errors.New("a secret of the host")
 		got := ask()
 		require.Equal(t, http.StatusBadRequest, got.status)
 		require.Empty(t, got.header.Values("WWW-Authenticate"))
-		require.Len(t, h.audit.Events(), 1, "the exchange has not been asked")
+		require.Len(t, h.audit.Events(), 1, "the exchange must not be called")
 		if leaks {
-			require.Contains(t, got.text, "a secret of the host", "the framework sends it")
+			require.Contains(t, got.text, "a secret of the host", "the framework shows the error")
 			continue
 		}
 		require.Equal(t, "invalid_client", got.error())
@@ -110,29 +124,30 @@ func TestI12_ClientAuthenticationThatFails(t *testing.T) {
 	}
 }
 
-// I06: no token without its event, and no live record of one.
+// TestI06_SinkFails checks that no token and no record is left if the event cannot be recorded.
 func TestI06_SinkFails(t *testing.T) {
 	for _, format := range []op.AccessTokenType{op.AccessTokenTypeBearer, op.AccessTokenTypeJWT} {
 		h := newHost(t, format)
-		subject, actor := h.unbroken(t)
+		subject, actor := h.validTokens(t)
 		h.audit.Fail(errors.New("a secret of the host"))
-		got := h.useAll(t, subject, actor)
+		got := h.exchangeAll(t, subject, actor)
 		require.Equal(t, http.StatusInternalServerError, got.status)
 		require.NotContains(t, got.text, "a secret of")
-		require.Len(t, h.live(), 1, "bob's login")
+		require.Len(t, h.records(), 1, "bob's login")
 
-		// A storage that cannot revoke either changes nothing for the client.
-		h.fails, h.broken = "RevokeToken", errors.New("a secret of the host")
-		got = h.useAll(t, subject, actor)
+		// The client sees the same if the storage cannot revoke the token either.
+		h.failing, h.failure = "RevokeToken", errors.New("a secret of the host")
+		got = h.exchangeAll(t, subject, actor)
 		require.Equal(t, http.StatusInternalServerError, got.status)
 		require.NotContains(t, got.text, "a secret of")
 		h.audit.Fail(nil)
-		h.useAll(t, subject, actor).granted(t)
+		h.exchangeAll(t, subject, actor).granted(t)
 	}
 }
 
-// I06: nor of one for which a host panicked while its client went away.
-func TestI06_PanicAndGone(t *testing.T) {
+// TestI06_PanicAfterCancel checks that the record is revoked if a hook panics after the request was
+// cancelled.
+func TestI06_PanicAfterCancel(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeJWT)
 	h.delegate(t).granted(t)
 	d := h.audit.Last().Decision
@@ -141,46 +156,51 @@ func TestI06_PanicAndGone(t *testing.T) {
 		cancel()
 		panic("a secret of the host")
 	}
-	before := len(h.live())
+	before := len(h.records())
 	require.Panics(t, func() { _, _ = h.grant.Issuer(h.clients["helpdesk"]).IssueToken(ctx, d) })
-	require.Len(t, h.live(), before)
+	require.Len(t, h.records(), before)
 }
 
-// A Grant that lacks a part, and a server whose key is no crypto.Signer, make no tokens.
+// TestI01_IncompleteGrants checks that a Grant without a required field, or with a key that is no
+// crypto.Signer, issues no token.
 func TestI01_IncompleteGrants(t *testing.T) {
-	for name, take := range map[string]func(h *host){
-		"Provider": func(h *host) { h.grant.Provider = nil },
-		"Token":    func(h *host) { h.grant.Token = nil },
-		"Subjects": func(h *host) { h.grant.Exchanger.Resolver = nil },
-		"Decide":   func(h *host) { h.grant.Exchanger.Decide = nil },
-		"Actors":   func(h *host) { h.grant.Exchanger.Authorizer = nil },
+	for name, remove := range map[string]func(h *host){
+		"Provider":   func(h *host) { h.grant.Provider = nil },
+		"Token":      func(h *host) { h.grant.Token = nil },
+		"Resolver":   func(h *host) { h.grant.Exchanger.Resolver = nil },
+		"Decide":     func(h *host) { h.grant.Exchanger.Decide = nil },
+		"Authorizer": func(h *host) { h.grant.Exchanger.Authorizer = nil },
 	} {
 		h := newHost(t, op.AccessTokenTypeBearer)
 		alice, bob := h.alice(t), h.bob(t)
-		take(h)
-		h.refused(t, h.exchange(t, "helpdesk", "subject_token", alice, "subject_token_type", "access_token", "actor_token", bob,
-			"actor_token_type", "access_token"), tokenexchange.ServerError)
+		remove(h)
+		h.refused(t,
+			h.exchange(t, "helpdesk", "subject_token", alice, "subject_token_type", "access_token",
+				"actor_token", bob,
+				"actor_token_type", "access_token"), tokenexchange.ServerError)
 		require.NotNil(t, name)
 	}
 	h := newHost(t, op.AccessTokenTypeBearer)
 	alice := h.alice(t)
-	h.grant.Provider = both{h.provider, keyless{h.provider, h.ledger}}
-	require.Contains(t, h.refused(t, h.narrow(t, alice, "requested_token_type", "jwt"), tokenexchange.ServerError).Err.Error(), "no key to sign with")
-	require.Len(t, h.live(), 1, "alice's login")
+	h.grant.Provider = withStorageOf{h.provider, providerWithoutSigner{h.provider, h.testStorage}}
+	require.Contains(t,
+		h.refused(t, h.narrow(t, alice, "requested_token_type", "jwt"),
+			tokenexchange.ServerError).Err.Error(), "no key to sign with")
+	require.Len(t, h.records(), 1, "alice's login")
 	h.narrow(t, alice).granted(t)
 }
 
-// keyless is a provider whose storage has a key that nobody can sign with here.
-type keyless struct {
+// providerWithoutSigner is a provider whose storage has a key that is no crypto.Signer.
+type providerWithoutSigner struct {
 	op.OpenIDProvider
 	storage op.Storage
 }
 
-func (k keyless) Storage() op.Storage { return keylessStorage{k.storage} }
+func (k providerWithoutSigner) Storage() op.Storage { return storageWithoutSigner{k.storage} }
 
-type keylessStorage struct{ op.Storage }
+type storageWithoutSigner struct{ op.Storage }
 
-func (k keylessStorage) SigningKey(ctx context.Context) (op.SigningKey, error) {
+func (k storageWithoutSigner) SigningKey(ctx context.Context) (op.SigningKey, error) {
 	key, err := k.Storage.SigningKey(ctx)
 	return opaqueKey{key}, err
 }
@@ -189,35 +209,48 @@ type opaqueKey struct{ op.SigningKey }
 
 func (opaqueKey) Key() any { return []byte("a shared secret") }
 
-// Many clients at once, each with an actor of its own: nothing of one exchange is in another.
+// TestConcurrentExchanges checks that concurrent exchanges with different actors get the right
+// subject and chain each.
 func TestConcurrentExchanges(t *testing.T) {
-	for name, format := range map[string]op.AccessTokenType{"opaque": op.AccessTokenTypeBearer, "JWT": op.AccessTokenTypeJWT} {
+	for name, format := range map[string]op.AccessTokenType{"opaque": op.AccessTokenTypeBearer,
+		"JWT": op.AccessTokenTypeJWT} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, format)
 			actors := map[string]string{}
 			for _, user := range []string{"bob", "carol", "root"} {
-				actors[user] = h.logIn(t, login{subject: user, client: "helpdesk", audience: []string{"helpdesk"}, scope: []string{"orders:read"}})
+				actors[user] = h.logIn(t,
+					login{subject: user, client: "helpdesk", audience: []string{"helpdesk"},
+						scope: []string{"orders:read"}})
 			}
 			subjects := map[string]string{}
 			for _, user := range []string{"alice", "dave"} {
-				subjects[user] = h.logIn(t, login{subject: user, client: "webapp", audience: []string{"helpdesk", "https://orders.example"}, scope: []string{"orders:read", "orders:write"}})
+				subjects[user] = h.logIn(t,
+					login{subject: user, client: "webapp",
+						audience: []string{"helpdesk", "https://orders.example"},
+						scope:    []string{"orders:read", "orders:write"}})
 			}
 			var wait sync.WaitGroup
 			for i := range 48 {
 				wait.Go(func() {
-					actor, subject := []string{"bob", "carol", "root", ""}[i%4], []string{"alice", "dave"}[i/4%2]
-					f := []string{"subject_token", subjects[subject], "subject_token_type", "access_token"}
+					actor, subject := []string{"bob", "carol", "root", ""}[i%4], []string{"alice",
+						"dave"}[i/4%2]
+					f := []string{"subject_token", subjects[subject], "subject_token_type",
+						"access_token"}
 					if actor == "" {
-						got := h.exchange(t, "orders", append(f, "audience", "https://billing.example")...)
-						checkWho(t, h, got, subject, "orders", "orders")
+						got := h.exchange(t, "orders",
+							append(f, "audience", "https://billing.example")...)
+						checkParties(t, h, got, subject, "orders", "orders")
 						return
 					}
-					got := h.exchange(t, "helpdesk", append(f, "actor_token", actors[actor], "actor_token_type", "access_token", "scope", "orders:read")...)
+					got := h.exchange(t, "helpdesk",
+						append(f, "actor_token", actors[actor], "actor_token_type", "access_token",
+							"scope", "orders:read")...)
 					if subject == "dave" && actor != "root" {
-						assert.Equal(t, "invalid_request", got.error(), "%s may not act for dave", actor)
+						assert.Equal(t, "invalid_request", got.error(), "%s may not act for dave",
+							actor)
 						return
 					}
-					checkWho(t, h, got, subject, actor, "helpdesk")
+					checkParties(t, h, got, subject, actor, "helpdesk")
 				})
 			}
 			wait.Wait()
@@ -226,22 +259,23 @@ func TestConcurrentExchanges(t *testing.T) {
 	}
 }
 
-func checkWho(t *testing.T, h *host, got reply, subject, actor, client string) {
+func checkParties(t *testing.T, h *host, got reply, subject, actor, client string) {
 	if !assert.Equal(t, http.StatusOK, got.status, got.text) {
 		return
 	}
-	said := h.read(t, got.token())
-	assert.Equal(t, subject, said["sub"])
-	assert.Equal(t, map[string]any{"iss": issuer, "sub": actor, "client_id": client}, said["act"])
+	info := h.read(t, got.token())
+	assert.Equal(t, subject, info["sub"])
+	assert.Equal(t, map[string]any{"iss": issuer, "sub": actor, "client_id": client}, info["act"])
 }
 
-// I12: a sink that panics is one that fails.
+// TestI12_PanicInAnAuditSink checks that a panic of the sink is a failure.
 func TestI12_PanicInAnAuditSink(t *testing.T) {
-	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) { h.grant.Exchanger.Audit = panicking{} })
+	h := newHost(t, op.AccessTokenTypeBearer,
+		func(h *host) { h.grant.Exchanger.Audit = panicking{} })
 	got := h.delegate(t)
 	require.Equal(t, http.StatusInternalServerError, got.status)
 	require.NotContains(t, got.text, "a secret of")
-	require.Len(t, h.live(), 2, "the logins")
+	require.Len(t, h.records(), 2, "only the logins have records")
 }
 
 type panicking struct{}

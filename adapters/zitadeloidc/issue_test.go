@@ -19,49 +19,52 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
-// A storage that does not look at Request.Decision makes opaque tokens that live too long. None of them gets out, and none
-// stays; a JWT says for itself how long it lives.
-func TestI04_D25_StubbornStorage(t *testing.T) {
-	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) { h.stubborn = true })
-	logins := len(h.live())
+// TestI04_D25_StorageIgnoresExpiry checks a storage that ignores Request.Decision. An opaque token
+// that would live too long is revoked. A JWT states its own expiry.
+func TestI04_D25_StorageIgnoresExpiry(t *testing.T) {
+	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) { h.ignoreDecision = true })
+	logins := len(h.records())
 	require.Contains(t, h.refused(t, h.delegate(t), tokenexchange.ServerError).Err.Error(), "I04")
-	require.Len(t, h.live(), logins+2, "what was made is revoked")
+	require.Len(t, h.records(), logins+2, "the new token is revoked")
 
-	h = newHost(t, op.AccessTokenTypeJWT, func(h *host) { h.stubborn = true })
+	h = newHost(t, op.AccessTokenTypeJWT, func(h *host) { h.ignoreDecision = true })
 	got := h.delegate(t).granted(t)
 	require.InDelta(t, 600, got.body["expires_in"], 1)
 	require.InDelta(t, time.Now().Unix()+600, claimsOf(t, got.token())["exp"], 2)
-	got = h.exchange(t, "helpdesk", "subject_token", got.token(), "subject_token_type", "access_token").granted(t)
-	require.LessOrEqual(t, got.body["expires_in"], 600.0, "I04: what the JWT says counts, though its record lives longer")
+	got = h.exchange(t, "helpdesk", "subject_token", got.token(), "subject_token_type",
+		"access_token").granted(t)
+	require.LessOrEqual(t, got.body["expires_in"], 600.0, "I04: the JWT expires before its record")
 
-	// What was asked for as a JWT is one, whatever the client's access tokens are.
-	h = newHost(t, op.AccessTokenTypeBearer, func(h *host) { h.stubborn = true })
+	// A requested JWT is a JWT, even if the client's access tokens are opaque.
+	h = newHost(t, op.AccessTokenTypeBearer, func(h *host) { h.ignoreDecision = true })
 	got = h.narrow(t, h.alice(t), "requested_token_type", "jwt").granted(t)
 	require.InDelta(t, 1800, got.body["expires_in"], 1)
 }
 
-// A storage may choose less.
-func TestD25_ShorterStorage(t *testing.T) {
+// TestD25_StorageChoosesEarlierExpiry checks that the storage may choose an earlier expiry.
+func TestD25_StorageChoosesEarlierExpiry(t *testing.T) {
 	for _, format := range []op.AccessTokenType{op.AccessTokenTypeBearer, op.AccessTokenTypeJWT} {
-		h := newHost(t, format, func(h *host) { h.life = 30 * time.Second })
+		h := newHost(t, format, func(h *host) { h.lifetime = 30 * time.Second })
 		got := h.delegate(t).granted(t)
 		require.InDelta(t, 29, got.body["expires_in"], 1)
 		require.InDelta(t, time.Now().Unix()+30, h.read(t, got.token())["exp"], 1)
 
-		h = newHost(t, format, func(h *host) { h.life = time.Millisecond })
+		h = newHost(t, format, func(h *host) { h.lifetime = time.Millisecond })
 		h.refused(t, h.delegate(t), tokenexchange.ServerError)
-		require.Len(t, h.live(), 2, "what was made is revoked")
+		require.Len(t, h.records(), 2, "the new token is revoked")
 	}
 }
 
-// What the framework signs is of typ JWT, whatever it is, and says no scope.
-func TestR07_TheFrameworksOwnJWTs(t *testing.T) {
+// TestR07_JWTsOfTheFramework checks that the framework signs every JWT with the typ JWT and without
+// scope.
+func TestR07_JWTsOfTheFramework(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeJWT)
-	for _, token := range []string{h.alice(t), h.idToken(t, login{subject: "alice", client: "webapp"})} {
+	for _, token := range []string{h.alice(t),
+		h.idToken(t, login{subject: "alice", client: "webapp"})} {
 		require.Equal(t, "JWT", headerOf(t, token)["typ"])
 		require.NotContains(t, claimsOf(t, token), "scope")
 	}
-	// Nor are the hooks asked that it has for its own grants.
+	// The framework's hooks are for its own grants only.
 	alice := h.alice(t)
 	h.claims, h.grant.Claims = map[string]any{"roles": "all"}, nil
 	claims := claimsOf(t, h.narrow(t, alice, "scope", "orders:read").granted(t).token())
@@ -76,64 +79,78 @@ func headerOf(t testing.TB, jwt string) (header map[string]any) {
 	return header
 }
 
-// R11, D17, D18: a JWT is one of RFC 9068, and a host adds claims, but decides none.
+// TestD18_JWTs checks that an issued JWT follows RFC 9068 (R11), and that a host can add claims to
+// it but cannot change the decided ones (D17).
 func TestD18_JWTs(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeJWT)
 	alice, bob := h.alice(t), h.bob(t)
 	h.claims = map[string]any{"roles": []string{"a"}, "nbf": 1, "azp": "x", "scope": "all",
-		"act": "nobody", "sub": "root", "may_act": map[string]any{"sub": "carol"},
+		"act": "x", "sub": "root", "may_act": map[string]any{"sub": "carol"},
 		"lineage": map[string]any{"scope": "all"}}
 	for name := range claimsOf(t, h.idToken(t, login{subject: "alice", client: "webapp"})) {
 		h.claims[name] = "of the host"
 	}
-	token := h.exchange(t, "helpdesk", "subject_token", alice, "subject_token_type", "access_token", "actor_token", bob,
+	token := h.exchange(t, "helpdesk", "subject_token", alice, "subject_token_type", "access_token",
+		"actor_token", bob,
 		"actor_token_type", "access_token", "scope", "orders:read").granted(t).token()
 	key, err := h.SigningKey(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "at+jwt"}, headerOf(t, token))
+	require.Equal(t, map[string]any{"alg": "RS256", "kid": key.ID(), "typ": "at+jwt"},
+		headerOf(t, token))
 	claims := claimsOf(t, token)
 	require.ElementsMatch(t, []string{"iss", "sub", "aud", "exp", "iat", "jti", "client_id",
 		"scope", "act", "roles", "may_act", "lineage"}, slices.Collect(maps.Keys(claims)))
 	require.Equal(t, "alice", claims["sub"])
 	require.Equal(t, "orders:read", claims["scope"])
-	require.Equal(t, map[string]any{"iss": issuer, "sub": "bob", "client_id": "helpdesk"}, claims["act"])
-	require.NotContains(t, claims["lineage"], "from", "its record lists what it was made from")
-	require.Contains(t, h.live(), claims["jti"], "the id is that of the record")
+	require.Equal(t, map[string]any{"iss": issuer, "sub": "bob", "client_id": "helpdesk"},
+		claims["act"])
+	require.NotContains(t, claims["lineage"], "from", "its record lists the origins")
+	require.Contains(t, h.records(), claims["jti"], "the jti is the ID of the record")
 	require.Equal(t, h.audit.Last().TokenID, claims["jti"])
 }
 
-// D12: the framework's own encoder would sort members, escape and round.
-func TestD12_ByteForByte(t *testing.T) {
-	const act = `{"sub":"bob","z":1,"a":12345678901234567890.50,"n":"<&é>","act":{"sub":"carol","iss":"https://as.example"}}`
+// TestD12_ChainsAreCopied checks that a chain is copied byte for byte. The framework's encoder
+// would sort members, escape characters and round numbers.
+func TestD12_ChainsAreCopied(t *testing.T) {
+	const act = `{"sub":"bob","z":1,"a":12345678901234567890.50,"n":"<&é>",` +
+		`"act":{"sub":"carol","iss":"https://as.example"}}`
 	chain, err := tokenexchange.ParseToken([]byte(`{"act":` + act + `}`))
 	require.NoError(t, err)
 	for _, format := range []op.AccessTokenType{op.AccessTokenTypeBearer, op.AccessTokenTypeJWT} {
 		h := newHost(t, format)
-		token := h.logIn(t, login{subject: "alice", client: "orders", audience: []string{"https://orders.example"}, scope: []string{"orders:read"}, actor: chain.Actor})
-		got := h.exchange(t, "orders", "subject_token", token, "subject_token_type", "access_token", "audience", "https://billing.example", "requested_token_type", "access_token")
+		token := h.logIn(t,
+			login{subject: "alice", client: "orders", audience: []string{"https://orders.example"},
+				scope: []string{"orders:read"}, actor: chain.Actor})
+		got := h.exchange(t, "orders", "subject_token", token, "subject_token_type", "access_token",
+			"audience", "https://billing.example", "requested_token_type", "access_token")
 		got.granted(t)
-		want := `{"iss":"https://as.example","sub":"orders","client_id":"orders","act":{"iss":"https://as.example",` + act[1:] + `}`
+		want := `{"iss":"https://as.example","sub":"orders","client_id":"orders",` +
+			`"act":{"iss":"https://as.example",` + act[1:] + `}`
 		if format == op.AccessTokenTypeJWT {
 			require.Contains(t, string(payload(t, got.token())), `"act":`+want)
 		}
-		kept, err := h.live()[h.audit.Last().TokenID].Actor.MarshalJSON()
+		recorded, err := h.records()[h.audit.Last().TokenID].Actor.MarshalJSON()
 		require.NoError(t, err)
-		require.Equal(t, want, string(kept))
+		require.Equal(t, want, string(recorded))
 	}
 }
 
-// D27: how the subject logged in is the login's, whatever clock skew and lifetime the client is registered with.
+// TestD27_IDTokens checks that an ID token states the login of the subject, and that ClockSkew and
+// IDTokenLifetime of the client are not used.
 func TestD27_IDTokens(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) {
 		c := h.clients["helpdesk"]
-		c.skew, c.life = time.Hour, 24*time.Hour
+		c.skew, c.idTokenLifetime = time.Hour, 24*time.Hour
 		h.clients["helpdesk"] = c
 	})
 	at := time.Unix(1700000000, 0)
-	id := h.idToken(t, login{subject: "alice", client: "helpdesk", authTime: at.Add(time.Hour), acr: "high", amr: []string{"pwd"}})
+	id := h.idToken(t,
+		login{subject: "alice", client: "helpdesk", authTime: at.Add(time.Hour), acr: "high",
+			amr: []string{"pwd"}})
 	require.NotEmpty(t, claimsOf(t, id)["nonce"])
 	ask := func() map[string]any {
-		got := h.exchange(t, "helpdesk", "subject_token", id, "subject_token_type", "id_token", "requested_token_type", "id_token",
+		got := h.exchange(t, "helpdesk", "subject_token", id, "subject_token_type", "id_token",
+			"requested_token_type", "id_token",
 			"actor_token", h.bob(t), "actor_token_type", "access_token").granted(t)
 		require.Equal(t, "N_A", got.body["token_type"])
 		require.InDelta(t, 600, got.body["expires_in"], 1)
@@ -143,69 +160,89 @@ func TestD27_IDTokens(t *testing.T) {
 	claims := ask()
 	require.ElementsMatch(t, []string{"iss", "sub", "aud", "azp", "client_id", "exp", "iat", "jti",
 		"auth_time", "acr", "amr", "act", "name", "lineage"}, slices.Collect(maps.Keys(claims)))
-	require.Len(t, claims["lineage"].(map[string]any)["from"], 2, "it has no record")
+	require.Len(t, claims["lineage"].(map[string]any)["from"], 2, "an ID token has no record")
 	require.EqualValues(t, at.Unix(), claims["auth_time"])
 	require.Equal(t, "high", claims["acr"])
 	require.InDelta(t, time.Now().Unix()+600, claims["exp"], 2)
 	require.InDelta(t, time.Now().Unix(), claims["iat"], 2)
-	require.Len(t, h.live(), 1, "an ID token has no record; bob's login has")
+	require.Len(t, h.records(), 1, "only bob's login has a record")
 
 	got := h.delegate(t, "scope", "orders:read")
 	require.NotContains(t, got.granted(t).body, "id_token")
-	openid := h.logIn(t, login{subject: "alice", client: "webapp", audience: []string{"helpdesk"}, scope: []string{"openid", "orders:read"}})
-	got = h.exchange(t, "helpdesk", "subject_token", openid, "subject_token_type", "access_token", "actor_token", h.bob(t), "actor_token_type", "access_token").granted(t)
-	beside, err := op.VerifyIDTokenHint[*oidc.IDTokenClaims](h.ctx(t), got.body["id_token"].(string), h.provider.IDTokenHintVerifier(h.ctx(t)))
+	openid := h.logIn(t,
+		login{subject: "alice", client: "webapp", audience: []string{"helpdesk"},
+			scope: []string{"openid", "orders:read"}})
+	got = h.exchange(t, "helpdesk", "subject_token", openid, "subject_token_type", "access_token",
+		"actor_token", h.bob(t), "actor_token_type", "access_token").granted(t)
+	added, err := op.VerifyIDTokenHint[*oidc.IDTokenClaims](h.ctx(t), got.body["id_token"].(string),
+		h.provider.IDTokenHintVerifier(h.ctx(t)))
 	require.NoError(t, err)
 	hash, err := oidc.ClaimHash(got.token(), "RS256")
 	require.NoError(t, err)
-	require.Equal(t, hash, beside.AccessTokenHash)
+	require.Equal(t, hash, added.AccessTokenHash)
 
-	// It is one, and can be presented as such: to nobody but its client.
-	again := h.exchange(t, "helpdesk", "subject_token", got.body["id_token"].(string), "subject_token_type", "id_token",
+	// The ID token is accepted, but only from its client.
+	again := h.exchange(t, "helpdesk", "subject_token", got.body["id_token"].(string),
+		"subject_token_type", "id_token",
 		"actor_token", h.bob(t), "actor_token_type", "access_token").granted(t)
 	require.Equal(t, "alice", h.read(t, again.token())["sub"])
-	h.refused(t, h.exchange(t, "helpdesk", "subject_token", got.body["id_token"].(string), "subject_token_type", "access_token",
-		"actor_token", h.bob(t), "actor_token_type", "access_token"), tokenexchange.InvalidRequest)
+	h.refused(t,
+		h.exchange(t, "helpdesk", "subject_token", got.body["id_token"].(string),
+			"subject_token_type", "access_token",
+			"actor_token", h.bob(t), "actor_token_type", "access_token"),
+		tokenexchange.InvalidRequest)
 }
 
-// D23, D28: the framework would renew a refresh token without asking the policy, so there is none.
+// TestD23_D28_NoRefreshTokens checks that no refresh token is issued, since the framework would
+// refresh it without the policy.
 func TestD23_D28_NoRefreshTokens(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeBearer, func(h *host) {
 		policy, err := tokenexchange.NewPolicy(tokenexchange.Rule{Name: "all",
-			Impersonate:  &tokenexchange.Impersonation{RefreshLifetime: time.Hour},
-			Clients:      []string{"webapp"},
-			Subjects:     []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}},
-			SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-			Types:        []tokenexchange.TokenType{tokenexchange.TypeAccessToken}, SubjectAudience: true, Scope: tokenexchange.Scope{"*"},
+			Impersonate:     &tokenexchange.Impersonation{RefreshLifetime: time.Hour},
+			Clients:         []string{"webapp"},
+			Subjects:        []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}},
+			SubjectTypes:    []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+			Types:           []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+			SubjectAudience: true, Scope: tokenexchange.Scope{"*"},
 			Lifetime: time.Minute})
 		require.NoError(t, err)
-		h.grant.Exchanger.Decide, h.grant.Exchanger.Authorizer = policy.Decide, yes{}
-		h.grant.Exchanger.Resolver = resolver(func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
-			return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: tok.Issuer, Kind: tokenexchange.KindUser, ID: tok.Subject}}, nil
-		})
-		h.grant.Client = func(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error {
+		h.grant.Exchanger.Decide, h.grant.Exchanger.Authorizer = policy.Decide, allowAll{}
+		h.grant.Exchanger.Resolver = resolver(
+			func(tok tokenexchange.Token) (tokenexchange.Subject, error) {
+				return tokenexchange.Subject{
+					Identity: tokenexchange.Identity{Issuer: tok.Issuer,
+						Kind: tokenexchange.KindUser, ID: tok.Subject}}, nil
+			})
+		h.grant.Client = func(_ context.Context, _ *op.ClientRequest[oidc.TokenExchangeRequest],
+			c *tokenexchange.Client) error {
 			c.Scope = tokenexchange.Scope{"orders:read", "offline_access"}
 			return nil
 		}
 	})
-	token := h.logIn(t, login{subject: "alice", client: "webapp", audience: []string{"https://orders.example"}, scope: []string{"orders:read", "offline_access"}})
+	token := h.logIn(t,
+		login{subject: "alice", client: "webapp", audience: []string{"https://orders.example"},
+			scope: []string{"orders:read", "offline_access"}})
 	got := h.narrow(t, token).granted(t)
 	require.NotContains(t, got.body, "refresh_token")
 	require.Equal(t, "orders:read", got.body["scope"])
-	h.refused(t, h.narrow(t, token, "scope", "orders:read offline_access"), tokenexchange.InvalidScope)
-	h.refused(t, h.narrow(t, token, "requested_token_type", "refresh_token"), tokenexchange.InvalidRequest)
-	refresh := h.exchange(t, "webapp", "subject_token", token, "subject_token_type", "refresh_token")
+	h.refused(t, h.narrow(t, token, "scope", "orders:read offline_access"),
+		tokenexchange.InvalidScope)
+	h.refused(t, h.narrow(t, token, "requested_token_type", "refresh_token"),
+		tokenexchange.InvalidRequest)
+	refresh := h.exchange(t, "webapp", "subject_token", token, "subject_token_type",
+		"refresh_token")
 	h.refused(t, refresh, tokenexchange.InvalidRequest)
 }
 
-// yes says so to everybody.
-type yes struct{}
+// allowAll is an authorizer that allows every actor.
+type allowAll struct{}
 
-func (yes) AuthorizeActor(context.Context, tokenexchange.Facts) error { return nil }
+func (allowAll) AuthorizeActor(context.Context, tokenexchange.Facts) error { return nil }
 
-// The contracts that the engine has for issuers, for which there is a check of its own.
-func TestIssuerKeepsItsContract(t *testing.T) {
-	for name, format := range map[string]op.AccessTokenType{"opaque": op.AccessTokenTypeBearer, "JWT": op.AccessTokenTypeJWT} {
+// TestIssuerContract checks the contract of a TokenIssuer.
+func TestIssuerContract(t *testing.T) {
+	for name, format := range map[string]op.AccessTokenType{"opaque": op.AccessTokenTypeBearer,
+		"JWT": op.AccessTokenTypeJWT} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, format)
 			h.delegate(t).granted(t)
@@ -214,37 +251,45 @@ func TestIssuerKeepsItsContract(t *testing.T) {
 			d.Facts.Now, d.Expires = d.Issued, d.Issued.Add(time.Minute)
 			tokens := h.grant.Issuer(h.clients["helpdesk"])
 			require.NoError(t, tokenexchangetest.CheckIssuer(h.ctx(t), tokens, d))
-			require.NoError(t, tokenexchangetest.CheckRoundTrip(h.ctx(t), tokens, h.grant.Verifiers(), d))
-			records := len(h.live())
+			require.NoError(t,
+				tokenexchangetest.CheckRoundTrip(h.ctx(t), tokens, h.grant.Verifiers(), d))
+			records := len(h.records())
 			incomplete := d
 			incomplete.Audience = nil
 			_, err := tokens.IssueToken(h.ctx(t), incomplete)
 			require.Error(t, err)
-			for _, kind := range []tokenexchange.TokenType{tokenexchange.TypeSAML2, tokenexchange.TypeRefreshToken, "urn:example:x"} {
+			for _, kind := range []tokenexchange.TokenType{tokenexchange.TypeSAML2,
+				tokenexchange.TypeRefreshToken, "urn:example:x"} {
 				d.Type = kind
 				_, err := tokens.IssueToken(h.ctx(t), d)
 				require.Error(t, err, kind)
 			}
 			_, err = tokens.IssueToken(h.ctx(t), tokenexchange.Decision{})
 			require.Error(t, err)
-			require.Len(t, h.live(), records, "nothing is made that is no access token")
+			require.Len(t, h.records(), records, "no record is left")
 		})
 	}
 }
 
-// A storage that knows the framework's own exchange sees in ours all that it would see there, and no token.
+// TestRequest checks that a storage sees an exchange as it would see one of the framework, without
+// tokens.
 func TestRequest(t *testing.T) {
 	var seen []op.TokenRequest
 	h := newHost(t, op.AccessTokenTypeBearer)
-	storage := &watching{Storage: h.ledger, saw: func(r op.TokenRequest) { seen = append(seen, r) }}
+	storage := &recordingStorage{Storage: h.testStorage,
+		record: func(r op.TokenRequest) { seen = append(seen, r) }}
 	provider, err := op.NewProvider(&op.Config{}, storage, op.StaticIssuer(issuer))
 	require.NoError(t, err)
 	at := time.Unix(1700000000, 0)
-	subject := h.logIn(t, login{subject: "alice", client: "webapp", audience: []string{"helpdesk"}, scope: []string{"orders:read"}, authTime: at, amr: []string{"pwd"}})
+	subject := h.logIn(t,
+		login{subject: "alice", client: "webapp", audience: []string{"helpdesk"},
+			scope: []string{"orders:read"}, authTime: at, amr: []string{"pwd"}})
 	actor := h.bob(t)
-	h.grant.Provider = both{h.provider, provider}
-	got := h.exchange(t, "helpdesk", "subject_token", subject, "subject_token_type", "access_token", "actor_token", actor, "actor_token_type", "access_token",
-		"resource", "https://orders.example", "audience", "https://billing.example", "scope", "orders:read")
+	h.grant.Provider = withStorageOf{h.provider, provider}
+	got := h.exchange(t, "helpdesk", "subject_token", subject, "subject_token_type", "access_token",
+		"actor_token", actor, "actor_token_type", "access_token",
+		"resource", "https://orders.example", "audience", "https://billing.example", "scope",
+		"orders:read")
 	got.granted(t)
 	require.Len(t, seen, 1)
 	r := seen[0].(op.TokenExchangeRequest)
@@ -264,15 +309,15 @@ func TestRequest(t *testing.T) {
 	require.Equal(t, "bob", r.GetExchangeActor())
 	require.Equal(t, oidc.AccessTokenType, r.GetExchangeActorTokenType())
 	ids := []string{r.GetExchangeSubjectTokenIDOrToken(), r.GetExchangeActorTokenIDOrToken()}
-	require.Equal(t, "alice", h.live()[ids[0]].Subject)
-	require.Equal(t, "bob", h.live()[ids[1]].Subject)
+	require.Equal(t, "alice", h.records()[ids[0]].Subject)
+	require.Equal(t, "bob", h.records()[ids[1]].Subject)
 	require.Nil(t, r.GetExchangeSubjectTokenClaims())
 	require.Nil(t, r.GetExchangeActorTokenClaims())
 	require.Equal(t, h.audit.Last().Decision, r.(zitadelexchange.Request).Decision)
 
 	h.narrow(t, h.alice(t)).granted(t)
 	r = seen[1].(op.TokenExchangeRequest)
-	require.Empty(t, r.GetExchangeActor(), "nobody")
+	require.Empty(t, r.GetExchangeActor(), "no actor token")
 	require.Empty(t, r.GetExchangeActorTokenType())
 	written, err := json.Marshal(r)
 	require.NoError(t, err)
@@ -281,21 +326,22 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// watching is a storage that shows what it gets.
-type watching struct {
+// recordingStorage is a storage that passes its requests to record.
+type recordingStorage struct {
 	op.Storage
-	saw func(op.TokenRequest)
+	record func(op.TokenRequest)
 }
 
-func (w *watching) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
-	w.saw(r)
+func (w *recordingStorage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string,
+	time.Time, error) {
+	w.record(r)
 	return w.Storage.CreateAccessToken(ctx, r)
 }
 
-// both is a provider with the storage of another.
-type both struct {
+// withStorageOf is a provider with the storage of another one.
+type withStorageOf struct {
 	op.OpenIDProvider
 	other op.OpenIDProvider
 }
 
-func (b both) Storage() op.Storage { return b.other.Storage() }
+func (b withStorageOf) Storage() op.Storage { return b.other.Storage() }

@@ -27,61 +27,61 @@ func formats(t *testing.T, test func(t *testing.T, h *host)) {
 	}
 }
 
-// asBob asks helpdesk to exchange a subject token of a type, with bob as actor.
+// asBob exchanges a subject token at the help desk, with bob as actor.
 func (h *host) asBob(t testing.TB, token, tokenType string, pairs ...string) reply {
 	return h.exchange(t, "helpdesk", append([]string{"subject_token", token,
 		"subject_token_type", tokenType, "actor_token", h.bob(t),
 		"actor_token_type", "access_token"}, pairs...)...)
 }
 
-// next asks the API orders to exchange a token for billing.
+// next exchanges a token at the API orders for billing.
 func (h *host) next(t testing.TB, token string) reply {
 	return h.exchange(t, "orders", "subject_token", token, "subject_token_type", "access_token",
 		"audience", "https://billing.example")
 }
 
-// RFC 7009, at the framework's endpoint: a token that is revoked ends for introspection and for
-// exchanges, and so does what was made from it, over access tokens and ID tokens. What it was made
-// from stays.
+// TestD07_Revocation checks that revoking a token (RFC 7009) ends the token and every token made
+// from it, also by way of ID tokens, but none that it was made from.
 func TestD07_Revocation(t *testing.T) {
 	formats(t, func(t *testing.T, h *host) {
 		first := h.logIn(t, login{subject: "alice", client: "webapp",
 			audience: []string{"helpdesk"}, scope: []string{"openid", "orders:read"}})
 		narrowed := h.narrow(t, first, "scope", "orders:read").granted(t).token()
-		overNarrowed := h.asBob(t, narrowed, "access_token").granted(t).token()
+		fromNarrowed := h.asBob(t, narrowed, "access_token").granted(t).token()
 		one := h.asBob(t, first, "access_token").granted(t)
 		two := h.next(t, one.token()).granted(t).token()
-		beside := one.body["id_token"].(string)
+		added := one.body["id_token"].(string)
 		requested := []string{"requested_token_type", "id_token"}
-		asked := h.asBob(t, first, "access_token", requested...).granted(t).token()
-		again := h.asBob(t, asked, "id_token", requested...).granted(t).token()
-		overBeside := h.asBob(t, beside, "id_token", "scope", "orders:read").granted(t).token()
-		overAsked := h.asBob(t, again, "id_token", "scope", "orders:read").granted(t).token()
-		last := h.next(t, overAsked).granted(t).token()
+		idToken := h.asBob(t, first, "access_token", requested...).granted(t).token()
+		secondIDToken := h.asBob(t, idToken, "id_token", requested...).granted(t).token()
+		fromAdded := h.asBob(t, added, "id_token", "scope", "orders:read").granted(t).token()
+		fromSecond := h.asBob(t, secondIDToken, "id_token", "scope",
+			"orders:read").granted(t).token()
+		last := h.next(t, fromSecond).granted(t).token()
 
-		h.ask(t, "/revoke", "helpdesk", url.Values{"token": {narrowed}})
-		require.NotNil(t, h.read(t, narrowed), "another client cannot end it")
+		h.post(t, "/revoke", "helpdesk", url.Values{"token": {narrowed}})
+		require.NotNil(t, h.read(t, narrowed), "another client cannot revoke it")
 		h.revoke(t, narrowed)
 		require.Nil(t, h.read(t, narrowed))
-		require.Nil(t, h.read(t, overNarrowed))
+		require.Nil(t, h.read(t, fromNarrowed))
 		h.refused(t, h.narrow(t, narrowed), invalid)
-		h.refused(t, h.next(t, overNarrowed), invalid)
+		h.refused(t, h.next(t, fromNarrowed), invalid)
 		h.narrow(t, first).granted(t)
 		h.next(t, one.token()).granted(t)
 
 		h.revoke(t, first)
 		for name, token := range map[string]string{
-			"itself": first, "one hop": one.token(), "two hops": two,
-			"over the ID token beside": overBeside, "over two ID tokens": overAsked,
-			"and one hop more": last,
+			"the token": first, "one exchange": one.token(), "two exchanges": two,
+			"by the added ID token": fromAdded, "by two ID tokens": fromSecond,
+			"by two ID tokens and one exchange": last,
 		} {
 			require.Nil(t, h.read(t, token), name)
 		}
 		h.refused(t, h.narrow(t, first), invalid)
-		for _, token := range []string{one.token(), overBeside, overAsked} {
+		for _, token := range []string{one.token(), fromAdded, fromSecond} {
 			h.refused(t, h.next(t, token), invalid)
 		}
-		for _, id := range []string{beside, asked, again} {
+		for _, id := range []string{added, idToken, secondIDToken} {
 			h.refused(t, h.asBob(t, id, "id_token", "scope", "orders:read"), invalid)
 		}
 		for _, token := range []string{two, last} {
@@ -92,8 +92,8 @@ func TestD07_Revocation(t *testing.T) {
 	})
 }
 
-// An ID token of the framework has no jti and no record. Its name is a hash, and ends what was made
-// from it all the same.
+// TestD07_RevocationOfAnIDToken checks an ID token of the framework, which has neither jti nor
+// record. Its ID is a hash, and revoking it ends the tokens made from it.
 func TestD07_RevocationOfAnIDToken(t *testing.T) {
 	formats(t, func(t *testing.T, h *host) {
 		id := h.idToken(t, login{subject: "alice", client: "helpdesk"})
@@ -108,7 +108,8 @@ func TestD07_RevocationOfAnIDToken(t *testing.T) {
 	})
 }
 
-// An actor token ends what it helped to make.
+// TestD07_RevocationOfAnActorToken checks that revoking an actor token ends the tokens made with
+// it.
 func TestD07_RevocationOfAnActorToken(t *testing.T) {
 	formats(t, func(t *testing.T, h *host) {
 		bob := h.bob(t)
@@ -122,23 +123,23 @@ func TestD07_RevocationOfAnActorToken(t *testing.T) {
 	})
 }
 
-// A token lists what it was made from. Where that would be more than anybody reads, the exchange is
-// refused, and no record of it stays.
+// TestLineage_TooManyOrigins checks that an exchange is refused if the token would have too many
+// origins, and leaves no record.
 func TestLineage_TooManyOrigins(t *testing.T) {
 	formats(t, func(t *testing.T, h *host) {
 		token := h.alice(t)
 		for range 32 {
 			token = h.narrow(t, token, "scope", "orders:read").granted(t).token()
 		}
-		records := len(h.live())
+		records := len(h.records())
 		ev := h.refused(t, h.narrow(t, token), invalid)
-		require.Contains(t, ev.Err.Error(), "made from 33 tokens; 32 are allowed")
-		require.Len(t, h.live(), records)
+		require.Equal(t, "too_many_origins", tokenexchange.AsError(ev.Err).Reason)
+		require.Len(t, h.records(), records)
 	})
 }
 
-// records changes every record.
-func (h *host) records(change func(*tokenexchange.Token)) {
+// changeRecords changes every record.
+func (h *host) changeRecords(change func(*tokenexchange.Token)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id, record := range h.tokens {
@@ -147,7 +148,7 @@ func (h *host) records(change func(*tokenexchange.Token)) {
 	}
 }
 
-// A JWT may say more limits than its record, and the record more than the JWT. Both hold.
+// TestLineage_RecordAndJWT checks that the limits of the JWT and of its record both apply.
 func TestLineage_RecordAndJWT(t *testing.T) {
 	begun := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	lent := &tokenexchange.Lineage{Lent: true, Begun: begun}
@@ -170,7 +171,7 @@ func TestLineage_RecordAndJWT(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, op.AccessTokenTypeJWT)
 			claims := claimsOf(t, h.alice(t))
-			h.records(func(record *tokenexchange.Token) { record.Lineage = test.record })
+			h.changeRecords(func(record *tokenexchange.Token) { record.Lineage = test.record })
 			if test.jwt != nil {
 				claims["lineage"] = test.jwt
 			}
@@ -181,8 +182,8 @@ func TestLineage_RecordAndJWT(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeJWT)
 	claims := claimsOf(t, h.alice(t))
 	acme := &tokenexchange.Lineage{Tenant: "acme"}
-	h.records(func(record *tokenexchange.Token) { record.Lineage = acme })
-	for said, lineage := range map[string]any{
+	h.changeRecords(func(record *tokenexchange.Token) { record.Lineage = acme })
+	for text, lineage := range map[string]any{
 		`two organisations: "acme" and "globex"`: map[string]any{"tenant": "globex"},
 		"claim lineage":                          map[string]any{"until": 1},
 		"not an object":                          "none",
@@ -190,9 +191,9 @@ func TestLineage_RecordAndJWT(t *testing.T) {
 		forged := maps.Clone(claims)
 		forged["lineage"] = lineage
 		ev := h.refused(t, h.narrow(t, h.sign(t, forged)), invalid)
-		require.Contains(t, ev.Err.Error(), said)
+		require.Contains(t, ev.Err.Error(), text)
 	}
-	// The claim of an ID token is read as strictly.
+	// The claim lineage of an ID token is parsed as strictly.
 	id := claimsOf(t, h.idToken(t, login{subject: "alice", client: "helpdesk"}))
 	id["lineage"] = map[string]any{"scope": "orders:read", "limit": 1}
 	h.refused(t, h.asBob(t, h.sign(t, id), "id_token"), invalid)
@@ -200,21 +201,23 @@ func TestLineage_RecordAndJWT(t *testing.T) {
 	h.refused(t, h.asBob(t, h.sign(t, id), "id_token", "scope", "orders:write"), invalidScope)
 }
 
-// A JWT of the host with a scope beyond its record grants no more than the record.
+// TestD21_ScopeOfRecordAndJWT checks that a JWT with more scope than its record grants the scope of
+// the record.
 func TestD21_ScopeOfRecordAndJWT(t *testing.T) {
 	h := newHost(t, op.AccessTokenTypeJWT)
-	claims := claimsOf(t, h.alice(t)) // whose record says orders:read and orders:write
+	claims := claimsOf(t, h.alice(t)) // its record has orders:read and orders:write
 	claims["scope"] = "orders:read billing:read"
 	token := h.sign(t, claims)
 	require.Equal(t, "orders:read", h.narrow(t, token).granted(t).body["scope"])
 	for _, beyond := range []string{"orders:write", "billing:read"} {
 		h.refused(t, h.narrow(t, token, "scope", beyond), invalidScope)
 	}
-	h.records(func(record *tokenexchange.Token) { record.Scope = nil })
+	h.changeRecords(func(record *tokenexchange.Token) { record.Scope = nil })
 	require.Equal(t, "orders:read billing:read", h.narrow(t, token).granted(t).body["scope"])
 }
 
-// mayActIn lets Claims name carol in every token, and the rule of webapp replace a may_act or not.
+// mayActIn makes Claims name carol in every narrowed token, and sets whether the rule of webapp
+// lets it replace a carried may_act.
 func (h *host) mayActIn(t testing.TB, replace bool) {
 	user := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
@@ -238,8 +241,8 @@ func (h *host) mayActIn(t testing.TB, replace bool) {
 	}
 }
 
-// D17: a may_act that is carried stays, whatever Grant.Claims says, unless the rule lets it be
-// replaced. Opaque tokens have no such hook; their records carry what was carried.
+// TestD17_MayAct checks that a carried may_act is kept, whatever Grant.Claims does, unless the rule
+// lets it be replaced. Opaque tokens have no such hook; their records have the carried may_act.
 func TestD17_MayAct(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		t.Run(fmt.Sprintf("replace=%t", replace), func(t *testing.T) {
@@ -257,29 +260,30 @@ func TestD17_MayAct(t *testing.T) {
 				if isJWT {
 					require.Equal(t, named, claimsOf(t, token)["may_act"].(map[string]any)["sub"])
 				} else {
-					record := h.live()[h.audit.Last().TokenID]
+					record := h.records()[h.audit.Last().TokenID]
 					require.Equal(t, bob.Subject, record.MayAct.Subject)
-					require.Equal(t, issuer, record.MayAct.Issuer, "which the login left unsaid")
+					require.Equal(t, issuer, record.MayAct.Issuer, "the login had no iss")
 				}
 				ask := func(actor string) reply {
-					of := h.logIn(t, login{subject: actor, client: "helpdesk"})
-					return h.exchange(t, "helpdesk", "subject_token", token, "actor_token", of,
+					actorToken := h.logIn(t, login{subject: actor, client: "helpdesk"})
+					return h.exchange(t, "helpdesk", "subject_token", token, "actor_token",
+						actorToken,
 						"subject_token_type", "access_token", "actor_token_type", "access_token")
 				}
 				ev := h.refused(t, ask(other), invalid)
 				require.Contains(t, ev.Err.Error(), "D08")
 				got := ask(named).granted(t)
-				require.NotContains(t, h.read(t, got.token()), "may_act", "somebody new acts")
+				require.NotContains(t, h.read(t, got.token()), "may_act", "there is a new actor")
 			})
 		})
 	}
-	// A may_act that the host has put on record since counts before that of the JWT.
+	// A may_act in the record takes precedence over that of the JWT.
 	h := newHost(t, op.AccessTokenTypeJWT)
 	h.mayActIn(t, false)
 	token := h.narrow(t, h.alice(t)).granted(t).token()
 	require.Equal(t, map[string]any{"sub": "carol"}, claimsOf(t, token)["may_act"])
 	dave := &tokenexchange.Actor{Subject: "dave"}
-	h.records(func(record *tokenexchange.Token) { record.MayAct = dave })
+	h.changeRecords(func(record *tokenexchange.Token) { record.MayAct = dave })
 	h.narrow(t, token).granted(t)
 	require.Equal(t, "dave", h.audit.Last().Decision.MayAct().Subject)
 }

@@ -16,12 +16,12 @@ import (
 
 	"github.com/go-tokenexchange/tokenexchange"
 	"github.com/go-tokenexchange/tokenexchange/internal/jose"
+	"github.com/go-tokenexchange/tokenexchange/internal/refusal"
 )
 
-const invalid = tokenexchange.InvalidRequest // what every token that is not good is (R13)
-
-// Verifiers verifies the access tokens of the server, opaque ones and JWTs, and its ID tokens. A host that accepts more adds
-// to the map, and puts it into Exchanger.Verify. Refresh tokens are not among them (D28).
+// Verifiers returns verifiers for the access tokens of the server, opaque or JWT, and for its ID
+// tokens, but not for refresh tokens (D28). A host that accepts further types adds them to the map
+// and sets Exchanger.Verify.
 func (g *Grant) Verifiers() tokenexchange.Verifiers {
 	return tokenexchange.Verifiers{
 		tokenexchange.TypeAccessToken: g.verify,
@@ -30,13 +30,15 @@ func (g *Grant) Verifiers() tokenexchange.Verifiers {
 	}
 }
 
-// verify finds out what a token is. That it is what it was declared as, the engine sees to.
-func (g *Grant) verify(ctx context.Context, c tokenexchange.Credential) (t tokenexchange.Token, err error) {
-	if !jose.IsCanonical(c.Token) { // the framework reads several texts as one token
-		return t, fmt.Errorf("%w: R08: a segment is not strict base64url", invalid)
+// verify verifies a token of any type. The Exchanger compares the type with the declared one.
+func (g *Grant) verify(
+	ctx context.Context, c tokenexchange.Credential) (t tokenexchange.Token, err error) {
+	if !jose.IsCanonical(c.Token) { // the framework accepts several texts of a token
+		return t, refusal.New(tokenexchange.InvalidRequest, "token_not_canonical",
+			"a segment of the token is not strict base64url (R08)")
 	}
-	if said, opaque := g.decrypt(c.Token); opaque && c.Type == tokenexchange.TypeAccessToken {
-		t, err = g.recorded(ctx, c, said)
+	if stated, opaque := g.decrypt(c.Token); opaque && c.Type == tokenexchange.TypeAccessToken {
+		t, err = g.recorded(ctx, c, stated)
 	} else {
 		t, err = g.verifyJWT(ctx, c)
 	}
@@ -44,54 +46,68 @@ func (g *Grant) verify(ctx context.Context, c tokenexchange.Credential) (t token
 	case err != nil:
 		return tokenexchange.Token{}, err
 	case !c.Now.Before(t.Expires):
-		return tokenexchange.Token{}, fmt.Errorf("%w: D26: expired", invalid)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest, "token_expired",
+			"the token expired at %s (D26)", t.Expires.UTC().Format(time.RFC3339))
 	case t.Issued.After(c.Now.Add(time.Minute)):
-		return tokenexchange.Token{}, fmt.Errorf("%w: D26: issued in the future", invalid)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"token_issued_in_future", "iat is %s (D26)", t.Issued.UTC().Format(time.RFC3339))
 	}
 	return t, nil
 }
 
-// decrypt reads an opaque token, which says the id of a record and a subject. The older of the framework's two ciphers
-// decrypts anything to something, so neither is believed before the record has been seen.
-func (g *Grant) decrypt(token string) (said tokenexchange.Token, opaque bool) {
+// decrypt returns the ID and subject that an opaque token states. They must be compared with the
+// record, since the older cipher of the framework decrypts every text to some result.
+func (g *Grant) decrypt(token string) (stated tokenexchange.Token, opaque bool) {
 	plain, err := g.Provider.Crypto().Decrypt(token)
-	said.ID, said.Subject, opaque = strings.Cut(plain, ":")
-	return said, opaque && err == nil && utf8.ValidString(plain)
+	stated.ID, stated.Subject, opaque = strings.Cut(plain, ":")
+	return stated, opaque && err == nil && utf8.ValidString(plain)
 }
 
-// verifyJWT tells the kinds of the framework's JWTs apart, whose typ is the same. Every ID token has azp, and every access
-// token of the framework's own grants nbf, whatever claims a host adds; what this package issues has no nbf, and azp only
-// where it is an ID token.
-func (g *Grant) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// verifyJWT verifies a JWT. All JWTs of the framework have the same typ, but every ID token has
+// azp, and every access token of its own grants has nbf, whatever claims a host adds. Of the tokens
+// of this package none has nbf, and only ID tokens have azp.
+func (g *Grant) verifyJWT(
+	ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
 	claims := map[string]any{}
 	payload, err := oidc.ParseToken(c.Token, &claims)
 	t, malformed := tokenexchange.ParseToken(payload)
 	if err = errors.Join(err, malformed); err != nil {
-		return tokenexchange.Token{}, fmt.Errorf("%w: R08: no token of this server: %w", invalid, err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.InvalidRequest,
+			"not_a_jwt", "the token is neither opaque nor a JWT with well-formed claims (R08)")
 	}
-	isID := claims["azp"] != nil && claims["nbf"] == nil && claims["events"] == nil // events has a logout token
-	if isID {
-		_, err = op.VerifyIDTokenHint[*oidc.TokenClaims](ctx, c.Token, g.Provider.IDTokenHintVerifier(ctx))
+	// A logout token has events.
+	isID := claims["azp"] != nil && claims["nbf"] == nil && claims["events"] == nil
+	if p := g.Provider; isID {
+		_, err = op.VerifyIDTokenHint[*oidc.TokenClaims](ctx, c.Token, p.IDTokenHintVerifier(ctx))
 	} else {
-		_, err = op.VerifyAccessToken[*oidc.TokenClaims](ctx, c.Token, g.Provider.AccessTokenVerifier(ctx))
+		_, err = op.VerifyAccessToken[*oidc.TokenClaims](ctx, c.Token, p.AccessTokenVerifier(ctx))
 	}
 	switch {
 	case err != nil:
-		// The framework does not tell a bad token from keys that cannot be had (I12).
+		// The framework does not distinguish a bad token from a failure to load the keys (I12).
 		if _, failure := g.Provider.Storage().KeySet(ctx); failure != nil {
 			return tokenexchange.Token{}, failure
 		}
-		return tokenexchange.Token{}, fmt.Errorf("%w: R08: %w", invalid, err)
+		return tokenexchange.Token{}, refusal.WithCause(err, tokenexchange.InvalidRequest,
+			"token_not_valid", "zitadel/oidc does not accept the token (R08)")
 	case isID:
 		return g.idToken(ctx, c, t)
 	}
 	return g.recorded(ctx, c, t)
 }
 
-// idToken is an ID token that is genuine. One of the framework has no jti, so it is named by a hash of what is signed.
-func (g *Grant) idToken(ctx context.Context, c tokenexchange.Credential, t tokenexchange.Token) (tokenexchange.Token, error) {
-	if g.Session == nil || t.Scope != nil || !slices.Contains(t.Audience, t.ClientID) {
-		return tokenexchange.Token{}, fmt.Errorf("%w: R07: no ID tokens are accepted, or it is not one for its client", invalid)
+// idToken checks a verified ID token. An ID token of the framework has no jti, so its ID is a hash
+// of the signed part.
+func (g *Grant) idToken(ctx context.Context, c tokenexchange.Credential,
+	t tokenexchange.Token) (tokenexchange.Token, error) {
+	if g.Session == nil {
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest,
+			"id_token_not_accepted", "Grant.Session is not set, so no ID token is accepted (D29)")
+	}
+	if t.Scope != nil || !slices.Contains(t.Audience, t.ClientID) {
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest, "not_an_id_token",
+			"the token has a scope, or its client %q is not in its aud, %q (R07)",
+			t.ClientID, t.Audience)
 	}
 	signed := c.Token[:strings.LastIndexByte(c.Token, '.')]
 	t.ID = cmp.Or(t.ID, fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(signed))))
@@ -99,25 +115,33 @@ func (g *Grant) idToken(ctx context.Context, c tokenexchange.Credential, t token
 	return t, g.Session(ctx, t)
 }
 
-// recorded is the live record of an access token that says t of itself. One key encrypts for all issuers of a provider, so
-// the record must say whose token it is.
-func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential, t tokenexchange.Token) (tokenexchange.Token, error) {
+// recorded returns the record of an access token, narrowed to t, which is what the token states.
+// The record must have the issuer, since one key encrypts for all issuers of a provider.
+func (g *Grant) recorded(ctx context.Context, c tokenexchange.Credential,
+	t tokenexchange.Token) (tokenexchange.Token, error) {
 	if t.ID == "" || t.Subject == "" {
-		return tokenexchange.Token{}, fmt.Errorf("%w: D29: an access token without id or subject", invalid)
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest, "token_incomplete",
+			"the access token states no id or no subject (D29)")
 	}
 	record, err := g.Token(ctx, t.ID)
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
-	if record.Type != tokenexchange.TypeAccessToken || record.Issuer != c.Issuer || record.Subject != t.Subject {
-		return tokenexchange.Token{}, fmt.Errorf("%w: R08: the record is not of this access token", invalid)
+	if record.Type != tokenexchange.TypeAccessToken || record.Issuer != c.Issuer ||
+		record.Subject != t.Subject {
+		return tokenexchange.Token{}, refusal.New(tokenexchange.InvalidRequest, "record_mismatch",
+			"the record of token %q has type %q, issuer %q and subject %q; the token is from %q "+
+				"about %q (R08)",
+			t.ID, record.Type, record.Issuer, record.Subject, c.Issuer, t.Subject)
 	}
-	// A JWT may say less than its record, and may say what the host has added to it. An opaque token says nothing more.
+	// A JWT may allow less than its record, and may have claims that the host has added.
 	if record.Lineage, err = record.Lineage.And(t.Lineage); err != nil {
-		return tokenexchange.Token{}, fmt.Errorf("%w: R08: token and record: %w", invalid, err)
+		return tokenexchange.Token{}, refusal.Wrap(err, tokenexchange.InvalidRequest,
+			"lineage_mismatch", "the lineages of the token and its record do not agree (R08)")
 	}
 	record.ID, record.Claims, record.Issued = t.ID, t.Claims, cmp.Or(t.Issued, record.Issued)
-	record.ClientID, record.Confirmation = cmp.Or(t.ClientID, record.ClientID), cmp.Or(t.Confirmation, record.Confirmation)
+	record.ClientID = cmp.Or(t.ClientID, record.ClientID)
+	record.Confirmation = cmp.Or(t.Confirmation, record.Confirmation)
 	record.Actor, record.MayAct = cmp.Or(t.Actor, record.Actor), cmp.Or(record.MayAct, t.MayAct)
 	if t.Audience != nil {
 		record.Audience = t.Audience

@@ -37,66 +37,69 @@ import (
 const issuer = "https://as.example"
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // the framework logs every refusal
+	// the framework logs every refusal
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	os.Exit(m.Run())
 }
 
-// ledger is the storage of a host: the framework's example, with clients, lifetimes and records of tokens of its own.
-type ledger struct {
+// testStorage is the storage of a host: the framework's example with its own clients, lifetimes and
+// token records.
+type testStorage struct {
 	*storage.Storage
-	clients  map[string]client
-	life     time.Duration // of what exchanges make, unless less was decided
-	stubborn bool          // chooses that life whatever was decided
+	clients        map[string]client
+	lifetime       time.Duration // of exchanged tokens, unless the decision has an earlier expiry
+	ignoreDecision bool          // ignores the expiry of the decision
 
-	claims map[string]any // that it adds to every JWT
-	fails  string         // the method that fails
-	broken error          // what that answers; nil: it panics
+	claims  map[string]any // added to every JWT
+	failing string         // name of the failing method
+	failure error          // its error; nil: it panics
 
 	mu      sync.Mutex
 	tokens  map[string]tokenexchange.Token
 	revoked map[string]bool // by Token.Origin
 }
 
-// client is one of the example's clients with a registration of its own.
+// client is a client of the example with its own registration.
 type client struct {
 	*storage.Client
-	known  exchangetable.Client
-	format op.AccessTokenType
-	skew   time.Duration
-	life   time.Duration   // of ID tokens
-	auth   oidc.AuthMethod // empty: by its secret, if it has one
+	registered      exchangetable.Client
+	format          op.AccessTokenType
+	skew            time.Duration
+	idTokenLifetime time.Duration   // op.Client.IDTokenLifetime
+	auth            oidc.AuthMethod // empty: by secret, or none without a secret
 }
 
 func (c client) AccessTokenType() op.AccessTokenType { return c.format }
 func (c client) ClockSkew() time.Duration            { return c.skew }
-func (c client) IDTokenLifetime() time.Duration      { return c.life }
+func (c client) IDTokenLifetime() time.Duration      { return c.idTokenLifetime }
 func (c client) AuthMethod() oidc.AuthMethod {
 	switch {
 	case c.auth != "":
 		return c.auth
-	case c.known.Secret == "":
+	case c.registered.Secret == "":
 		return oidc.AuthMethodNone
 	}
 	return oidc.AuthMethodBasic
 }
 func (c client) GrantTypes() []oidc.GrantType {
-	if c.known.NoGrant {
+	if c.registered.NoGrant {
 		return []oidc.GrantType{oidc.GrantTypeCode}
 	}
-	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken, oidc.GrantTypeTokenExchange}
+	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken,
+		oidc.GrantTypeTokenExchange}
 }
 
-func (l *ledger) fault(method string) error {
-	if l.fails == method && l.broken == nil {
+func (l *testStorage) fault(method string) error {
+	if l.failing == method && l.failure == nil {
 		panic("a secret of the host")
 	}
-	if l.fails == method {
-		return l.broken
+	if l.failing == method {
+		return l.failure
 	}
 	return nil
 }
 
-func (l *ledger) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+func (l *testStorage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
 	if err := l.fault("GetClientByClientID"); err != nil {
 		return nil, err
 	}
@@ -107,18 +110,19 @@ func (l *ledger) GetClientByClientID(_ context.Context, id string) (op.Client, e
 	return c, nil
 }
 
-func (l *ledger) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+func (l *testStorage) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
 	if err := l.fault("AuthorizeClientIDSecret"); err != nil {
 		return err
 	}
-	if c, known := l.clients[id]; !known || c.known.Secret != secret {
-		return errors.New("a wrong secret")
+	if c, known := l.clients[id]; !known || c.registered.Secret != secret {
+		return errors.New("wrong secret")
 	}
 	return nil
 }
 
-// GetKeyByIDAndClientID says that all clients sign with the key of the server.
-func (l *ledger) GetKeyByIDAndClientID(ctx context.Context, _, _ string) (*jose.JSONWebKey, error) {
+// GetKeyByIDAndClientID returns the key of the server, with which all clients sign.
+func (l *testStorage) GetKeyByIDAndClientID(ctx context.Context,
+	_, _ string) (*jose.JSONWebKey, error) {
 	if err := l.fault("GetKeyByIDAndClientID"); err != nil {
 		return nil, err
 	}
@@ -129,13 +133,14 @@ func (l *ledger) GetKeyByIDAndClientID(ctx context.Context, _, _ string) (*jose.
 	return &jose.JSONWebKey{Key: key.Key().(crypto.Signer).Public()}, nil
 }
 
-func (l *ledger) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
+func (l *testStorage) CreateAccessToken(ctx context.Context,
+	r op.TokenRequest) (string, time.Time, error) {
 	if err := l.fault("CreateAccessToken"); err != nil {
 		return "", time.Time{}, err
 	}
-	expires := time.Now().Add(l.life)
+	expires := time.Now().Add(l.lifetime)
 	x, ok := r.(zitadelexchange.Request)
-	if ok && x.Decision.Expires.Before(expires) && !l.stubborn {
+	if ok && x.Decision.Expires.Before(expires) && !l.ignoreDecision {
 		expires = x.Decision.Expires
 	}
 	in, isLogin := r.(login)
@@ -154,21 +159,22 @@ func (l *ledger) CreateAccessToken(ctx context.Context, r op.TokenRequest) (stri
 }
 
 // token is Grant.Token.
-func (l *ledger) token(_ context.Context, id string) (tokenexchange.Token, error) {
+func (l *testStorage) token(_ context.Context, id string) (tokenexchange.Token, error) {
 	if err := l.fault("token"); err != nil {
 		return tokenexchange.Token{}, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t, live := l.tokens[id]
-	if !live || l.ended(t) {
-		return tokenexchange.Token{}, fmt.Errorf("%w: unknown or revoked", tokenexchange.InvalidRequest)
+	if !live || l.isRevoked(t) {
+		return tokenexchange.Token{}, fmt.Errorf("%w: unknown or revoked",
+			tokenexchange.InvalidRequest)
 	}
 	return t, nil
 }
 
-// ended reports whether the token was revoked, or one that it was made from.
-func (l *ledger) ended(t tokenexchange.Token) bool {
+// isRevoked reports whether the token, or one that it was made from, is revoked.
+func (l *testStorage) isRevoked(t tokenexchange.Token) bool {
 	origins := []string{t.Origin()}
 	if t.Lineage != nil {
 		origins = append(origins, t.Lineage.From...)
@@ -176,29 +182,29 @@ func (l *ledger) ended(t tokenexchange.Token) bool {
 	return slices.ContainsFunc(origins, func(origin string) bool { return l.revoked[origin] })
 }
 
-// session is Grant.Session. A session ends by a fault only; an ID token of an exchange ends with
-// what it was made from.
-func (l *ledger) session(_ context.Context, t tokenexchange.Token) error {
+// session is Grant.Session. It fails only by a fault or if the token, or one of its origins, is
+// revoked.
+func (l *testStorage) session(_ context.Context, t tokenexchange.Token) error {
 	if err := l.fault("session"); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended(t) {
-		return fmt.Errorf("%w: revoked", tokenexchange.InvalidRequest)
+	if l.isRevoked(t) {
+		return fmt.Errorf("%w: the token is revoked", tokenexchange.InvalidRequest)
 	}
 	return nil
 }
 
-// revokeByName ends a token by its name, as an operator may.
-func (l *ledger) revokeByName(t tokenexchange.Token) {
+// revokeByName revokes a token by its origin name, as an operator may.
+func (l *testStorage) revokeByName(t tokenexchange.Token) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.revoked[t.Origin()] = true
 }
 
-// live are the ids of all records.
-func (l *ledger) live() map[string]tokenexchange.Token {
+// records returns all records by ID.
+func (l *testStorage) records() map[string]tokenexchange.Token {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := map[string]tokenexchange.Token{}
@@ -208,7 +214,7 @@ func (l *ledger) live() map[string]tokenexchange.Token {
 	return all
 }
 
-func (l *ledger) RevokeToken(ctx context.Context, id, subject, clientID string) *oidc.Error {
+func (l *testStorage) RevokeToken(ctx context.Context, id, subject, clientID string) *oidc.Error {
 	if err := cmp.Or(ctx.Err(), l.fault("RevokeToken")); err != nil {
 		return oidc.ErrServerError().WithParent(err)
 	}
@@ -221,12 +227,14 @@ func (l *ledger) RevokeToken(ctx context.Context, id, subject, clientID string) 
 	return nil
 }
 
-func (l *ledger) SetIntrospectionFromToken(ctx context.Context, resp *oidc.IntrospectionResponse, id, _, _ string) error {
+func (l *testStorage) SetIntrospectionFromToken(ctx context.Context,
+	resp *oidc.IntrospectionResponse, id, _, _ string) error {
 	t, err := l.token(ctx, id)
 	if err != nil || !time.Now().Before(t.Expires) {
 		return errors.New("not live")
 	}
-	resp.Scope, resp.ClientID, resp.Subject, resp.Audience = oidc.SpaceDelimitedArray(t.Scope), t.ClientID, t.Subject, t.Audience
+	resp.Scope, resp.ClientID = oidc.SpaceDelimitedArray(t.Scope), t.ClientID
+	resp.Subject, resp.Audience = t.Subject, t.Audience
 	resp.Issuer, resp.JWTID, resp.Expiration = t.Issuer, id, oidc.FromTime(t.Expires)
 	resp.Claims = map[string]any{}
 	for name, value := range t.ClaimsSet() {
@@ -237,25 +245,26 @@ func (l *ledger) SetIntrospectionFromToken(ctx context.Context, resp *oidc.Intro
 	return nil
 }
 
-func (l *ledger) KeySet(ctx context.Context) ([]op.Key, error) {
+func (l *testStorage) KeySet(ctx context.Context) ([]op.Key, error) {
 	if err := l.fault("KeySet"); err != nil {
 		return nil, err
 	}
 	return l.Storage.KeySet(ctx)
 }
 
-func (l *ledger) SigningKey(ctx context.Context) (op.SigningKey, error) {
+func (l *testStorage) SigningKey(ctx context.Context) (op.SigningKey, error) {
 	if err := l.fault("SigningKey"); err != nil {
 		return nil, err
 	}
 	return l.Storage.SigningKey(ctx)
 }
 
-func (l *ledger) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
+func (l *testStorage) GetPrivateClaimsFromScopes(context.Context, string, string,
+	[]string) (map[string]any, error) {
 	return l.claims, nil
 }
 
-// login is a request of the framework's own: somebody has logged in at a client.
+// login is a request of the framework after a login at a client.
 type login struct {
 	op.AuthRequest // nil: for its method set
 	subject        string
@@ -280,47 +289,56 @@ func (l login) GetACR() string         { return l.acr }
 func (l login) GetAMR() []string       { return l.amr }
 func (l login) GetNonce() string       { return "a nonce" }
 
-func (l login) GetResponseType() oidc.ResponseType { return oidc.ResponseTypeIDToken } // without refresh token
+// no refresh token
+func (l login) GetResponseType() oidc.ResponseType { return oidc.ResponseTypeIDToken }
 
 // host is a server on loopback.
 type host struct {
-	*ledger
+	*testStorage
 	provider *op.Provider
 	grant    *zitadelexchange.Grant
 	audit    *tokenexchangetest.Recorder
 	web      *httptest.Server
 
-	named   func(bool) (op.IssuerFromRequest, error) // whose names it has
-	options []op.Option
-	storage op.Storage // in place of the ledger; nil: none
-	storing bool       // without the middleware NoStore
+	issuerOf       func(bool) (op.IssuerFromRequest, error) // chooses the issuer of a request
+	options        []op.Option
+	storage        op.Storage // replaces testStorage; nil: it does not
+	withoutNoStore bool       // omits the middleware NoStore
 }
 
-// example has what a ledger leaves to it: the key, above all.
-var example = sync.OnceValue(func() *storage.Storage { return storage.NewStorageWithClients(storage.NewUserStore(issuer), nil) })
+// example is the storage of the framework's example, which has the key.
+var example = sync.OnceValue(
+	func() *storage.Storage {
+		return storage.NewStorageWithClients(storage.NewUserStore(issuer), nil)
+	})
 
-// newHost starts a server with the world of the table. Its access tokens are opaque, or JWTs. set may change it before.
+// newHost starts a server with the world of the table, with access tokens of the format. The
+// functions of set may change it before.
 func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host {
-	h := &host{ledger: &ledger{Storage: example(), clients: map[string]client{}, life: time.Hour,
-		tokens: map[string]tokenexchange.Token{}, revoked: map[string]bool{}}}
+	h := &host{testStorage: &testStorage{Storage: example(), clients: map[string]client{},
+		lifetime: time.Hour,
+		tokens:   map[string]tokenexchange.Token{}, revoked: map[string]bool{}}}
 	for _, c := range exchangetable.Clients() {
 		h.clients[c.ID] = client{storage.WebClient(c.ID, c.Secret), c, format, 0, time.Hour, ""}
 	}
 	x, audit := exchangetable.Exchanger(issuer)
 	h.audit = audit
-	h.grant = &zitadelexchange.Grant{Exchanger: *x, Token: h.token, Session: h.session, Client: h.registration, Claims: h.addClaims}
-	h.named = op.StaticIssuer(issuer)
+	h.grant = &zitadelexchange.Grant{Exchanger: *x, Token: h.token, Session: h.session,
+		Client: h.registration, Claims: h.addClaims}
+	h.issuerOf = op.StaticIssuer(issuer)
 	for _, change := range set {
 		change(h)
 	}
-	config := &op.Config{CryptoKey: sha256.Sum256([]byte(t.Name())), CryptoKeyId: "1", GrantTypeRefreshToken: true, AuthMethodPost: true,
+	config := &op.Config{CryptoKey: sha256.Sum256([]byte(t.Name())), CryptoKeyId: "1",
+		GrantTypeRefreshToken: true, AuthMethodPost: true,
 		AuthMethodPrivateKeyJWT: true}
-	provider, err := op.NewProvider(config, cmp.Or[op.Storage](h.storage, h.ledger), h.named, append(h.options, op.WithAllowInsecure())...)
+	provider, err := op.NewProvider(config, cmp.Or[op.Storage](h.storage, h.testStorage),
+		h.issuerOf, append(h.options, op.WithAllowInsecure())...)
 	require.NoError(t, err)
 	h.provider, h.grant.Provider = provider, provider
 	s := server{op.NewLegacyServer(provider, *op.DefaultEndpoints), h.grant}
 	middleware := []op.ServerOption{op.WithHTTPMiddleware(zitadelexchange.NoStore)}
-	if h.storing {
+	if h.withoutNoStore {
 		middleware = nil
 	}
 	h.web = httptest.NewServer(op.RegisterLegacyServer(s, http.NotFound, middleware...))
@@ -329,11 +347,12 @@ func newHost(t testing.TB, format op.AccessTokenType, set ...func(*host)) *host 
 }
 
 // registration is Grant.Client.
-func (h *host) registration(_ context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest], c *tokenexchange.Client) error {
+func (h *host) registration(_ context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest],
+	c *tokenexchange.Client) error {
 	if err := h.fault("Client"); err != nil {
 		return err
 	}
-	known := h.clients[r.Client.GetID()].known
+	known := h.clients[r.Client.GetID()].registered
 	c.Scope, c.Audiences = known.Scope, known.Audiences
 	return nil
 }
@@ -344,10 +363,13 @@ func (h *host) addClaims(_ context.Context, _ tokenexchange.Decision, claims map
 	return h.fault("Claims")
 }
 
-// ctx is that of a request to the server.
-func (h *host) ctx(t testing.TB) context.Context { return op.ContextWithIssuer(t.Context(), issuer) }
+// ctx returns the context of a request to the server.
+func (h *host) ctx(
+	t testing.TB) context.Context {
+	return op.ContextWithIssuer(t.Context(), issuer)
+}
 
-// logIn makes an access token by the framework's own means.
+// logIn makes an access token by the means of the framework.
 func (h *host) logIn(t testing.TB, l login) string {
 	if l.expires.IsZero() {
 		l.expires = time.Now().Add(time.Hour)
@@ -358,38 +380,46 @@ func (h *host) logIn(t testing.TB, l login) string {
 	return value
 }
 
-// idToken makes an ID token by the framework's own means.
+// idToken makes an ID token by the means of the framework.
 func (h *host) idToken(t testing.TB, l login) string {
 	if l.expires.IsZero() {
 		l.expires = time.Now().Add(time.Hour)
 	}
-	value, err := op.CreateIDToken(h.ctx(t), issuer, l, time.Until(l.expires), "", "", h.ledger, h.clients[l.client])
+	value, err := op.CreateIDToken(h.ctx(t), issuer, l, time.Until(l.expires), "", "",
+		h.testStorage, h.clients[l.client])
 	require.NoError(t, err)
 	return value
 }
 
-// alice has logged in at webapp, for helpdesk.
+// alice returns a token of alice that was issued to webapp, for the help desk.
 func (h *host) alice(t testing.TB) string {
-	return h.logIn(t, login{subject: "alice", client: "webapp", audience: []string{"helpdesk"}, scope: []string{"orders:read", "orders:write"}})
+	return h.logIn(t,
+		login{subject: "alice", client: "webapp", audience: []string{"helpdesk"},
+			scope: []string{"orders:read", "orders:write"}})
 }
 
-// bob has logged in at helpdesk. Alice has allowed him to act for her.
+// bob returns a token of bob that was issued to the help desk. Bob may act for alice.
 func (h *host) bob(t testing.TB) string {
-	return h.logIn(t, login{subject: "bob", client: "helpdesk", audience: []string{"helpdesk"}, scope: []string{"orders:read"}})
+	return h.logIn(t,
+		login{subject: "bob", client: "helpdesk", audience: []string{"helpdesk"},
+			scope: []string{"orders:read"}})
 }
 
-// delegate asks for an exchange by helpdesk in which bob acts for alice.
+// delegate sends an exchange of the help desk in which bob acts for alice.
 func (h *host) delegate(t testing.TB, pairs ...string) reply {
-	return h.exchange(t, "helpdesk", append([]string{"subject_token", h.alice(t), "subject_token_type", "access_token",
-		"actor_token", h.bob(t), "actor_token_type", "access_token"}, pairs...)...)
+	return h.exchange(t, "helpdesk",
+		append([]string{"subject_token", h.alice(t), "subject_token_type", "access_token",
+			"actor_token", h.bob(t), "actor_token_type", "access_token"}, pairs...)...)
 }
 
-// narrow asks for an exchange in which webapp makes a token smaller.
+// narrow sends an exchange in which webapp narrows a token.
 func (h *host) narrow(t testing.TB, token string, pairs ...string) reply {
-	return h.exchange(t, "webapp", append([]string{"subject_token", token, "subject_token_type", "access_token"}, pairs...)...)
+	return h.exchange(t, "webapp",
+		append([]string{"subject_token", token, "subject_token_type", "access_token"}, pairs...)...)
 }
 
-// refused asserts an error that is the engine's: its code, its status, its one description, its event.
+// refused checks that the response is a refusal of the exchange, with its code, status, fixed
+// description and event.
 func (h *host) refused(t testing.TB, r reply, code tokenexchange.Code) tokenexchange.Event {
 	t.Helper()
 	require.Equal(t, string(code), r.error(), r.text)
@@ -401,7 +431,7 @@ func (h *host) refused(t testing.TB, r reply, code tokenexchange.Code) tokenexch
 	return ev
 }
 
-// granted asserts a success.
+// granted checks that the response is a success.
 func (r reply) granted(t testing.TB) reply {
 	t.Helper()
 	require.Equal(t, http.StatusOK, r.status, r.text)
@@ -409,7 +439,7 @@ func (r reply) granted(t testing.TB) reply {
 	return r
 }
 
-// reply is what came back over HTTP.
+// reply is an HTTP response.
 type reply struct {
 	status int
 	header http.Header
@@ -431,28 +461,30 @@ func (h *host) send(t testing.TB, r *http.Request) reply {
 	return got
 }
 
-// ask posts a form to an endpoint as a client.
-func (h *host) ask(t testing.TB, path, client string, form url.Values) reply {
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.web.URL+path, strings.NewReader(form.Encode()))
+// post sends a form to an endpoint as a client.
+func (h *host) post(t testing.TB, path, client string, form url.Values) reply {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.web.URL+path,
+		strings.NewReader(form.Encode()))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if secret := h.clients[client].known.Secret; secret != "" {
+	if secret := h.clients[client].registered.Secret; secret != "" {
 		r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(secret))
 	}
 	return h.send(t, r)
 }
 
-// exchange asks for an exchange. pairs are names and values; token types go without the urn prefix, and an empty value is
-// sent as such.
+// exchange sends an exchange request. The pairs are names and values; token types are written
+// without their urn prefix.
 func (h *host) exchange(t testing.TB, client string, pairs ...string) reply {
-	return h.ask(t, "/oauth/token", client, form(pairs...))
+	return h.post(t, "/oauth/token", client, form(pairs...))
 }
 
 func form(pairs ...string) url.Values {
 	f := url.Values{"grant_type": {tokenexchange.GrantType}}
 	for pair := range slices.Chunk(pairs, 2) {
 		value := pair[1]
-		if strings.HasSuffix(pair[0], "_token_type") && value != "" && !strings.Contains(value, ":") {
+		if strings.HasSuffix(pair[0], "_token_type") && value != "" &&
+			!strings.Contains(value, ":") {
 			value = "urn:ietf:params:oauth:token-type:" + value
 		}
 		f.Add(pair[0], value)
@@ -460,7 +492,7 @@ func form(pairs ...string) url.Values {
 	return f
 }
 
-// payload is what a JWT says, byte for byte.
+// payload returns the payload of a JWT, byte for byte.
 func payload(t testing.TB, jwt string) []byte {
 	claims := &oidc.TokenClaims{}
 	raw, err := oidc.ParseToken(jwt, claims)

@@ -24,7 +24,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/server"
 )
 
-// asProgram is the variable of the environment that makes of this test the program.
+// asProgram is an environment variable that turns this test binary into the program.
 const asProgram = "AUTHSERVER_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is the program as it is run.
+// process is the running program.
 type process struct {
 	*exec.Cmd
 	t      *testing.T
@@ -43,7 +43,7 @@ type process struct {
 	stderr *lockedBuffer
 }
 
-// launch starts the program; it is killed where the test ends and has not stopped it.
+// launch starts the program. It is killed at the end of the test if it still runs.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{exec.Command(os.Args[0], args...), t, nil, &lockedBuffer{}}
@@ -56,7 +56,7 @@ func launch(t *testing.T, args ...string) *process {
 	return p
 }
 
-// stop sends a signal and returns what else there was on stdout, and how the program ended.
+// stop sends a signal and returns the rest of stdout and the exit code.
 func (p *process) stop(signal os.Signal) (stdout string, code int) {
 	p.t.Helper()
 	require.NoError(p.t, p.Process.Signal(signal))
@@ -66,7 +66,7 @@ func (p *process) stop(signal os.Signal) (stdout string, code int) {
 	return string(rest), p.ProcessState.ExitCode()
 }
 
-// address waits until the program says where it listens.
+// address waits until the program logs its address.
 func (p *process) address() string {
 	p.t.Helper()
 	for range 500 {
@@ -82,7 +82,7 @@ func (p *process) address() string {
 	return ""
 }
 
-// The line of -demo has the members that are promised and no others, and what it says is true.
+// The line of -demo has exactly the documented members, and its token is active.
 func TestDemoLine(t *testing.T) {
 	p := launch(t, "-addr", "127.0.0.1:0", "-demo")
 	text, err := p.out.ReadString('\n')
@@ -97,9 +97,11 @@ func TestDemoLine(t *testing.T) {
 		}
 		require.ElementsMatch(t, names, got)
 	}
-	members(line, "issuer", "token_endpoint", "introspection_endpoint", "revocation_endpoint", "jwks_uri", "clients", "users", "tokens")
+	members(line, "issuer", "token_endpoint", "introspection_endpoint", "revocation_endpoint",
+		"jwks_uri", "clients", "users", "tokens")
 	first := line["clients"].([]any)[0].(map[string]any)
-	require.Equal(t, map[string]any{"id": "portal", "secret": "portal-demo-secret", "auth_method": "client_secret_basic", "public": false}, first,
+	require.Equal(t, map[string]any{"id": "portal", "secret": "portal-demo-secret",
+		"auth_method": "client_secret_basic", "public": false}, first,
 		"the first client is the one that the tokens were issued to")
 	for _, c := range line["clients"].([]any) {
 		members(c, "id", "secret", "auth_method", "public")
@@ -109,21 +111,23 @@ func TestDemoLine(t *testing.T) {
 		members(u, "id", "name", "org", "roles")
 	}
 	for _, name := range []string{"end_user", "impersonator", "admin"} {
-		members(line["tokens"].(map[string]any)[name], "access_token", "jwt", "id_token", "refresh_token")
+		members(line["tokens"].(map[string]any)[name], "access_token", "jwt",
+			"id_token", "refresh_token")
 	}
 	token := line["tokens"].(map[string]any)["end_user"].(map[string]any)["access_token"].(string)
-	req, err := http.NewRequest(http.MethodPost, line["introspection_endpoint"].(string), strings.NewReader("token="+token))
+	req, err := http.NewRequest(http.MethodPost, line["introspection_endpoint"].(string),
+		strings.NewReader("token="+token))
 	require.NoError(t, err)
 	req.SetBasicAuth("portal", "portal-demo-secret")
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	var said map[string]any
-	require.NoError(t, json.NewDecoder(resp.Body).Decode(&said))
-	require.Equal(t, true, said["active"])
-	require.Equal(t, "alice", said["sub"])
-	require.Equal(t, line["issuer"], said["iss"])
+	var introspected map[string]any
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&introspected))
+	require.Equal(t, true, introspected["active"])
+	require.Equal(t, "alice", introspected["sub"])
+	require.Equal(t, line["issuer"], introspected["iss"])
 
 	rest, code := p.stop(syscall.SIGTERM)
 	require.Zero(t, code, p.stderr.String())
@@ -138,12 +142,15 @@ func TestDemoLine(t *testing.T) {
 	}
 }
 
-// Without -demo nothing is printed, and no token is made.
+// Without -demo nothing is printed and no token is made.
 func TestNoDemo(t *testing.T) {
 	audit := filepath.Join(t.TempDir(), "audit.log")
 	p := launch(t, "-addr", "127.0.0.1:0", "-audit", audit)
 	var log []byte
-	require.Eventually(t, func() bool { log, _ = os.ReadFile(audit); return bytes.Contains(log, []byte("listening")) }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		log, _ = os.ReadFile(audit)
+		return bytes.Contains(log, []byte("listening"))
+	}, 5*time.Second, 10*time.Millisecond)
 	rest, code := p.stop(os.Interrupt)
 	require.Zero(t, code)
 	require.Empty(t, rest)
@@ -154,7 +161,7 @@ func TestNoDemo(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-// A request that is under way is answered; then the program ends with 0.
+// A request under way is answered before the program ends with 0.
 func TestDrain(t *testing.T) {
 	p := launch(t, "-addr", "127.0.0.1:0")
 	address := p.address()
@@ -162,12 +169,16 @@ func TestDrain(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	const body = "grant_type=client_credentials&client_id=portal&client_secret=portal-demo-secret"
-	_, err = fmt.Fprintf(conn, "POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+	_, err = fmt.Fprintf(conn,
+		"POST /token HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+			"application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
 		address, len(body), body[:20])
 	require.NoError(t, err)
-	time.Sleep(100 * time.Millisecond) // the request has arrived
+	time.Sleep(100 * time.Millisecond) // until the request has arrived
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), "stopping") }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(p.stderr.String(), "stopping")
+	}, 5*time.Second, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		late, err := net.Dial("tcp", address)
 		if err == nil {
@@ -189,11 +200,12 @@ func TestDrain(t *testing.T) {
 	require.Zero(t, p.ProcessState.ExitCode())
 }
 
-// What is wrong with the arguments or the files they name is said, with the exit code 1.
+// A wrong argument or file is named on stderr, with exit code 1.
 func TestBadArguments(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "world.json")
-	require.NoError(t, os.WriteFile(bad, bytes.Replace(demoWorld, []byte(`"users"`), []byte(`"user"`), 1), 0o600))
+	require.NoError(t,
+		os.WriteFile(bad, bytes.Replace(demoWorld, []byte(`"users"`), []byte(`"user"`), 1), 0o600))
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -220,10 +232,11 @@ func TestBadArguments(t *testing.T) {
 	require.Zero(t, p.ProcessState.ExitCode())
 }
 
-// A world of its own and a key of its own.
+// The program takes another world and another key.
 func TestWorldAndKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "world.json")
-	w := bytes.Replace(demoWorld, []byte(`"allow_impersonation": true`), []byte(`"allow_impersonation": true, "issuer": "https://as.example"`), 1)
+	w := bytes.Replace(demoWorld, []byte(`"allow_impersonation": true`),
+		[]byte(`"allow_impersonation": true, "issuer": "https://as.example"`), 1)
 	require.NoError(t, os.WriteFile(file, w, 0o600))
 	p := launch(t, "-addr", "127.0.0.1:0", "-world", file, "-key", "testdata/robot.pem", "-demo")
 	text, err := p.out.ReadString('\n')

@@ -2,7 +2,8 @@
 
 package main
 
-// What the README tells to type is typed here. It needs curl, which go test alone must not, hence the tag:
+// The commands of the README, in a shell. They need curl, which go test alone must not need, hence
+// the tag:
 //
 //	go test -tags curl -run README .
 
@@ -22,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// block is a fenced block of a Markdown file: where it begins, its language, its text.
+// block is a fenced block of a Markdown file.
 type block struct {
 	line           int
 	language, text string
@@ -30,20 +31,22 @@ type block struct {
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
-// blocks are the fenced blocks of a Markdown file, in order.
+// blocks returns the fenced blocks of a Markdown file, in order.
 func blocks(t *testing.T, file string) []block {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var list []block
 	for _, at := range fence.FindAllSubmatchIndex(text, -1) {
-		list = append(list, block{1 + bytes.Count(text[:at[0]], []byte("\n")), string(text[at[2]:at[3]]), string(text[at[4]:at[5]])})
+		list = append(list, block{1 + bytes.Count(text[:at[0]], []byte("\n")),
+			string(text[at[2]:at[3]]), string(text[at[4]:at[5]])})
 	}
 	require.NotEmpty(t, list)
 	return list
 }
 
-// step is a block of commands and what the README says they print; a step without expected output prints nothing.
+// step is a block of commands and the output that the README shows for it. A step without output
+// prints nothing.
 type step struct {
 	block
 	prints []block
@@ -66,13 +69,13 @@ func readmeSteps(t *testing.T) []step {
 	return steps
 }
 
-// endOfStep ends what a step prints, with its status. No output has the character.
+// endOfStep marks the end of a step's output and its status. No output contains it.
 const endOfStep = "\x1e"
 
-// script is a session of an interactive shell that runs the steps one after the other.
+// script runs the steps one after the other in an interactive shell.
 func script(steps []step) string {
 	var b strings.Builder
-	b.WriteString("set -m\n") // jobs are their own process groups, as where somebody types
+	b.WriteString("set -m\n") // jobs get process groups of their own, as in an interactive shell
 	for _, s := range steps {
 		b.WriteString(served(s.text) + "printf '" + endOfStep + "%s" + endOfStep + "' $?\n")
 	}
@@ -81,22 +84,23 @@ func script(steps []step) string {
 
 var ports = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 
-// served is a command with the program that has been built, on a port that is free.
+// served replaces the server by the program that was built, on a free port.
 func served(command string) string {
 	command = ports.ReplaceAllString(command, "127.0.0.1:0")
 	command = strings.ReplaceAll(command, "go run . -demo", "go run . -addr 127.0.0.1:0 -demo")
 	return strings.ReplaceAll(command, "go run .", "./authserver")
 }
 
-// TestREADME_EveryCommand types the whole README into a shell, with curl and a server that is a process of its own, and
-// compares what comes out with what it says.
+// TestREADME_EveryCommand runs the whole README in a shell, with curl and a server of its own, and
+// compares the output.
 func TestREADME_EveryCommand(t *testing.T) {
 	for _, tool := range []string{"bash", "curl", "sed", "base64"} {
 		_, err := exec.LookPath(tool)
 		require.NoError(t, err, "the README needs it")
 	}
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "authserver"), ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o",
+		filepath.Join(dir, "authserver"), ".")
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "world.json"), demoWorld, 0o600))
@@ -110,7 +114,7 @@ func TestREADME_EveryCommand(t *testing.T) {
 		printed, status := parts[2*i], parts[2*i+1]
 		require.Equal(t, "0", status, "line %d: %s", s.line, stderr)
 		if m := regexp.MustCompile(`http://` + ports.String()).FindString(printed); m != "" {
-			issuer = m // the second server has another one
+			issuer = m // the second server has another address
 		}
 		s.compare(t, printed, issuer)
 	}
@@ -119,7 +123,7 @@ func TestREADME_EveryCommand(t *testing.T) {
 	require.Len(t, left, 2, "the clean-up leaves nothing but what the test has made: %v", left)
 }
 
-// typed runs a script and returns what it has printed. Whatever it leaves running ends with the test.
+// typed runs a script and returns its output. Processes that it leaves behind end with the test.
 func typed(t *testing.T, dir, text string) (stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -135,7 +139,7 @@ func typed(t *testing.T, dir, text string) (stdout, stderr string) {
 	return out.String(), errs.String()
 }
 
-// compare holds what was printed against what the README says.
+// compare compares the output with the README.
 func (s step) compare(t *testing.T, printed, issuer string) {
 	t.Helper()
 	if len(s.prints) == 0 {
@@ -147,15 +151,18 @@ func (s step) compare(t *testing.T, printed, issuer string) {
 	if s.prints[0].language == "json" {
 		want, got = oneLineEach(t, s.line, want), oneLineEach(t, s.line, got)
 	}
-	wanted, found := strings.Split(strings.TrimSpace(want), "\n"), strings.Split(strings.TrimSpace(got), "\n")
+	wanted, found := strings.Split(strings.TrimSpace(want),
+		"\n"), strings.Split(strings.TrimSpace(got), "\n")
 	require.Len(t, found, len(wanted), "line %d:\n%s", s.line, got)
 	for i := range wanted {
 		require.Regexp(t, pattern(wanted[i], issuer), found[i], "line %d, answer %d", s.line, i+1)
-		require.True(t, soon(wanted[i], found[i]), "line %d: expires_in:\n%s\n%s", s.line, wanted[i], found[i])
+		require.True(t, soon(wanted[i], found[i]), "line %d: expires_in:\n%s\n%s", s.line,
+			wanted[i], found[i])
 	}
 }
 
-// oneLineEach writes each JSON document on a line of its own, members in their order, and refuses what is none.
+// oneLineEach writes each JSON document on one line, members in their order, and fails on other
+// text.
 func oneLineEach(t *testing.T, line int, text string) string {
 	t.Helper()
 	var b strings.Builder
@@ -175,7 +182,7 @@ var (
 	seconds = regexp.MustCompile(`"expires_in":(\d+)`)
 )
 
-// pattern matches a line that says the same: … is at least one character of a token, an id or a time.
+// pattern matches the same line, with … for at least one character of a token, an id or a time.
 func pattern(line, issuer string) string {
 	p := regexp.QuoteMeta(line)
 	p = strings.ReplaceAll(p, `http://127\.0\.0\.1:9000`, regexp.QuoteMeta(issuer))
@@ -185,7 +192,7 @@ func pattern(line, issuer string) string {
 	return "^" + strings.ReplaceAll(p, "…", `[A-Za-z0-9_.:-]+`) + "$"
 }
 
-// soon reports whether expires_in is what the README says, but for the minute that the reader has taken so far.
+// soon reports whether expires_in is what the README says, less the minute that has passed.
 func soon(want, got string) bool {
 	w, g := seconds.FindStringSubmatch(want), seconds.FindStringSubmatch(got)
 	if w == nil || g == nil {

@@ -14,21 +14,25 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// TestREADME_World: every member of a world is explained, and the files to copy are as long as it says.
+// TestREADME_World: the README explains every member of a world, and gives the lengths of the files
+// to copy.
 func TestREADME_World(t *testing.T) {
 	raw, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	readme := string(raw)
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[world.World]()) {
-		require.True(t, strings.Contains(readme, "`"+f.Tag.Get("json")+"`"), "the README does not explain %s", f.Name)
+		require.True(t, strings.Contains(readme, "`"+f.Tag.Get("json")+"`"),
+			"the README does not explain %s", f.Name)
 	}
-	rows := regexp.MustCompile("(?m)^\\| \\[`([/\\w]+\\.go)`\\]\\([/\\w]+\\.go\\) \\| (\\d+) \\|").FindAllStringSubmatch(readme, -1)
+	rows := regexp.MustCompile(
+		"(?m)^\\| \\[`([/\\w]+\\.go)`\\]\\([/\\w]+\\.go\\) \\| (\\d+) \\|").FindAllStringSubmatch(
+		readme, -1)
 	require.Len(t, rows, 5)
 	for _, row := range rows {
 		source, err := os.ReadFile(row[1])
 		require.NoError(t, err)
-		said, err := strconv.Atoi(row[2])
+		lines, err := strconv.Atoi(row[2])
 		require.NoError(t, err)
-		require.InDelta(t, bytes.Count(source, []byte("\n")), said, 15, row[1])
+		require.InDelta(t, bytes.Count(source, []byte("\n")), lines, 15, row[1])
 	}
 }

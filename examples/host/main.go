@@ -14,6 +14,7 @@ import (
 	"time"
 
 	tx "github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/auditlog"
 	"github.com/go-tokenexchange/tokenexchange/authorizer"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
@@ -89,7 +90,7 @@ func newServer(audit slog.Handler) (http.Handler, *tokenstore.Tokens, error) {
 		Decide:      policy.Decide,
 		Authorizer:  authorizer.Relationship(mayHelp),
 		TokenIssuer: tokens,
-		Audit:       tx.LogSink{Handler: audit},
+		Audit:       auditlog.Sink{Handler: audit},
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/token", exchanger.Handler(authenticate))

@@ -8,14 +8,15 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// trail is an AuditSink that keeps events so that they can be printed. Yours is a tokenexchange.LogSink, or a table. An
-// error from it would mean that no token leaves.
+// trail is an AuditSink that keeps events so that they can be printed. A real host uses
+// auditlog.Sink or a database. If RecordExchange returned an error, no token would leave.
 type trail struct {
 	mu     sync.Mutex
 	events []tokenexchange.Event
 }
 
-// RecordExchange is called once for every exchange, refused or not, before the client gets its answer.
+// RecordExchange is called once for every exchange, refused or not, before the client gets its
+// answer.
 func (t *trail) RecordExchange(_ context.Context, ev tokenexchange.Event) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

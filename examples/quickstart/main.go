@@ -1,9 +1,9 @@
-// Command quickstart starts an authorization server with token exchange on loopback, walks through
-// nine steps as its clients would, over HTTP, and prints what was asked, what came back and what
-// the audit trail says. It exits with 0 only if every answer, every issued token and every audit
-// event is the expected one.
+// Command quickstart starts an authorization server with token exchange on loopback and walks
+// through nine steps as its clients, over HTTP. It prints each request, each response and the audit
+// trail. It exits with 0 only if every response, every issued token and every audit event is as
+// expected.
 //
-// What a host writes is in server.go and policy.go. What a host has already is in world.go. The rest is the other side:
+// A host writes server.go and policy.go, and has already what is in world.go. The other files are
 // the clients and the APIs.
 package main
 
@@ -31,8 +31,8 @@ func main() {
 	}
 }
 
-// run starts the server, takes the steps and stops the server. It ends early where ctx does, or where an outcome is not
-// the expected one.
+// run starts the server, takes the steps and stops the server. It ends early if ctx ends or an
+// outcome is not as expected.
 func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps []step) (err error) {
 	s, secrets := newServer()
 	audit := &trail{}
@@ -53,9 +53,10 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule, steps [
 	return k.take(ctx, out, steps)
 }
 
-// start serves on a free port of the loopback interface. It returns its URL, and a function that stops it and waits for
-// requests that are under way.
-func start(s *server, rules []tokenexchange.Rule, audit tokenexchange.AuditSink) (string, func() error, error) {
+// start serves on a free port of the loopback interface. It returns the URL, and a function that
+// stops the server after the requests under way.
+func start(s *server, rules []tokenexchange.Rule, audit tokenexchange.AuditSink) (
+	string, func() error, error) {
 	policy, err := tokenexchange.NewPolicy(rules...)
 	if err != nil {
 		return "", nil, err
@@ -68,7 +69,8 @@ func start(s *server, rules []tokenexchange.Rule, audit tokenexchange.AuditSink)
 	if err != nil {
 		return "", nil, err
 	}
-	web := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second}
+	web := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
 	return "http://" + l.Addr().String(), func() error {

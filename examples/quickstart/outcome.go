@@ -16,20 +16,21 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// fields are names and values in the order in which they are printed: a form, an answer, a token, an audit event.
+// fields are names and values in the order in which they are printed: a form, a response, a token,
+// an audit event.
 type fields []field
 
 type field struct{ name, value string }
 
-// outcome is what came of one step.
+// outcome is the result of one step.
 type outcome struct {
 	answer  fields
-	token   fields // as an API has verified it; empty: none was issued
+	token   fields // as an API has verified it; empty: no token
 	audit   fields
 	issued  issued
 	jti     string    // of the token
-	auditID string    // the jti that the audit trail has
-	latest  time.Time // when the first of the tokens that were sent expires
+	auditID string    // the jti in the audit trail
+	latest  time.Time // the expiry of the first token in the request to expire
 }
 
 func (o *outcome) limit(expires time.Time) {
@@ -38,7 +39,7 @@ func (o *outcome) limit(expires time.Time) {
 	}
 }
 
-// readAnswer calls the token by its name: no answer is printed with a token in it.
+// readAnswer replaces the token by its name, so that no token is printed.
 func (o *outcome) readAnswer(resp *http.Response, body []byte, name string) error {
 	members := map[string]any{}
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -55,22 +56,25 @@ func (o *outcome) readAnswer(resp *http.Response, body []byte, name string) erro
 			members[secret] = name
 		}
 	}
-	o.answer = inOrder(members, "access_token", "issued_token_type", "token_type", "expires_in", "scope",
+	o.answer = inOrder(members, "access_token", "issued_token_type", "token_type", "expires_in",
+		"scope",
 		"error", "error_description")
 	o.answer = slices.Insert(o.answer, 0, field{"status", strconv.Itoa(resp.StatusCode)})
 	return nil
 }
 
-// readToken reads what a verified token says. What is new in every token is checked, but is not among the fields: jti,
-// and the dates apart from the time between them. iss needs no more checking: it is by iss that the keys were chosen.
-// names are those of the tokens that it may have been made from, by origin.
+// readToken reads the claims of a verified token. Claims that differ in every token are checked but
+// not returned: jti, and the dates apart from the time between them. iss needs no check, since it
+// selected the keys. names has the names of the tokens that this one may have been made from, by
+// origin.
 func (o *outcome) readToken(tok tokenexchange.Token, names map[string]string) error {
 	claims := map[string]json.RawMessage{}
 	if err := json.Unmarshal(tok.Claims, &claims); err != nil {
 		return err
 	}
 	if age := time.Since(tok.Issued); age < 0 || age > time.Minute || tok.ID == "" {
-		return fmt.Errorf("token: expected a jti and a new token, got jti %q and one that is %s old", tok.ID, age)
+		return fmt.Errorf(
+			"token: expected a jti and a new token, got jti %q and one that is %s old", tok.ID, age)
 	}
 	members := map[string]any{"act": "none"}
 	for name, raw := range claims {
@@ -100,8 +104,8 @@ func (o *outcome) readToken(tok tokenexchange.Token, names map[string]string) er
 	return nil
 }
 
-// readLineage shows the claim lineage with the tokens that it lists by name. The time at which it
-// began is checked, but is not shown. A token without a name stays as it is, which no step expects.
+// readLineage shows the claim lineage with names for the tokens that it lists. The time at which it
+// began is checked and not shown. A token without a name stays as it is, which no step expects.
 func readLineage(raw []byte, issued time.Time, names map[string]string) (string, error) {
 	var l tokenexchange.Lineage
 	if err := json.Unmarshal(raw, &l); err != nil {
@@ -119,7 +123,8 @@ func readLineage(raw []byte, issued time.Time, names map[string]string) (string,
 	return strings.NewReplacer(`"\u003c`, "<", `\u003e"`, ">").Replace(string(text)), err
 }
 
-// readAudit expects one event. Its detail is who acts, or why the exchange was refused, which no client is told.
+// readAudit expects one event. Its detail is the acting party, or the reason for a refusal, which
+// the client does not learn.
 func (o *outcome) readAudit(events []tokenexchange.Event) error {
 	if len(events) != 1 {
 		return fmt.Errorf("audit: expected one event, got %d", len(events))
@@ -142,7 +147,8 @@ func (o *outcome) readAudit(events []tokenexchange.Event) error {
 	if ev.Facts.Actor != nil {
 		actor = ev.Facts.Actor.ID
 	}
-	o.audit = audited(outcome, orDash(rule), ev.Facts.Client.ID, orDash(ev.Facts.Subject.ID), orDash(actor), orDash(detail))
+	o.audit = audited(outcome, orDash(rule), ev.Facts.Client.ID, orDash(ev.Facts.Subject.ID),
+		orDash(actor), orDash(detail))
 	o.auditID = ev.TokenID
 	return nil
 }
@@ -154,7 +160,7 @@ func orDash(s string) string {
 	return s
 }
 
-// inOrder makes fields of members: first those that are named, in that order, then whatever else there is.
+// inOrder makes fields of members: the named ones in that order, then the others.
 func inOrder(members map[string]any, names ...string) (list fields) {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if !slices.Contains(names, name) {
@@ -169,7 +175,7 @@ func inOrder(members map[string]any, names ...string) (list fields) {
 	return list
 }
 
-// check compares everything that came of a step with what should have.
+// check compares the outcome of a step with the expected one.
 func (o *outcome) check(s step) error {
 	for _, part := range []struct {
 		name      string
@@ -183,13 +189,14 @@ func (o *outcome) check(s step) error {
 	case o.auditID != o.jti:
 		return fmt.Errorf("audit: expected the jti of the token, %q, got %q", o.jti, o.auditID)
 	case o.issued.expires.After(o.latest):
-		return fmt.Errorf("token: expected exp=%d at most, as in the tokens that were sent, got exp=%d",
+		return fmt.Errorf(
+			"token: expected exp=%d at most, as in the tokens that were sent, got exp=%d",
 			o.latest.Unix(), o.issued.expires.Unix())
 	}
 	return nil
 }
 
-// compare reports the first field that is not as it should be.
+// compare reports the first field that differs.
 func compare(part string, want, got fields) error {
 	text := func(list fields, i int) string {
 		if i < len(list) {

@@ -6,25 +6,27 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// The patterns and types that several rules share.
+// Patterns and types that several rules share.
 var (
 	anyUser      = []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	accessTokens = []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 )
 
-// rules are the policy: what none of them grants is refused. An empty list in a rule matches nobody and grants nothing.
-// They could as well be a JSON file, see tokenexchange.ParsePolicy.
+// rules are the policy. A request that no rule grants is refused. An empty list in a rule matches
+// nothing and grants nothing. The rules could also be a JSON file, see tokenexchange.ParsePolicy.
 var rules = []tokenexchange.Rule{
 	{
-		// The web app makes its users' tokens smaller before it sends them anywhere.
+		// The web app narrows its users' tokens before it sends them to an API.
 		Name: "narrow", Narrow: &tokenexchange.Narrowing{}, Clients: []string{"webapp"},
 		Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens,
-		SubjectAudience: true,                     // targets: those of the token that is presented
-		Scope:           tokenexchange.Scope{"*"}, // scope: whatever token and client have in common
-		Lifetime:        5 * time.Minute,
+		SubjectAudience: true, // targets: those of the subject token
+		// scope: all that token and client have in common
+		Scope:    tokenexchange.Scope{"*"},
+		Lifetime: 5 * time.Minute,
 	},
 	{
-		// A support agent acts for a user. Which agent for which user is for AuthorizeActor, and for the user's may_act.
+		// A support agent acts for a user. AuthorizeActor and the user's may_act decide which agent
+		// may act for which user.
 		Name: "support",
 		Delegate: &tokenexchange.Delegation{
 			Actors:     anyUser,
@@ -37,7 +39,7 @@ var rules = []tokenexchange.Rule{
 		Lifetime: 10 * time.Minute,
 	},
 	{
-		// The AI agent acts for whom it was called, and only towards its tool.
+		// The AI agent acts for the user of the token that it received, and only towards its tool.
 		Name: "tool",
 		Delegate: &tokenexchange.Delegation{
 			Actors:     []tokenexchange.Identity{{Kind: tokenexchange.KindClient, ID: "ai-agent"}},
@@ -48,10 +50,11 @@ var rules = []tokenexchange.Rule{
 		Targets:  []string{"https://tickets.example"},
 		Scope:    tokenexchange.Scope{"tickets"},
 		Lifetime: 2 * time.Minute,
-		MaxChain: 2, // somebody, and the agent
+		MaxChain: 2, // the support agent and the AI agent
 	},
 	{
-		// The gateway speaks to a ledger that is older than act. Its tokens don't tell that it is the gateway that calls.
+		// The gateway calls a ledger that does not know act. Its tokens do not show that the
+		// gateway is calling.
 		Name: "legacy", Impersonate: &tokenexchange.Impersonation{}, Clients: []string{"gateway"},
 		Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens,
 		Targets:  []string{"https://ledger.example"},

@@ -7,17 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// The layout. A line is longer than width only where a single value is.
+// The layout. A line is longer than width only if a single value is.
 const (
 	width  = 111
 	indent = 12
 )
 
 func printHeader(w io.Writer) {
-	fmt.Fprintf(w, `%s listens on loopback. Each step shows what a client sends, the answer, and what the API that
-the new token is for has verified and reads in it. Tokens are shown by name, and dates as durations. Every form
-also has grant_type=urn:ietf:params:oauth:grant-type:token-exchange.
-`, issuer)
+	fmt.Fprint(w, issuer, ` listens on loopback. Each step shows the request of a client, the
+response, and the claims that the API of the new token has verified. Tokens are shown by name, and
+dates as durations. Every form also has grant_type=urn:ietf:params:oauth:grant-type:token-exchange.
+`)
 }
 
 func printStep(w io.Writer, n int, s step, o outcome) {
@@ -31,7 +31,8 @@ func printStep(w io.Writer, n int, s step, o outcome) {
 	}
 }
 
-// printFields prints name=value behind a label, as many on a line as fit. The first of each name in breaks begins a line.
+// printFields prints name=value after a label, with as many on a line as fit. The first of each
+// name in breaks begins a line.
 func printFields(w io.Writer, label string, list fields, breaks ...string) {
 	margin := strings.Repeat(" ", indent)
 	short := strings.NewReplacer("urn:ietf:params:oauth:token-type:", "urn:...:",

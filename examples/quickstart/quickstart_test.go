@@ -25,7 +25,8 @@ import (
 
 var update = flag.Bool("update", false, "write the transcript to testdata")
 
-// asProgram is the variable of the environment that makes of this test the program; its value says with how many rules.
+// asProgram is an environment variable that turns this test binary into the program, with that many
+// rules.
 const asProgram = "QUICKSTART_RULES"
 
 func TestMain(m *testing.M) {
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The transcript is the same at every run: the README shows it.
+// The transcript is the same at every run; the README shows a part of it.
 func TestTranscript(t *testing.T) {
 	var first, second strings.Builder
 	require.NoError(t, run(t.Context(), &first, rules, steps))
@@ -64,7 +65,8 @@ func TestTranscript(t *testing.T) {
 	}
 }
 
-// No expectation is idle: whichever is altered, left out or added, the walk stops at that step and says so.
+// Every expectation counts: the walk stops at the step whose expectation is changed, left out or
+// added, and names it.
 func TestEveryExpectationCounts(t *testing.T) {
 	parts := map[string]func(*step) *fields{
 		"answer": func(s *step) *fields { return &s.answer },
@@ -97,12 +99,14 @@ func TestEveryExpectationCounts(t *testing.T) {
 				stops(i, part, func(list fields) fields { list[n].value += "?"; return list })
 				stops(i, part, func(list fields) fields { return slices.Delete(list, n, n+1) })
 			}
-			stops(i, part, func(list fields) fields { return append(list, field{"more", "than there is"}) })
+			stops(i, part, func(list fields) fields {
+				return append(list, field{"more", "than there is"})
+			})
 		}
 	}
 }
 
-// What a server could get wrong is seen from outside.
+// A wrong policy is noticed from outside.
 func TestBrokenPolicy(t *testing.T) {
 	for name, test := range map[string]struct {
 		breaks func(rules []tokenexchange.Rule) []tokenexchange.Rule
@@ -110,7 +114,8 @@ func TestBrokenPolicy(t *testing.T) {
 	}{
 		"no rule for impersonation": {
 			func(rules []tokenexchange.Rule) []tokenexchange.Rule { return rules[:3] },
-			"step 4, IMPERSONATE: gateway calls an old API as alice, by a rule that says so; no act: " +
+			"step 4, IMPERSONATE: gateway calls an old API as alice, under a rule for that; no " +
+				"act: " +
 				"answer: expected status=200, got status=400",
 		},
 		"impersonation that is none": {
@@ -119,7 +124,8 @@ func TestBrokenPolicy(t *testing.T) {
 				rules[3].ClientActs = &tokenexchange.ClientActing{}
 				return rules
 			},
-			`token: expected act=none, got act={"iss":"https://as.example","sub":"gateway","client_id":"gateway"}`,
+			`token: expected act=none, got act={"iss":"https://as.example","sub":"gateway",` +
+				`"client_id":"gateway"}`,
 		},
 		"a token that lives too long": {
 			func(rules []tokenexchange.Rule) []tokenexchange.Rule {
@@ -129,17 +135,22 @@ func TestBrokenPolicy(t *testing.T) {
 			"answer: expected expires_in=300, got expires_in=3",
 		},
 		"a chain that may not grow": {
-			func(rules []tokenexchange.Rule) []tokenexchange.Rule { rules[2].MaxChain = 1; return rules },
+			func(rules []tokenexchange.Rule) []tokenexchange.Rule {
+				rules[2].MaxChain = 1
+				return rules
+			},
 			"step 3, ",
 		},
 		"more targets": {
 			func(rules []tokenexchange.Rule) []tokenexchange.Rule {
 				return append(rules, tokenexchange.Rule{Name: "payroll",
 					Impersonate: &tokenexchange.Impersonation{}, Clients: []string{"webapp"},
-					Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens, Targets: []string{"https://payroll.example"},
-					Scope: tokenexchange.Scope{"*"}, Lifetime: time.Minute})
+					Subjects: anyUser, SubjectTypes: accessTokens, Types: accessTokens,
+					Targets: []string{"https://payroll.example"},
+					Scope:   tokenexchange.Scope{"*"}, Lifetime: time.Minute})
 			},
-			"step 6, REFUSED: a target that no rule allows: answer: expected error=invalid_target, got error=invalid_request",
+			"step 6, REFUSED: a target that no rule allows: answer: expected " +
+				"error=invalid_target, got error=invalid_request",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,10 +158,11 @@ func TestBrokenPolicy(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 		})
 	}
-	require.Error(t, run(t.Context(), io.Discard, []tokenexchange.Rule{{}}, steps), "a policy that is no policy")
+	require.Error(t, run(t.Context(), io.Discard, []tokenexchange.Rule{{}}, steps),
+		"a policy that is no policy")
 }
 
-// What a sound server never does: each is reported, and none prints a token.
+// Outcomes that a sound server never has are reported, without printing a token.
 func TestOutcomeChecks(t *testing.T) {
 	now := time.Now()
 	o := outcome{jti: "a", auditID: "b"}
@@ -158,7 +170,8 @@ func TestOutcomeChecks(t *testing.T) {
 	o = outcome{issued: issued{expires: now}, latest: now.Add(-time.Second)}
 	require.ErrorContains(t, o.check(step{}), "token: expected exp=")
 	require.EqualError(t, o.readAudit(nil), "audit: expected one event, got 0")
-	require.EqualError(t, o.readAudit(make([]tokenexchange.Event, 2)), "audit: expected one event, got 2")
+	require.EqualError(t, o.readAudit(make([]tokenexchange.Event, 2)),
+		"audit: expected one event, got 2")
 	for name, tok := range map[string]tokenexchange.Token{
 		"old":    {ID: "a", Issued: now.Add(-time.Hour), Claims: []byte("{}")},
 		"future": {ID: "a", Issued: now.Add(time.Hour), Claims: []byte("{}")},
@@ -178,11 +191,15 @@ func TestOutcomeChecks(t *testing.T) {
 		require.ErrorContains(t, o.readToken(tok, nil), want, claim)
 	}
 	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}
-	require.ErrorContains(t, o.readAnswer(resp, []byte("{}"), ""), "expected Cache-Control no-store")
+	require.ErrorContains(t, o.readAnswer(resp, []byte("{}"), ""),
+		"expected Cache-Control no-store")
 	resp.Header.Set("Cache-Control", "no-store")
-	require.ErrorContains(t, o.readAnswer(resp, []byte("<html>"), ""), "status 200, and an answer that is not JSON")
-	require.NoError(t, o.readAnswer(resp, []byte(`{"access_token":"eyJ1","id_token":"eyJ2","refresh_token":"r"}`), "<token 9>"))
-	require.Equal(t, fields{{"status", "200"}, {"access_token", "<token 9>"}, {"id_token", "<token 9>"}, {"refresh_token", "<token 9>"}}, o.answer)
+	require.ErrorContains(t, o.readAnswer(resp, []byte("<html>"), ""),
+		"status 200, and an answer that is not JSON")
+	require.NoError(t, o.readAnswer(resp,
+		[]byte(`{"access_token":"eyJ1","id_token":"eyJ2","refresh_token":"r"}`), "<token 9>"))
+	require.Equal(t, fields{{"status", "200"}, {"access_token", "<token 9>"},
+		{"id_token", "<token 9>"}, {"refresh_token", "<token 9>"}}, o.answer)
 }
 
 func TestInterrupted(t *testing.T) {
@@ -195,7 +212,7 @@ func TestInterrupted(t *testing.T) {
 	require.NotContains(t, out.String(), "2. DELEGATE")
 }
 
-// No server is left running, whatever the end.
+// The server is stopped, whatever ends the walk.
 func TestShutdown(t *testing.T) {
 	require.NoError(t, run(t.Context(), io.Discard, rules, steps))
 	require.Error(t, run(t.Context(), io.Discard, rules[:1], steps))
@@ -234,9 +251,10 @@ func TestExitCode(t *testing.T) {
 	require.Contains(t, stderr, "quickstart: step 4, IMPERSONATE")
 	require.Contains(t, stderr, "expected status=200, got status=400")
 
-	full, err := os.Open(filepath.Join("testdata", "output.txt")) // for reading only, so every write fails
+	// for reading only, so every write fails
+	full, err := os.Open(filepath.Join("testdata", "output.txt"))
 	require.NoError(t, err)
 	defer full.Close()
 	stderr, code = program("4", full)
-	require.Equal(t, 1, code, "a transcript that nobody can read is no success: %s", stderr)
+	require.Equal(t, 1, code, "a transcript that cannot be written is a failure: %s", stderr)
 }

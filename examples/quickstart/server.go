@@ -15,33 +15,36 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// issuer is the server's name, its iss. It need not say where the server listens, and here it does not: the port of this
-// one is new at every start.
+// issuer is the server's iss. It need not be the address of the server, and here it is not, since
+// the port differs at every start.
 const issuer = "https://as.example"
 
-// server is an authorization server. What it knows is in maps, where yours asks a database. Its methods are what only a
-// host can say: who the client is, who a token is about, who may act for whom, which tokens are good still.
+// server is an authorization server. It keeps in maps what a real one keeps in a database. Its
+// methods are the answers of the host: who the client is, who a token is about, who may act for a
+// subject, and which tokens are still valid.
 type server struct {
 	clients map[string]client             // by client_id
-	parties map[string]tokenexchange.Kind // by sub: everybody who may be active
-	actsFor map[relation]bool             // who may act for whom
+	parties map[string]tokenexchange.Kind // by sub: everyone who may take part
+	actsFor map[relation]bool             // who may act for a subject
 	signer  *tokenexchange.JWTIssuer
 
 	mu   sync.Mutex
-	live map[string]bool // by Token.Origin: the tokens that were issued and not revoked
+	live map[string]bool // by Token.Origin: tokens that were issued and not revoked
 }
 
-// client is a registered client. Its secret is kept as a hash, which needs no salt since the secret is random.
+// client is a registered client. The hash of its secret needs no salt, since the secret is random.
 type client struct {
 	tokenexchange.Client
 	secret [sha256.Size]byte
 }
 
-// relation is a yes to the question whether actor may act for subject.
+// relation allows actor to act for subject.
 type relation struct{ actor, subject tokenexchange.Identity }
 
-// handler is all that there is to embedding the library: say whom you trust, fill in the parts, mount two endpoints.
-func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.AuditSink) (http.Handler, error) {
+// handler is all of the embedding: name the trusted issuers, fill in the parts, mount two
+// endpoints.
+func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.AuditSink) (
+	http.Handler, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -54,11 +57,12 @@ func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.Audit
 		return nil, err
 	}
 	own, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer:    issuer,
-		JWKS:      keys,
-		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""}, // "" is the usual typ, at+jwt
+		Issuer: issuer,
+		JWKS:   keys,
+		// "" is the default typ, at+jwt
+		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
 		Live:      s.isLive,
-		ActClaims: true, // we believe what we wrote into act and may_act
+		ActClaims: true, // we trust act and may_act in our own tokens
 	})
 	if err != nil {
 		return nil, err
@@ -81,47 +85,56 @@ func (s *server) handler(policy *tokenexchange.Policy, audit tokenexchange.Audit
 	return mux, nil
 }
 
-// authenticate is client_secret_basic. Name and secret are form-encoded below the base64 (RFC 6749 §2.3.1). An unknown
-// client costs as much time as a wrong secret.
+// authenticate is client_secret_basic. Name and secret are form-encoded inside the base64 (RFC 6749
+// §2.3.1). An unknown client takes as much time as a wrong secret.
 func (s *server) authenticate(r *http.Request) (tokenexchange.Client, error) {
 	user, password, ok := r.BasicAuth()
 	id, errID := url.QueryUnescape(user)
 	secret, errSecret := url.QueryUnescape(password)
 	if !ok || errID != nil || errSecret != nil {
-		return tokenexchange.Client{}, fmt.Errorf("%w: no Basic credentials", tokenexchange.InvalidClient)
+		return tokenexchange.Client{},
+			fmt.Errorf("%w: no Basic credentials", tokenexchange.InvalidClient)
 	}
 	c, known := s.clients[id]
 	hash := sha256.Sum256([]byte(secret))
 	if same := subtle.ConstantTimeCompare(hash[:], c.secret[:]) == 1; !known || !same {
-		return tokenexchange.Client{}, fmt.Errorf("%w: unknown, or a wrong secret", tokenexchange.InvalidClient)
+		return tokenexchange.Client{},
+			fmt.Errorf("%w: unknown, or a wrong secret", tokenexchange.InvalidClient)
 	}
 	return c.Client, nil
 }
 
-// ResolveSubject says who a token is about. Users and clients share one map: this server gives out every sub itself, and
-// none twice, so that no client can pass for a user by its name.
-func (s *server) ResolveSubject(_ context.Context, tok tokenexchange.Token) (tokenexchange.Subject, error) {
+// ResolveSubject says who a token is about. Users and clients share one map: this server assigns
+// every sub, none of them twice, so that no client can pass for a user by its name.
+func (s *server) ResolveSubject(_ context.Context, tok tokenexchange.Token) (
+	tokenexchange.Subject, error) {
 	kind, active := s.parties[tok.Subject]
 	if tok.Issuer != issuer || !active {
-		// The code makes this a no. Without one it would be a failure of ours, and a 500.
-		return tokenexchange.Subject{}, fmt.Errorf("%w: not an active party of ours", tokenexchange.InvalidRequest)
+		// The code makes this a refusal. An error without a code would be a failure of the server,
+		// and a 500.
+		return tokenexchange.Subject{},
+			fmt.Errorf("%w: not an active party of ours", tokenexchange.InvalidRequest)
 	}
-	return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: kind, ID: tok.Subject}}, nil
+	return tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: kind,
+		ID: tok.Subject}}, nil
 }
 
-// AuthorizeActor is asked after the tokens have been verified, and in addition to the policy. Where there is no actor
-// token it is the client that wants to act.
+// AuthorizeActor is called after the tokens have been verified, in addition to the policy. Without
+// an actor token the client is the actor.
 func (s *server) AuthorizeActor(_ context.Context, f tokenexchange.Facts) error {
 	actor := f.ActingParty()
 	if !s.actsFor[relation{actor, f.Subject.Identity}] {
-		return fmt.Errorf("%w: %s does not act for %s", tokenexchange.InvalidRequest, actor.ID, f.Subject.ID)
+		return fmt.Errorf("%w: %s does not act for %s", tokenexchange.InvalidRequest, actor.ID,
+			f.Subject.ID)
 	}
 	return nil
 }
 
-// IssueToken signs, and remembers the jti until somebody revokes it. Discard forgets a token that could not be audited:
-// it must not leave, and must not be good either. A database would also drop what has expired.
-func (s *server) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+// IssueToken signs, and keeps the jti until the token is revoked. Discard forgets a token that
+// could not be audited: it must not leave, and must not be valid either. A database would also drop
+// expired tokens.
+func (s *server) IssueToken(ctx context.Context,
+	d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
 	t, err := s.signer.IssueToken(ctx, d)
 	if err != nil {
 		return tokenexchange.IssuedToken{}, err
@@ -144,11 +157,11 @@ func (s *server) setLive(jti string, good bool) {
 	}
 }
 
-// originOf returns the name of a token of ours in the lineage of other tokens.
+// originOf returns the name of one of our tokens in the lineage of other tokens.
 func originOf(jti string) string { return tokenexchange.Token{Issuer: issuer, ID: jti}.Origin() }
 
-// isLive is asked about every token of ours, once its signature and dates have been found good. It
-// also looks up all tokens that this one was made from, so that a revoked token ends this one too.
+// isLive is called for every token of ours after its signature and dates were checked. It also
+// looks up all tokens that this one was made from, so that a revoked token ends this one too.
 func (s *server) isLive(_ context.Context, tok tokenexchange.Token) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

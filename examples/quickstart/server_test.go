@@ -13,8 +13,10 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// webapp is the client that alice uses, at a server of its own, whose parts a test may replace before.
-func webapp(t *testing.T, s *server, secrets map[string]string, audit tokenexchange.AuditSink) (*walk, tokenexchange.IssuedToken) {
+// webapp is the client that alice uses, at a server of its own. A test may replace parts of the
+// server before.
+func webapp(t *testing.T, s *server, secrets map[string]string,
+	audit tokenexchange.AuditSink) (*walk, tokenexchange.IssuedToken) {
 	t.Helper()
 	events, _ := audit.(*trail)
 	base, shutdown, err := start(s, rules, audit)
@@ -26,7 +28,7 @@ func webapp(t *testing.T, s *server, secrets map[string]string, audit tokenexcha
 	return &walk{base: base, secrets: secrets, tokens: tokens, trail: events}, token
 }
 
-// An API that the token is not for refuses it, and so does one that believes another server.
+// An API refuses a token for another API, and a token of another issuer.
 func TestOtherAPI(t *testing.T) {
 	s, secrets := newServer()
 	k, _ := webapp(t, s, secrets, &trail{})
@@ -80,7 +82,8 @@ func TestInactive(t *testing.T) {
 	events := &trail{}
 	k, _ := webapp(t, s, secrets, events)
 	delete(s.parties, "alice")
-	require.ErrorContains(t, k.take(t.Context(), io.Discard, steps[:1]), "answer: expected status=200, got status=400")
+	require.ErrorContains(t, k.take(t.Context(), io.Discard, steps[:1]),
+		"answer: expected status=200, got status=400")
 	require.ErrorContains(t, events.since(0)[0].Err, "not an active party of ours")
 }
 
@@ -89,7 +92,8 @@ func TestNotRelated(t *testing.T) {
 	clear(s.actsFor)
 	events := &trail{}
 	k, _ := webapp(t, s, secrets, events)
-	require.ErrorContains(t, k.take(t.Context(), io.Discard, steps[3:4]), "answer: expected status=200, got status=400")
+	require.ErrorContains(t, k.take(t.Context(), io.Discard, steps[3:4]),
+		"answer: expected status=200, got status=400")
 	require.ErrorContains(t, events.since(0)[0].Err, "gateway does not act for alice")
 }
 
@@ -99,12 +103,13 @@ func (fullDisk) RecordExchange(context.Context, tokenexchange.Event) error {
 	return errors.New("disk full")
 }
 
-// A token that could not be audited does not leave, and is not good either.
+// A token that could not be audited does not leave and is not valid.
 func TestNoAuditNoToken(t *testing.T) {
 	s, secrets := newServer()
 	k, token := webapp(t, s, secrets, fullDisk{})
 	form := url.Values{
-		"grant_type": {tokenexchange.GrantType}, "subject_token": {token.Value}, "subject_token_type": {accessToken},
+		"grant_type": {tokenexchange.GrantType}, "subject_token": {token.Value},
+		"subject_token_type": {accessToken},
 	}
 	resp, body, err := k.post(t.Context(), "webapp", form)
 	require.NoError(t, err)
@@ -127,7 +132,8 @@ func TestClientAuthentication(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusUnauthorized, resp.StatusCode, id)
 		require.Contains(t, resp.Header.Get("WWW-Authenticate"), "Basic", id)
-		require.JSONEq(t, `{"error":"invalid_client","error_description":"Client authentication failed."}`, string(body))
+		require.JSONEq(t, `{"error":"invalid_client",
+			"error_description":"Client authentication failed."}`, string(body))
 	}
 	for _, id := range []string{"webapp", "svc-1.a b~"} {
 		resp, body, err := k.post(t.Context(), id, url.Values{})

@@ -2,13 +2,13 @@ package main
 
 import "github.com/go-tokenexchange/tokenexchange"
 
-// step is one exchange: what a client asks, and everything that must come of it.
+// step is one exchange: the request, and everything that must come of it.
 type step struct {
-	title  string // empty: one exchange more of the step before
+	title  string // empty: one more exchange of the step before
 	client string
-	form   fields // tokens by name; <token N> is what step N brought
+	form   fields // tokens by name; <token N> is the token of step N
 	answer fields
-	token  fields // empty: none is issued
+	token  fields // empty: no token
 	audit  fields
 }
 
@@ -16,13 +16,14 @@ const (
 	accessToken = string(tokenexchange.TypeAccessToken)
 
 	byBob   = `{"iss":"https://as.example","sub":"bob","client_id":"helpdesk"}`
-	byAgent = `{"iss":"https://as.example","sub":"ai-agent","client_id":"ai-agent","act":` + byBob + `}`
+	byAgent = `{"iss":"https://as.example","sub":"ai-agent","client_id":"ai-agent","act":` + byBob +
+		`}`
 )
 
-// steps are the walk. What is not listed must not be there: a member of the answer, a claim.
+// steps are the walk. A member of the response or a claim that is not listed must not be there.
 var steps = []step{
 	{
-		title:  "NARROW: webapp makes alice's token fit for one API, and for reading only",
+		title:  "NARROW: webapp narrows alice's token to one API and to reading",
 		client: "webapp",
 		form: fields{
 			{"subject_token", "<alice's token>"}, {"subject_token_type", accessToken},
@@ -46,14 +47,15 @@ var steps = []step{
 		},
 		answer: granted("<token 2>", "600", "orders:read tickets"),
 		token: fields{
-			{"sub", "alice"}, {"client_id", "helpdesk"}, {"aud", `["https://orders.example","https://ai-agent.example"]`},
+			{"sub", "alice"}, {"client_id", "helpdesk"},
+			{"aud", `["https://orders.example","https://ai-agent.example"]`},
 			{"scope", "orders:read tickets"}, {"exp", "iat+10m"}, {"act", byBob},
 			{"lineage", `{"lent":true,"from":[<alice's token for bob>,<bob's token>]}`},
 		},
 		audit: audited("granted", "support", "helpdesk", "alice", "bob", "act: bob"),
 	},
 	{
-		title:  "DELEGATE AGAIN: the AI agent that bob has called calls its own tool; act nests",
+		title:  "DELEGATE AGAIN: the AI agent that bob has called uses its tool; act nests",
 		client: "ai-agent",
 		form: fields{
 			{"subject_token", "<token 2>"}, {"subject_token_type", accessToken},
@@ -67,10 +69,11 @@ var steps = []step{
 			{"lineage", `{"lent":true,"from":[<alice's token for bob>,<bob's token>,<token 2>,` +
 				`<ai-agent's token>]}`},
 		},
-		audit: audited("granted", "tool", "ai-agent", "alice", "ai-agent", "act: ai-agent, before bob"),
+		audit: audited("granted", "tool", "ai-agent", "alice",
+			"ai-agent", "act: ai-agent, before bob"),
 	},
 	{
-		title:  "IMPERSONATE: gateway calls an old API as alice, by a rule that says so; no act",
+		title:  "IMPERSONATE: gateway calls an old API as alice, under a rule for that; no act",
 		client: "gateway",
 		form: fields{
 			{"subject_token", "<alice's token>"}, {"subject_token_type", accessToken},
@@ -91,7 +94,8 @@ var steps = []step{
 			{"subject_token", "<alice's token>"}, {"subject_token_type", accessToken},
 			{"audience", "https://orders.example"}, {"scope", "orders:read orders:admin"},
 		},
-		answer: refused("invalid_scope", "The requested scope is malformed, or more than may be granted."),
+		answer: refused("invalid_scope",
+			"The requested scope is malformed, or more than may be granted."),
 		audit: audited("refused", "narrow", "webapp", "alice", "-",
 			"scope_not_allowed"),
 	},
@@ -102,8 +106,9 @@ var steps = []step{
 			{"subject_token", "<alice's token>"}, {"subject_token_type", accessToken},
 			{"audience", "https://payroll.example"},
 		},
-		answer: refused("invalid_target", "A requested audience or resource is malformed, unknown or not acceptable."),
-		audit:  audited("refused", "narrow", "webapp", "alice", "-", "target_not_allowed"),
+		answer: refused("invalid_target",
+			"A requested audience or resource is malformed, unknown or not acceptable."),
+		audit: audited("refused", "narrow", "webapp", "alice", "-", "target_not_allowed"),
 	},
 	{
 		title:  "REFUSED: bob again, but the may_act of this token names carol",
@@ -113,15 +118,17 @@ var steps = []step{
 			{"actor_token", "<bob's token>"}, {"actor_token_type", accessToken},
 			{"audience", "https://orders.example"},
 		},
-		answer: refused("invalid_request", "The request is malformed, or a token in it is not acceptable."),
-		audit:  audited("refused", "-", "helpdesk", "alice", "bob", "may_act_other_actor"),
+		answer: refused("invalid_request",
+			"The request is malformed, or a token in it is not acceptable."),
+		audit: audited("refused", "-", "helpdesk", "alice", "bob", "may_act_other_actor"),
 	},
 	{
-		title:  "REFUSED: a parameter that is there twice",
+		title:  "REFUSED: a repeated parameter",
 		client: "webapp",
 		form: fields{
 			{"subject_token", "<alice's token>"}, {"subject_token_type", accessToken},
-			{"audience", "https://orders.example"}, {"scope", "orders:read"}, {"scope", "orders:write"},
+			{"audience", "https://orders.example"}, {"scope", "orders:read"},
+			{"scope", "orders:write"},
 		},
 		answer: refused("invalid_request", "The parameter scope is repeated."),
 		audit:  audited("refused", "-", "webapp", "-", "-", "parameter_repeated"),
@@ -159,7 +166,8 @@ var steps = []step{
 
 func granted(token, seconds, scope string) fields {
 	return fields{
-		{"status", "200"}, {"access_token", token}, {"issued_token_type", accessToken}, {"token_type", "Bearer"},
+		{"status", "200"}, {"access_token", token}, {"issued_token_type", accessToken},
+		{"token_type", "Bearer"},
 		{"expires_in", seconds}, {"scope", scope},
 	}
 }

@@ -14,27 +14,27 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// walk is the other side: the clients, each with its secret, and the APIs that tokens are for. All that it has of the
-// server is its URL, and the audit trail, which it reads as an operator would.
+// walk has the clients, each with its secret, and the APIs. It knows the server's URL, and reads
+// the audit trail as an operator would.
 type walk struct {
 	base    string
 	secrets map[string]string // by client_id
-	tokens  map[string]issued // by the name that is printed
+	tokens  map[string]issued // by their printed names
 	trail   *trail
 }
 
-// issued is a token that somebody has.
+// issued is a token that a client holds.
 type issued struct {
 	value   string
 	expires time.Time
-	origin  string // its name in the lineage of tokens that are made from it
+	origin  string // its name in the lineage of tokens made from it
 }
 
 func issuedAs(t tokenexchange.IssuedToken) issued {
 	return issued{t.Value, t.Expires, originOf(t.ID)}
 }
 
-// take takes all steps, prints each, and stops at the first that has another outcome than it should.
+// take takes all steps, prints each, and stops at the first with an unexpected outcome.
 func (k *walk) take(ctx context.Context, out io.Writer, steps []step) error {
 	w := bufio.NewWriter(out)
 	printHeader(w)
@@ -62,7 +62,8 @@ func (k *walk) take(ctx context.Context, out io.Writer, steps []step) error {
 	return w.Flush()
 }
 
-// exchange sends the form, and has every API that the new token is for verify it. The new token will be printed as name.
+// exchange sends the form, and has the new token verified by every API that it is for. The new
+// token will be printed as name.
 func (k *walk) exchange(ctx context.Context, s step, name string) (o outcome, err error) {
 	form := url.Values{"grant_type": {tokenexchange.GrantType}}
 	for _, f := range s.form {
@@ -99,7 +100,7 @@ func (k *walk) exchange(ctx context.Context, s step, name string) (o outcome, er
 	return o, nil
 }
 
-// names are the names of tokens, by the origin that a lineage lists.
+// names returns the names of tokens, by the origin that a lineage lists.
 func (k *walk) names() map[string]string {
 	names := map[string]string{}
 	for name, t := range k.tokens {
@@ -109,8 +110,10 @@ func (k *walk) names() map[string]string {
 }
 
 // post is one client. It shares nothing with the others, not even a connection.
-func (k *walk) post(ctx context.Context, client string, form url.Values) (*http.Response, []byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, k.base+"/token", strings.NewReader(form.Encode()))
+func (k *walk) post(ctx context.Context, client string, form url.Values) (
+	*http.Response, []byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, k.base+"/token",
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,13 +129,15 @@ func (k *walk) post(ctx context.Context, client string, form url.Values) (*http.
 	return resp, body, err
 }
 
-// verifyAt is what an API does with a token. It knows the server's name, where its keys are, and its own name. To an API
-// the server is another issuer: hence Foreign, and TypeJWT. A real one makes its Verifier once, when it starts.
+// verifyAt is what an API does with a token. It knows the server's issuer, the URL of its keys, and
+// its own name. To an API the server is another issuer: hence Foreign, and TypeJWT. A real API
+// makes its Verifier once, when it starts.
 func (k *walk) verifyAt(ctx context.Context, api, token string) (tokenexchange.Token, error) {
 	v, err := tokenexchange.NewVerifier(tokenexchange.Trust{
-		Issuer:    issuer,
-		JWKSURL:   k.base + "/jwks",
-		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""}, // "" is the usual typ, at+jwt
+		Issuer:  issuer,
+		JWKSURL: k.base + "/jwks",
+		// "" is the default typ, at+jwt
+		Types:     map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: ""},
 		Foreign:   true,
 		Audience:  []string{api},
 		ActClaims: true,
@@ -140,5 +145,6 @@ func (k *walk) verifyAt(ctx context.Context, api, token string) (tokenexchange.T
 	if err != nil {
 		return tokenexchange.Token{}, err
 	}
-	return v.Verify(ctx, tokenexchange.Credential{Token: token, Type: tokenexchange.TypeJWT, Issuer: api, Now: time.Now()})
+	return v.Verify(ctx, tokenexchange.Credential{Token: token, Type: tokenexchange.TypeJWT,
+		Issuer: api, Now: time.Now()})
 }

@@ -19,8 +19,9 @@ import (
 
 const issuer = "https://as.example"
 
-// exchanger lets bob act for alice with a signed token, and has users told by a mailer.
-func exchanger(t *testing.T, sink *notify.Sink) (*tokenexchange.Exchanger, *tokenexchangetest.Issuer) {
+// exchanger lets bob act for alice with a signed token, and notifies users by a mailer.
+func exchanger(t *testing.T, sink *notify.Sink) (
+	*tokenexchange.Exchanger, *tokenexchangetest.Issuer) {
 	t.Helper()
 	user := func(id string) tokenexchange.Identity {
 		return tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindUser, ID: id}
@@ -32,11 +33,13 @@ func exchanger(t *testing.T, sink *notify.Sink) (*tokenexchange.Exchanger, *toke
 			ActorTypes:  []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
 			OtherTokens: true,
 		},
-		Clients:  []string{"helpdesk"},
-		Subjects: []tokenexchange.Identity{user("*")}, SubjectTypes: []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
-		Types:   []tokenexchange.TokenType{tokenexchange.TypeJWT},
-		Targets: []string{"https://api.example"}, DefaultTargets: []string{"https://api.example"},
-		Scope: tokenexchange.Scope{"read"}, Lifetime: time.Hour,
+		Clients:        []string{"helpdesk"},
+		Subjects:       []tokenexchange.Identity{user("*")},
+		SubjectTypes:   []tokenexchange.TokenType{tokenexchange.TypeAccessToken},
+		Types:          []tokenexchange.TokenType{tokenexchange.TypeJWT},
+		Targets:        []string{"https://api.example"},
+		DefaultTargets: []string{"https://api.example"},
+		Scope:          tokenexchange.Scope{"read"}, Lifetime: time.Hour,
 	})
 	require.NoError(t, err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -45,30 +48,39 @@ func exchanger(t *testing.T, sink *notify.Sink) (*tokenexchange.Exchanger, *toke
 	require.NoError(t, err)
 	logins := &tokenexchangetest.Issuer{}
 	return &tokenexchange.Exchanger{Issuer: issuer, Audit: sink, Decide: policy.Decide,
-		Verify:      tokenexchange.Verifiers{tokenexchange.TypeAccessToken: logins.Verify},
-		Resolver:    tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: user("alice")}, tokenexchange.Subject{Identity: user("bob")}),
-		Authorizer:  &tokenexchangetest.Authorizer{Pairs: []tokenexchangetest.Pair{{Actor: user("bob"), Subject: user("alice")}}},
+		Verify: tokenexchange.Verifiers{tokenexchange.TypeAccessToken: logins.Verify},
+		Resolver: tokenexchangetest.NewDirectory(tokenexchange.Subject{Identity: user("alice")},
+			tokenexchange.Subject{Identity: user("bob")}),
+		Authorizer: &tokenexchangetest.Authorizer{
+			Pairs: []tokenexchangetest.Pair{{Actor: user("bob"), Subject: user("alice")}}},
 		TokenIssuer: signer}, logins
 }
 
 // help is an exchange: bob acts for alice.
-func help(t *testing.T, x *tokenexchange.Exchanger, logins *tokenexchangetest.Issuer) (answer tokenexchange.Response, sent tokenexchange.Request) {
+func help(t *testing.T, x *tokenexchange.Exchanger,
+	logins *tokenexchangetest.Issuer) (answer tokenexchange.Response, sent tokenexchange.Request) {
 	t.Helper()
 	login := func(id, client string) string {
-		return logins.Put(tokenexchange.Token{Issuer: issuer, Subject: id, ClientID: client, Scope: tokenexchange.Scope{"read", "write"},
+		return logins.Put(tokenexchange.Token{Issuer: issuer, Subject: id, ClientID: client,
+			Scope:   tokenexchange.Scope{"read", "write"},
 			Expires: time.Now().Add(2 * time.Hour)})
 	}
-	sent = tokenexchange.Request{SubjectToken: login("alice", "webapp"), SubjectTokenType: tokenexchange.TypeAccessToken,
-		ActorToken: login("bob", "helpdesk"), ActorTokenType: tokenexchange.TypeAccessToken}
-	answer, err := x.Exchange(t.Context(), tokenexchange.Client{ID: "helpdesk", Scope: tokenexchange.Scope{"read"}}, sent.Values())
+	sent = tokenexchange.Request{SubjectToken: login("alice", "webapp"),
+		SubjectTokenType: tokenexchange.TypeAccessToken,
+		ActorToken:       login("bob", "helpdesk"), ActorTokenType: tokenexchange.TypeAccessToken}
+	answer, err := x.Exchange(t.Context(),
+		tokenexchange.Client{ID: "helpdesk", Scope: tokenexchange.Scope{"read"}}, sent.Values())
 	require.NoError(t, err)
 	return answer, sent
 }
 
-// W06: from an exchange to the mailbox: who, through which client and what, and none of the tokens.
+// W06: the message after an exchange names the actor, the client and the access, and has no token.
 func TestW06_FromAnExchangeToTheMailbox(t *testing.T) {
 	p := open(t)
-	sink := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Tell: p.mailer(t).Tell, Report: func(err error) { t.Error(err) }}
+	sink := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Tell: p.mailer(t).Tell,
+		Report: func(err error) {
+			t.Error(err)
+		}}
 	x, logins := exchanger(t, sink)
 	answer, sent := help(t, x, logins)
 	require.NoError(t, sink.Close(t.Context()))
@@ -77,13 +89,14 @@ func TestW06_FromAnExchangeToTheMailbox(t *testing.T) {
 	require.Equal(t, []string{"alice@example.org"}, e.to)
 	_, text := read(t, e.raw)
 	require.Contains(t, text, "Bob Baker may read through helpdesk")
-	for _, token := range append(strings.Split(answer.AccessToken, "."), sent.SubjectToken, sent.ActorToken) {
+	for _, token := range append(strings.Split(answer.AccessToken, "."), sent.SubjectToken,
+		sent.ActorToken) {
 		require.NotContains(t, strings.ReplaceAll(e.raw, "=\r\n", ""), token)
 		require.NotContains(t, text, token)
 	}
 }
 
-// W06: a server that takes nothing, or never answers, changes nothing about the exchange.
+// W06: a mail server that refuses or never answers does not change the exchange.
 func TestW06_TheExchangeDoesNotWait(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
@@ -93,8 +106,9 @@ func TestW06_TheExchangeDoesNotWait(t *testing.T) {
 	} {
 		p := open(t, func(_ *smtp.Server, p *post) { p.data = data })
 		reports := make(chan error, 10)
-		sink := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Tell: p.mailer(t).Tell, Queue: 1, Patience: 200 * time.Millisecond,
-			Report: func(err error) { reports <- err }}
+		sink := &notify.Sink{Audit: &tokenexchangetest.Recorder{}, Tell: p.mailer(t).Tell, Queue: 1,
+			Patience: 200 * time.Millisecond,
+			Report:   func(err error) { reports <- err }}
 		x, logins := exchanger(t, sink)
 		for range 3 {
 			answer, _ := help(t, x, logins)

@@ -1,7 +1,8 @@
-// Package smtpnotify tells users by e-mail that somebody acts for them: what a host puts into notify.Sink.Tell, over SMTP. It
-// is a module of its own, so that the library does not depend on a mail library.
+// Package smtpnotify tells users by e-mail that another party acts for them. Its Mailer is the Tell
+// of a notify.Sink, over SMTP. It is a module of its own, so that the library does not depend on a
+// mail library.
 //
-//	sink := &notify.Sink{Audit: audit, Tell: mailer.Tell, Report: func(err error) { slog.Error("a user was not told", "err", err) }}
+//	sink := &notify.Sink{Audit: audit, Tell: mailer.Tell, Report: report}
 //	exchanger.Audit = sink
 package smtpnotify
 
@@ -17,41 +18,42 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/notify"
 )
 
-// Mailer sends one plain message for each notice. Its fields must not be changed once it is in use; any number of goroutines
-// may share it. The zero Mailer fails.
+// Mailer sends one plain text message for each notice. Its fields must not change once it is in
+// use. Any number of goroutines may use it. The zero Mailer fails.
 type Mailer struct {
-	// Host is the SMTP server, and Options how to talk to it: port, credentials. Where they do not say otherwise, the
-	// server must offer STARTTLS with a certificate for Host that the system trusts.
+	// Host is the SMTP server, and Options has its port and credentials. Unless Options says
+	// otherwise, the server must offer STARTTLS with a certificate for Host that the system trusts.
 	Host    string
 	Options []mail.Option
 
 	From     string // a bare address
 	Template *notify.Template
 
-	// Letter says whom to write to and what the people are called; only the host knows. An error means that nobody is
-	// written to.
+	// Letter returns the address and the names, which only the host knows. After an error no
+	// message is sent.
 	Letter func(context.Context, notify.Notice) (Letter, error)
 }
 
-// Letter is what the template is about: the notice, and what the host adds. The names are what somebody has chosen, so they
-// stand in the subject and the text, where the template sees to it that they do no harm, and never in an address.
+// Letter is the data of the template: the notice, and what the host adds. The names may be chosen
+// by anyone. They appear in the subject and the text, where the template makes them harmless, and
+// never in an address.
 type Letter struct {
 	notify.Notice
 	To        string // a bare address; empty: the user has none, which is an error
 	UserName  string
-	ActorName string // of the client, where nobody is named
+	ActorName string // of the client, if there is no actor
 }
 
-// Tell writes to the user, and returns once the server has taken the message. It heeds ctx in whatever state the connection
-// is, and does not try again: what the server does not take is an error. No error has an address or a name in it but what
-// the server says.
+// Tell writes to the user, and returns once the server has accepted the message. It obeys ctx in
+// every state of the connection and does not retry. Its errors have no address or name in them,
+// except in what the server says.
 func (m *Mailer) Tell(ctx context.Context, n notify.Notice) error {
 	if m.Letter == nil {
 		return errors.New("smtpnotify: a Mailer without Letter")
 	}
 	letter, err := m.Letter(ctx, n)
 	if err != nil {
-		return fmt.Errorf("smtpnotify: whom to write to: %w", err)
+		return fmt.Errorf("smtpnotify: letter: %w", err)
 	}
 	msg, err := m.message(letter)
 	if err != nil {
@@ -60,7 +62,9 @@ func (m *Mailer) Tell(ctx context.Context, n notify.Notice) error {
 	dial := func(_ context.Context, network, address string) (net.Conn, error) {
 		return dialUntil(ctx, network, address)
 	}
-	client, err := mail.NewClient(m.Host, append([]mail.Option{mail.WithTLSPortPolicy(mail.TLSMandatory), mail.WithDialContextFunc(dial)}, m.Options...)...)
+	client, err := mail.NewClient(m.Host,
+		append([]mail.Option{mail.WithTLSPortPolicy(mail.TLSMandatory),
+			mail.WithDialContextFunc(dial)}, m.Options...)...)
 	if err != nil {
 		return fmt.Errorf("smtpnotify: %w", err)
 	}
@@ -70,8 +74,8 @@ func (m *Mailer) Tell(ctx context.Context, n notify.Notice) error {
 	return nil
 }
 
-// dialUntil makes a connection that is closed when ctx is over. The library itself heeds ctx until the greeting only, and a
-// server may stop answering after that.
+// dialUntil returns a connection that is closed when ctx ends. The mail library obeys ctx until the
+// greeting only, and a server may stop answering after that.
 func dialUntil(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err == nil {
@@ -88,7 +92,8 @@ func (m *Mailer) message(letter Letter) (*mail.Msg, error) {
 	msg := mail.NewMsg()
 	msg.Subject(text.Subject)
 	msg.SetBodyString(mail.TypeTextPlain, text.Body)
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // no vacation notice comes back (RFC 3834 §5)
+	// no vacation notice comes back (RFC 3834 §5)
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	if !isAddress(m.From) || msg.From(m.From) != nil {
 		return nil, errors.New("smtpnotify: From is no bare address")
 	}
@@ -98,7 +103,7 @@ func (m *Mailer) message(letter Letter) (*mail.Msg, error) {
 	return msg, nil
 }
 
-// isAddress reports whether s is one address and nothing else: no name, no list, no comment, no line break.
+// isAddress reports whether s is exactly one address: no name, no list, no comment, no line break.
 func isAddress(s string) bool {
 	a, err := netmail.ParseAddress(s)
 	return err == nil && a.Address == s

@@ -28,14 +28,14 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/notify"
 )
 
-// post is an SMTP server on a loopback address, and what it has taken.
+// post is an SMTP server on loopback that keeps the messages it accepts.
 type post struct {
 	port  int
 	trust *x509.CertPool
 
 	mu   sync.Mutex
 	sent []envelope
-	data func() error // asked before a message is taken; nil: it is
+	data func() error // called before a message is accepted; nil: accept
 }
 
 type envelope struct {
@@ -44,7 +44,7 @@ type envelope struct {
 	raw  string
 }
 
-// NewSession is a smtp.Backend.
+// NewSession implements smtp.Backend.
 func (p *post) NewSession(*smtp.Conn) (smtp.Session, error) { return &session{post: p}, nil }
 
 func (p *post) all() []envelope {
@@ -53,7 +53,7 @@ func (p *post) all() []envelope {
 	return p.sent
 }
 
-// session is one conversation.
+// session is one connection.
 type session struct {
 	*post
 	envelope
@@ -81,7 +81,8 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if strings.HasPrefix(to, "gone@") {
-		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1},
+			Message: "no such user"}
 	}
 	s.to = append(s.to, to)
 	return nil
@@ -103,13 +104,16 @@ func (s *session) Data(r io.Reader) error {
 func (s *session) Reset()        { s.envelope = envelope{} }
 func (s *session) Logout() error { return nil }
 
-// open starts a server with a certificate of its own, which only those trust who are told to. change may take it away.
+// open starts a server with a certificate of its own, which a client must be told to trust. change
+// may remove it.
 func open(t *testing.T, change ...func(*smtp.Server, *post)) *post {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	card := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	card := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:        true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
 	der, err := x509.CreateCertificate(rand.Reader, card, card, key.Public(), key)
 	require.NoError(t, err)
 	made, err := x509.ParseCertificate(der)
@@ -119,7 +123,8 @@ func open(t *testing.T, change ...func(*smtp.Server, *post)) *post {
 
 	server := smtp.NewServer(p)
 	server.Domain = "127.0.0.1"
-	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der},
+		PrivateKey: key}}}
 	for _, f := range change {
 		f(server, p)
 	}
@@ -129,24 +134,29 @@ func open(t *testing.T, change ...func(*smtp.Server, *post)) *post {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	t.Cleanup(func() {
-		_ = l.Close() // the server closes it only once it serves
+		_ = l.Close() // the server closes it only after Serve
 		_ = server.Close()
 		<-ended
 	})
 	return p
 }
 
-// mailer writes to a server, with changes.
+// mailer sends to a server, with changes.
 func (p *post) mailer(t *testing.T, change ...func(*smtpnotify.Mailer)) *smtpnotify.Mailer {
 	t.Helper()
 	text, err := notify.ParseTemplate("{{.ActorName}} acts for you", "Hello {{.UserName}},\n\n"+
-		"{{.ActorName}} may {{.Scope}} through {{.Client}} until {{.Until.Format \"15:04\"}}.\nToken {{.TokenID}}.\n")
+		"{{.ActorName}} may {{.Scope}} through {{.Client}} until {{.Until.Format "+
+		"\"15:04\"}}.\nToken {{.TokenID}}.\n")
 	require.NoError(t, err)
-	m := &smtpnotify.Mailer{Host: "127.0.0.1", From: "noreply@as.example", Template: text, Options: []gomail.Option{gomail.WithPort(p.port),
-		gomail.WithTLSConfig(&tls.Config{RootCAs: p.trust, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}),
-		gomail.WithSMTPAuth(gomail.SMTPAuthPlain), gomail.WithUsername("authserver"), gomail.WithPassword("a secret")}}
+	m := &smtpnotify.Mailer{Host: "127.0.0.1", From: "noreply@as.example", Template: text,
+		Options: []gomail.Option{gomail.WithPort(p.port),
+			gomail.WithTLSConfig(&tls.Config{RootCAs: p.trust, ServerName: "127.0.0.1",
+				MinVersion: tls.VersionTLS12}),
+			gomail.WithSMTPAuth(gomail.SMTPAuthPlain), gomail.WithUsername("authserver"),
+			gomail.WithPassword("a secret")}}
 	m.Letter = func(_ context.Context, n notify.Notice) (smtpnotify.Letter, error) {
-		return smtpnotify.Letter{Notice: n, To: n.User.ID + "@example.org", UserName: "Alice Archer", ActorName: "Bob Baker"}, nil
+		return smtpnotify.Letter{Notice: n, To: n.User.ID + "@example.org",
+			UserName: "Alice Archer", ActorName: "Bob Baker"}, nil
 	}
 	for _, f := range change {
 		f(m)
@@ -154,12 +164,14 @@ func (p *post) mailer(t *testing.T, change ...func(*smtpnotify.Mailer)) *smtpnot
 	return m
 }
 
-var notice = notify.Notice{Time: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Until: time.Date(2030, 1, 2, 4, 4, 5, 0, time.UTC),
-	User:   tokenexchange.Identity{Issuer: "https://as.example", Kind: tokenexchange.KindUser, ID: "alice"},
+var notice = notify.Notice{Time: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+	Until: time.Date(2030, 1, 2, 4, 4, 5, 0, time.UTC),
+	User: tokenexchange.Identity{Issuer: "https://as.example", Kind: tokenexchange.KindUser,
+		ID: "alice"},
 	Actor:  tokenexchange.Actor{Issuer: "https://as.example", Subject: "bob"},
 	Client: "helpdesk", Scope: tokenexchange.Scope{"read", "write"}, TokenID: "token 1"}
 
-// read is a message as a mail program reads it.
+// read parses a message as a mail program does.
 func read(t *testing.T, raw string) (header mail.Header, text string) {
 	t.Helper()
 	m, err := mail.ReadMessage(strings.NewReader(raw))
@@ -182,20 +194,24 @@ func TestW06_Message(t *testing.T) {
 	require.Equal(t, "<alice@example.org>", header.Get("To"))
 	require.Equal(t, "<noreply@as.example>", header.Get("From"))
 	require.Equal(t, "auto-generated", header.Get("Auto-Submitted"))
-	require.Equal(t, "Hello Alice Archer,\n\nBob Baker may read write through helpdesk until 04:04.\nToken token 1.\n", text)
+	require.Equal(t, "Hello Alice Archer,\n\nBob Baker may read write through helpdesk until "+
+		"04:04.\nToken token 1.\n", text)
 }
 
-// W06: whatever somebody is called, there are no further headers, recipients or messages.
+// W06: no name adds headers, recipients or messages.
 func TestW06_HeaderInjection(t *testing.T) {
 	p := open(t)
 	require.NoError(t, p.mailer(t).Tell(t.Context(), notice))
 	usual, _ := read(t, p.all()[0].raw)
-	names := []string{"Bob\r\nBcc: all@example.org", "Bob\nX-Evil: 1", "Bob\r\n\r\nanother text", "Bob\r\n.\r\nMAIL FROM:<x@example.org>\r\n",
-		"\" <evil@example.org>, \"Bob", "Bob\u2028Bcc: x", "=?utf-8?q?Bob=0D=0ABcc:_x?=", "Zoë 山田", strings.Repeat("long ", 100)}
+	names := []string{"Bob\r\nBcc: all@example.org", "Bob\nX-Evil: 1", "Bob\r\n\r\nanother text",
+		"Bob\r\n.\r\nMAIL FROM:<x@example.org>\r\n",
+		"\" <evil@example.org>, \"Bob", "Bob\u2028Bcc: x", "=?utf-8?q?Bob=0D=0ABcc:_x?=", "Zoë 山田",
+		strings.Repeat("long ", 100)}
 	for i, name := range names {
 		m := p.mailer(t, func(m *smtpnotify.Mailer) {
 			m.Letter = func(_ context.Context, n notify.Notice) (smtpnotify.Letter, error) {
-				return smtpnotify.Letter{Notice: n, To: "alice@example.org", UserName: name, ActorName: name}, nil
+				return smtpnotify.Letter{Notice: n, To: "alice@example.org", UserName: name,
+					ActorName: name}, nil
 			}
 		})
 		require.NoError(t, m.Tell(t.Context(), notice), "%q", name)
@@ -211,23 +227,28 @@ func TestW06_HeaderInjection(t *testing.T) {
 	}
 }
 
-// W06: an address is one address, and nothing else is written to.
+// W06: a message goes to exactly one address.
 func TestW06_Addresses(t *testing.T) {
 	p := open(t)
-	for _, to := range []string{"", "alice", "alice@example.org, all@example.org", "Alice <alice@example.org>", "alice@example.org\r\nBcc: x@example.org",
+	for _, to := range []string{"", "alice", "alice@example.org, all@example.org",
+		"Alice <alice@example.org>", "alice@example.org\r\nBcc: x@example.org",
 		"<alice@example.org>", "alice@example.org>\r\nRCPT TO:<all@example.org"} {
 		m := p.mailer(t, func(m *smtpnotify.Mailer) {
 			m.Letter = func(_ context.Context, n notify.Notice) (smtpnotify.Letter, error) {
-				return smtpnotify.Letter{Notice: n, To: to, UserName: "Alice", ActorName: "Bob"}, nil
+				return smtpnotify.Letter{Notice: n, To: to, UserName: "Alice", ActorName: "Bob"},
+					nil
 			}
 		})
 		require.ErrorContains(t, m.Tell(t.Context(), notice), "no address", "%q", to)
 	}
-	require.Error(t, p.mailer(t, func(m *smtpnotify.Mailer) { m.From = "Server <noreply@as.example>" }).Tell(t.Context(), notice))
+	require.Error(t, p.mailer(t, func(m *smtpnotify.Mailer) {
+		m.From = "Server <noreply@as.example>"
+	}).Tell(t.Context(), notice))
 	require.Empty(t, p.all())
 }
 
-// W06: what the server, the host or the configuration does not want is an error, and nothing is sent in the clear.
+// W06: a refusal by the server, the host or the configuration is an error, and nothing is sent
+// unencrypted.
 func TestW06_Failures(t *testing.T) {
 	p := open(t)
 	plain := open(t, func(s *smtp.Server, _ *post) { s.TLSConfig, s.AllowInsecureAuth = nil, true })
@@ -245,16 +266,21 @@ func TestW06_Failures(t *testing.T) {
 		"not now":      {full.mailer(t), notice, "the disk is full"},
 		"no TLS":       {plain.mailer(t), notice, "STARTTLS"},
 		"another's server": {p.mailer(t, func(m *smtpnotify.Mailer) {
-			m.Options = append(m.Options, gomail.WithTLSConfig(&tls.Config{ServerName: "127.0.0.1"}))
+			m.Options = append(m.Options,
+				gomail.WithTLSConfig(&tls.Config{ServerName: "127.0.0.1"}))
 		}), notice, "certificate"},
-		"a wrong password": {p.mailer(t, func(m *smtpnotify.Mailer) { m.Options = append(m.Options, gomail.WithPassword("guessed")) }), notice, "AUTH"},
-		"no template":      {p.mailer(t, func(m *smtpnotify.Mailer) { m.Template = nil }), notice, "no template"},
+		"a wrong password": {p.mailer(t, func(m *smtpnotify.Mailer) {
+			m.Options = append(m.Options, gomail.WithPassword("guessed"))
+		}), notice, "AUTH"},
+		"no template": {p.mailer(t, func(m *smtpnotify.Mailer) {
+			m.Template = nil
+		}), notice, "no template"},
 		"the directory is down": {p.mailer(t, func(m *smtpnotify.Mailer) {
 			m.Letter = func(context.Context, notify.Notice) (smtpnotify.Letter, error) {
 				return smtpnotify.Letter{}, errors.New("the directory is down")
 			}
 		}), notice, "the directory is down"},
-		"nobody to ask": {&smtpnotify.Mailer{}, notice, "without Letter"},
+		"no Letter": {&smtpnotify.Mailer{}, notice, "without Letter"},
 	} {
 		require.ErrorContains(t, c.m.Tell(t.Context(), c.n), c.says, name)
 	}
@@ -263,10 +289,12 @@ func TestW06_Failures(t *testing.T) {
 	}
 }
 
-// W06: a server that stops answering in the middle holds nobody up for longer than the context says.
+// W06: a server that stops answering delays Tell no longer than the context allows.
 func TestW06_ServerThatHangs(t *testing.T) {
 	reached, hang := make(chan struct{}), make(chan struct{})
-	p := open(t, func(_ *smtp.Server, p *post) { p.data = func() error { close(reached); <-hang; return nil } })
+	p := open(t, func(_ *smtp.Server, p *post) {
+		p.data = func() error { close(reached); <-hang; return nil }
+	})
 	defer close(hang)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-reached; cancel() }()

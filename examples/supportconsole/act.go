@@ -10,7 +10,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// home is the search for somebody to act for, and the way in for those who are not signed in.
+// home is the search for a user to act for, or the page for visitors who are not signed in.
 func (c *console) home(w http.ResponseWriter, r *http.Request) {
 	if c.sessions.find(r) != nil {
 		c.signedIn(c.search).ServeHTTP(w, r)
@@ -43,7 +43,8 @@ func (c *console) search(w http.ResponseWriter, r *http.Request, s *session) {
 	c.render(w, http.StatusOK, "search.html", p)
 }
 
-// showUser asks why, for one person. It need not be one in the directory: the authorization server decides.
+// showUser shows the form that asks for a reason. The user need not be in the directory, since the
+// authorization server decides.
 func (c *console) showUser(w http.ResponseWriter, r *http.Request, s *session) {
 	id := strings.TrimSpace(r.FormValue("user"))
 	if s.acting != nil || id == "" {
@@ -55,7 +56,7 @@ func (c *console) showUser(w http.ResponseWriter, r *http.Request, s *session) {
 	}
 }
 
-// ask is the form that begins to act, with what has been filled in and what is wrong with it.
+// ask shows the form that begins to act, with what was filled in and what is wrong with it.
 func (c *console) ask(w http.ResponseWriter, status int, s *session, a acting, wrong *problem) {
 	p := c.page(s, "Act for "+a.User.Name)
 	if p.Problem = wrong; wrong != nil {
@@ -65,8 +66,8 @@ func (c *console) ask(w http.ResponseWriter, status int, s *session, a acting, w
 	c.render(w, status, "user.html", p)
 }
 
-// begin is the exchange, for a person and a reason. Why the authorization server refuses is not told by it, and explained by
-// what the directory shows at this moment.
+// begin exchanges tokens, for one user and one reason. The authorization server does not say why it
+// refuses, so the page explains it by what the directory shows now.
 func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
 	err := r.ParseForm()
 	id := strings.TrimSpace(r.PostFormValue("user"))
@@ -75,14 +76,15 @@ func (c *console) begin(w http.ResponseWriter, r *http.Request, s *session) {
 		c.notice(w, http.StatusRequestEntityTooLarge, s, problemForm)
 		return
 	case s.acting != nil || id == "":
-		http.Redirect(w, r, "/", http.StatusSeeOther) // and from there to the app
+		http.Redirect(w, r, "/", http.StatusSeeOther) // which redirects to the app
 		return
 	}
 	list, ok := c.people(w, r, s)
 	if !ok {
 		return
 	}
-	a := acting{User: pick(list, id), Reason: strings.TrimSpace(r.PostFormValue("reason")), Scope: tokenexchange.Scope{"read"}}
+	a := acting{User: pick(list, id), Reason: strings.TrimSpace(r.PostFormValue("reason")),
+		Scope: tokenexchange.Scope{"read"}}
 	if r.PostFormValue("access") == "write" {
 		a.Scope = tokenexchange.Scope{"read", "write"}
 	}
@@ -116,15 +118,15 @@ func (c *console) stop(w http.ResponseWriter, r *http.Request, s *session) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// endExpired ends acting whose time is over. The session is locked.
+// endExpired ends acting after its time. The session is locked.
 func (c *console) endExpired(ctx context.Context, s *session) {
 	if s.acting != nil && !c.Now().Before(s.acting.Expires) {
 		c.endActing(ctx, s, "The time is up: you no longer act for "+s.acting.User.Name+".")
 	}
 }
 
-// endActing forgets the token, has it revoked, and tells the operator what the authorization server says of it then. The
-// session is locked.
+// endActing forgets the token and revokes it, and tells the operator whether the authorization
+// server confirms that. The session is locked.
 func (c *console) endActing(ctx context.Context, s *session, notice string) {
 	a := s.acting
 	if a == nil {
@@ -132,16 +134,18 @@ func (c *console) endActing(ctx context.Context, s *session, notice string) {
 	}
 	s.acting = nil
 	if err := c.endToken(ctx, a.token, a.Expires); err != nil {
-		s.notice = notice + " This console no longer uses the access. The authorization server could not confirm its end yet; " +
-			"this console goes on asking, and it ends by itself at " + a.Expires.UTC().Format("15:04") + " UTC."
+		s.notice = notice + " This console no longer uses the access. The authorization server " +
+			"could not confirm its end yet; " +
+			"this console goes on asking, and it ends by itself at " +
+			a.Expires.UTC().Format("15:04") + " UTC."
 		return
 	}
 	c.Log.Info("acting ended", "operator", s.operator.ID, "user", a.User.ID)
 	s.notice = notice + " The authorization server confirms that the access is no longer valid."
 }
 
-// people is the directory as the operator may see it now. Where it is not to be had, that is the answer, and an operator whose
-// own token is no longer good is signed out.
+// people returns the directory as the operator may see it now. If the directory is not available,
+// people writes the response. An operator whose own token is no longer valid is signed out.
 func (c *console) people(w http.ResponseWriter, r *http.Request, s *session) ([]person, bool) {
 	list, err := c.as.directory(r.Context(), s.token.AccessToken)
 	switch status, _ := err.(badStatus); {
@@ -162,7 +166,7 @@ func (c *console) people(w http.ResponseWriter, r *http.Request, s *session) ([]
 	return nil, false
 }
 
-// pick is the person with an id; where the directory does not show them, they have no more than that.
+// pick returns the person with an id. A person who is not in the directory has the id alone.
 func pick(list []person, id string) person {
 	if i := slices.IndexFunc(list, func(p person) bool { return p.ID == id }); i >= 0 {
 		return list[i]

@@ -9,31 +9,48 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each refusal is a sentence that says what is in the way and what can be done about it, and no token comes of it.
+// Each refusal is a sentence that says what prevents acting and what can be done about it, and no
+// token results.
 func TestAct_Refused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		operator, user, access string
 		says                   []string
-		logged                 string // what the authorization server has in its audit log, where the console has no word of it
+		// the reason in the audit log of the authorization server
+		logged string
 	}{
 		"an administrator": {"ines", "adam", "read", []string{"You cannot act for Adam Admin",
-			"Adam Admin has rights over others, by the role administrator. Your own role, support, does not reach so far. Ask somebody whose role does."}, "invalid_request"},
-		"another supporter": {"ines", "greta", "read", []string{"You cannot act for Greta Support", "by the role worldwide support"}, "invalid_request"},
+			"Adam Admin has rights over others, by the role administrator. Your own role, " +
+				"support, does not reach so far. Ask a colleague whose role does."},
+			"invalid_request"},
+		"another supporter": {"ines", "greta", "read",
+			[]string{"You cannot act for Greta Support", "by the role worldwide support"},
+			"invalid_request"},
 		"another organisation": {"ines", "carol", "read", []string{"You cannot act for “carol”",
-			"Nobody of Acme has this user id. If somebody of another organisation has it, your role, support, does not reach them."}, "invalid_request"},
+			"No user of Acme has this id. If a user of another organization has it, your " +
+				"role, support, does not reach them."}, "invalid_request"},
 		"nobody": {"ines", "nobody", "read", []string{"You cannot act for “nobody”",
-			"Nobody of Acme has this user id. If somebody of another organisation has it, your role, support, does not reach them."}, "invalid_request"},
+			"No user of Acme has this id. If a user of another organization has it, your " +
+				"role, support, does not reach them."}, "invalid_request"},
 		"locked": {"ines", "lola", "read", []string{"The account of Lola Locked is locked",
-			"Nobody can act for Lola Locked as long as it is. An administrator can change that."}, "invalid_request"},
-		"disabled": {"ines", "dora", "read", []string{"The account of Dora Disabled is disabled"}, "invalid_request"},
-		"oneself":  {"ines", "ines", "read", []string{"That is you", "Nobody needs to act for themselves."}, "invalid_request"},
+			"No one can act for Lola Locked while it is. An administrator can change that."},
+			"invalid_request"},
+		"disabled": {"ines", "dora", "read",
+			[]string{"The account of Dora Disabled is disabled"}, "invalid_request"},
+		"oneself": {"ines", "ines", "read",
+			[]string{"That is you", "You need not act for yourself."}, "invalid_request"},
 		"more than the user may": {"ines", "bob", "write", []string{"Not with this access",
-			"Bob Baker may not do all that you have asked for, so nobody can do it for them. Try to look only."}, "invalid_scope"},
-		"no role for it": {"nils", "alice", "read", []string{"You may not act for others", "Your account has no role for it."}, "invalid_request"},
+			"Bob Baker may not do all that you have asked for, so you cannot do it for them. " +
+				"Try to look only."}, "invalid_scope"},
+		"no role for it": {"nils", "alice", "read",
+			[]string{"You may not act for others", "Your account has no role for it."},
+			"invalid_request"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			nils := `{"id": "nils", "name": "Nils Novice", "email": "nils@acme.example", "org": "Acme", "roles": ["member"], "password": "nils-demo-password", "scope": ["openid", "profile", "users:read"]},`
-			st := playWorld(t, []byte(strings.Replace(string(world), `"users": [`, `"users": [`+nils, 1)))
+			nils := `{"id": "nils", "name": "Nils Novice", "email": "nils@acme.example",
+				"org": "Acme", "roles": ["member"], "password": "nils-demo-password",
+				"scope": ["openid", "profile", "users:read"]},`
+			st := playWorld(t,
+				[]byte(strings.Replace(string(world), `"users": [`, `"users": [`+nils, 1)))
 			b := st.browser(t)
 			b.signIn(t, tt.operator)
 			before := len(st.wire.tokens())
@@ -48,12 +65,14 @@ func TestAct_Refused(t *testing.T) {
 			require.Len(t, st.wire.tokens(), before)
 			require.Equal(t, st.URL+"/", b.get(t, "/app").url.String())
 
-			require.Equal(t, tt.logged, st.exchange("Ticket 4711")["error"], "what was refused is audited with its reason too")
+			require.Equal(t, tt.logged, st.exchange("Ticket 4711")["error"],
+				"what was refused is audited with its reason too")
 		})
 	}
 }
 
-// Whose role reaches people of all organisations acts for them by their id, though the directory does not show them.
+// An operator whose role reaches all organizations acts for users by their id, although the
+// directory does not show them.
 func TestAct_AnotherOrganization(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -67,7 +86,7 @@ func TestAct_AnotherOrganization(t *testing.T) {
 	require.Contains(t, p.text(), "Hello Carol Cook")
 }
 
-// A reason is needed, on one line and not too long, and is kept in the audit log as it is.
+// A reason is required, on one line and not too long, and the audit log keeps it unchanged.
 func TestAct_Reason(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -98,7 +117,7 @@ func TestAct_Reason(t *testing.T) {
 	require.False(t, st.wire.hasToken(st.audit.String()))
 }
 
-// Only what was asked for can be done, and both people are on record for what was tried too.
+// Only the requested access is given, and attempts are recorded with both people too.
 func TestAct_Access(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -109,14 +128,16 @@ func TestAct_Access(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, p.status)
 	require.Contains(t, p.text(), "You have asked to look only Nothing was changed.")
 	require.Contains(t, p.text(), "see this as Alice Archer", "the banner stays")
-	require.Contains(t, b.get(t, "/app").text(), "ines for alice , through console POST /orders/1047/cancel refused")
+	require.Contains(t, b.get(t, "/app").text(),
+		"ines for alice , through console POST /orders/1047/cancel refused")
 	require.Equal(t, "read", st.introspect(st.last())["scope"])
 
 	b.post(t, "/stop")
 	p = b.act(t, "alice", "Ticket 1", "write")
 	require.Contains(t, p.body, `aria-label="Cancel order 1047"`)
 	require.NotContains(t, p.body, `aria-label="Cancel order 0988"`, "it has been delivered")
-	require.Contains(t, b.post(t, "/app/orders/1047/cancel").text(), "You have cancelled order 1047 for Alice Archer.")
+	require.Contains(t, b.post(t, "/app/orders/1047/cancel").text(),
+		"You have cancelled order 1047 for Alice Archer.")
 	for _, order := range []string{"1047", "0988", "none", "..%2F..%2Fprofile"} {
 		p = b.post(t, "/app/orders/"+order+"/cancel")
 		require.Equal(t, http.StatusConflict, p.status, order)
@@ -124,16 +145,18 @@ func TestAct_Access(t *testing.T) {
 	}
 	done := st.events(st.log, "app access")
 	last := done[len(done)-1]
-	require.Equal(t, []any{"alice", "ines", "console", "POST"}, []any{last["subject"], last["actor"], last["client"], last["method"]})
+	require.Equal(t, []any{"alice", "ines", "console", "POST"},
+		[]any{last["subject"], last["actor"], last["client"], last["method"]})
 }
 
-// Without anybody to act for there is no app; while there is, nobody else can be begun with.
+// The app needs a user to act for, and only one at a time.
 func TestAct_OneAtATime(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
 	require.Contains(t, b.get(t, "/app").text(), "See what your customers see")
 	require.Contains(t, b.act(t, "alice", "Ticket 1", "read").text(), "See what your customers see")
-	require.NotContains(t, b.signIn(t, "ines").body, `href="/act?user=ines"`, "nobody acts for themselves")
+	require.NotContains(t, b.signIn(t, "ines").body,
+		`href="/act?user=ines"`, "no one acts for themselves")
 	for _, path := range []string{"/app", "/act", "/act?user=+"} {
 		require.Equal(t, st.URL+"/", b.get(t, path).url.String(), path)
 	}
@@ -142,20 +165,23 @@ func TestAct_OneAtATime(t *testing.T) {
 	}
 	b.act(t, "alice", "Ticket 1", "read")
 	count := len(st.wire.tokens())
-	for _, p := range []shown{b.act(t, "bob", "Ticket 2", "read"), b.get(t, "/act?user=bob"), b.get(t, "/")} {
+	for _, p := range []shown{b.act(t, "bob", "Ticket 2", "read"), b.get(t, "/act?user=bob"),
+		b.get(t, "/")} {
 		require.Equal(t, st.URL+"/app", p.url.String())
 		require.Contains(t, p.text(), "see this as Alice Archer")
 	}
 	require.Len(t, st.wire.tokens(), count)
 }
 
-// A token that names anybody but the two is not used, and ends.
+// A token that does not name exactly the two people is not used, and is revoked.
 func TestAct_TheTokenMustNameBoth(t *testing.T) {
 	for name, change := range map[string]func(body map[string]any){
 		"another subject": func(body map[string]any) { body["sub"] = "bob" },
-		"another actor":   func(body map[string]any) { body["act"] = map[string]any{"sub": "greta"} },
-		"no actor":        func(body map[string]any) { delete(body, "act") },
-		"not active":      func(body map[string]any) { clear(body); body["active"] = false },
+		"another actor": func(body map[string]any) {
+			body["act"] = map[string]any{"sub": "greta"}
+		},
+		"no actor":   func(body map[string]any) { delete(body, "act") },
+		"not active": func(body map[string]any) { clear(body); body["active"] = false },
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := play(t)
@@ -175,7 +201,7 @@ func TestAct_TheTokenMustNameBoth(t *testing.T) {
 	}
 }
 
-// What somebody else ends has ended here: the access to an account, or the operator's own token.
+// When the account or the operator's own token is ended elsewhere, acting ends here.
 func TestAct_EndedElsewhere(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -184,7 +210,8 @@ func TestAct_EndedElsewhere(t *testing.T) {
 	st.revoke(st.last())
 	p := b.get(t, "/app")
 	require.Equal(t, st.URL+"/", p.url.String())
-	require.Contains(t, p.text(), "Somebody else has ended the access to the account of Alice Archer.")
+	require.Contains(t, p.text(),
+		"Somebody else has ended the access to the account of Alice Archer.")
 
 	b.act(t, "alice", "Ticket 1", "read")
 	acted := st.last()
@@ -195,7 +222,8 @@ func TestAct_EndedElsewhere(t *testing.T) {
 	require.Empty(t, st.sessions.all())
 }
 
-// Where a server does not answer, or the operator may not look people up, a page says so, and nothing is lost.
+// If a server does not answer, or the operator may not read the directory, a page says so and
+// nothing is lost.
 func TestAct_NoAnswer(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -208,7 +236,8 @@ func TestAct_NoAnswer(t *testing.T) {
 			if status == 0 {
 				return nil, errNoAnswer
 			}
-			return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody,
+				Request: r}, nil
 		}, nil)
 	}
 	for _, tt := range []struct {
@@ -242,7 +271,7 @@ func TestAct_NoAnswer(t *testing.T) {
 	require.Contains(t, b.get(t, "/app").text(), "Hello Alice Archer")
 }
 
-// A client that may not do it, a refusal that nothing explains: a sentence for these too.
+// A client without permission, and a refusal without explanation, get a sentence too.
 func TestAct_Unexplained(t *testing.T) {
 	for code, heading := range map[string]string{
 		"unauthorized_client": "This console is not allowed to do that",
@@ -265,12 +294,13 @@ func TestAct_Unexplained(t *testing.T) {
 	}
 }
 
-// What somebody types is text, in a page, in a link and in a path.
+// Typed text stays text, in a page, in a link and in a path.
 func TestAct_WhatIsTypedIsText(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
 	b.signIn(t, "ines")
-	for _, typed := range []string{`"><script>alert(1)</script>`, `../stop`, `a&b=c`, `javascript:alert(1)`, `%2e%2e/`} {
+	for _, typed := range []string{`"><script>alert(1)</script>`, `../stop`, `a&b=c`,
+		`javascript:alert(1)`, `%2e%2e/`} {
 		p := b.get(t, "/?"+form("q", typed).Encode())
 		require.NotContains(t, p.body, "<script>alert")
 		require.Contains(t, p.text(), "“"+typed+"”")
@@ -285,7 +315,7 @@ func TestAct_WhatIsTypedIsText(t *testing.T) {
 	}
 }
 
-// What was typed where a user id belongs is no user id perhaps, and is in no log.
+// Text typed in place of a user id may be a secret, and is not logged.
 func TestAct_WhatIsTypedIsNotLogged(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)

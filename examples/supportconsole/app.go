@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// appView is the app as the acted-for person sees it.
+// appView is the app as the user sees it.
 type appView struct {
 	acting
 	Profile  profile
@@ -47,10 +47,11 @@ func (c *console) cancelOrder(w http.ResponseWriter, r *http.Request, s *session
 	}
 }
 
-// shop calls the app's API as the person acted for. The session is not locked meanwhile, so that whoever wants to stop need
-// not wait for the app. If the call fails, or somebody has stopped, that is the answer. A token that the API no longer takes
-// has been ended by somebody else.
-func (c *console) shop(w http.ResponseWriter, r *http.Request, s *session, method, path string, into any) bool {
+// shop calls the app's API as the user. The session is not locked meanwhile, so that stopping does
+// not wait for the app. If the call fails, or the operator has stopped, shop writes the response. A
+// token that the API refuses was ended elsewhere.
+func (c *console) shop(w http.ResponseWriter, r *http.Request, s *session, method, path string,
+	into any) bool {
 	a := s.acting
 	err := s.unlocked(func() error {
 		req, err := http.NewRequestWithContext(r.Context(), method, c.Shop+path, nil)
@@ -68,7 +69,8 @@ func (c *console) shop(w http.ResponseWriter, r *http.Request, s *session, metho
 	case err == nil:
 		return true
 	case status == http.StatusUnauthorized:
-		c.endActing(r.Context(), s, "Somebody else has ended the access to the account of "+a.User.Name+".")
+		c.endActing(r.Context(), s,
+			"Somebody else has ended the access to the account of "+a.User.Name+".")
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return false
 	}

@@ -2,8 +2,8 @@
 
 package main
 
-// What an operator does, done in a real Chromium. It needs Node, the packages of browser/package-lock.json and chromium,
-// which go test alone must not, hence the tag. All of it is done by
+// The operator's work in a real Chromium. It needs Node, the packages of browser/package-lock.json
+// and Chromium, which go test alone must not need, hence the tag. Run it with
 //
 //	examples/supportconsole/browser/run
 
@@ -22,14 +22,14 @@ import (
 
 func TestBrowser(t *testing.T) {
 	st, late := play(t), play(t)
-	// What the browser's script asks for: all tokens there have been, to look for them in what the browser has; how many of
-	// them name two people and are good; and that the console of one of its visitors has a later clock.
+	// The script asks for all tokens so far, to search for them in the browser; for the number of
+	// active tokens that name two people; and to move the clock of the second console.
 	control := http.NewServeMux()
 	control.HandleFunc("GET /tokens", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(append(st.wire.tokens(), late.wire.tokens()...))
 	})
 	control.HandleFunc("GET /acting", func(w http.ResponseWriter, _ *http.Request) {
-		acting := 0 // tokens that name two people and are good
+		acting := 0 // active tokens that name two people
 		for _, token := range st.wire.tokens() {
 			if st.introspect(token)["act"] != nil {
 				acting++
@@ -37,14 +37,18 @@ func TestBrowser(t *testing.T) {
 		}
 		_ = json.NewEncoder(w).Encode(acting)
 	})
-	control.HandleFunc("POST /ten-minutes-later", func(http.ResponseWriter, *http.Request) { late.clock.advance(10 * time.Minute) })
+	control.HandleFunc("POST /ten-minutes-later", func(http.ResponseWriter, *http.Request) {
+		late.clock.advance(10 * time.Minute)
+	})
 	server := httptest.NewServer(control)
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // for a machine that is busy; it takes a tenth of that
+	// for a busy machine; usually it takes a tenth of that
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	script := exec.CommandContext(ctx, "node", "console.mjs")
 	script.Dir = "browser"
-	script.Env = append(os.Environ(), "CONSOLE="+st.URL, "CONSOLE_LATE="+late.URL, "CONTROL="+server.URL)
+	script.Env = append(os.Environ(), "CONSOLE="+st.URL,
+		"CONSOLE_LATE="+late.URL, "CONTROL="+server.URL)
 	script.Stdout, script.Stderr = os.Stdout, os.Stderr
 	require.NoError(t, script.Run())
 
@@ -63,5 +67,6 @@ func TestBrowser(t *testing.T) {
 			reasons[reason]++
 		}
 	}
-	require.Equal(t, map[string]int{"Ticket 4711: an order is missing": 4, "Ticket 4712: by keyboard": 2}, reasons, "the audit log has what was typed")
+	require.Equal(t, map[string]int{"Ticket 4711: an order is missing": 4,
+		"Ticket 4712: by keyboard": 2}, reasons, "the audit log has what was typed")
 }

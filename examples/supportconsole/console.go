@@ -14,15 +14,16 @@ import (
 	"time"
 )
 
-// settings are what a console must be told. The zero value of none is good.
+// settings are the settings of a console. All are required.
 type settings struct {
-	URL                    string // of this console, as browsers see it: scheme and host; https, or http on loopback
+	// of this console: scheme and host; https, or http on loopback
+	URL                    string
 	Issuer                 string // the authorization server
 	ClientID, ClientSecret string // of this console
-	Directory              string // where the authorization server lists users
-	Shop, ShopAudience     string // the app's API, and the name under which it takes tokens
+	Directory              string // the endpoint of the authorization server that lists users
+	Shop, ShopAudience     string // the app's API, and the audience of its tokens
 
-	Idle, Longest time.Duration // a session without requests, and any session, ends after so long
+	Idle, Longest time.Duration // a session ends after Idle without requests, and after Longest
 	MaxSessions   int
 
 	Log       *slog.Logger
@@ -30,7 +31,8 @@ type settings struct {
 	Transport http.RoundTripper
 }
 
-// console is a backend for a frontend: pages for an operator's browser in front, tokens for APIs behind.
+// console is a backend for a frontend: it serves pages to an operator's browser, and holds the
+// tokens for APIs.
 type console struct {
 	http.Handler
 	settings
@@ -52,7 +54,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"path":     url.PathEscape,
 }).ParseFS(templates, "templates/*.html"))
 
-// initials stand for a picture of somebody.
+// initials stand in for a picture.
 func initials(name string) string {
 	text := ""
 	for _, word := range strings.Fields(name) {
@@ -63,7 +65,7 @@ func initials(name string) string {
 	return text
 }
 
-// newConsole asks the authorization server what it is, and fails where that is not to be had.
+// newConsole reads the metadata of the authorization server, and fails if that is not possible.
 func newConsole(ctx context.Context, s settings) (*console, error) {
 	own, err := url.Parse(s.URL)
 	if err != nil || own.Scheme == "" || own.Host == "" || s.URL != own.Scheme+"://"+own.Host {
@@ -95,12 +97,13 @@ func (c *console) routes() http.Handler {
 	mux.Handle("POST /app/orders/{id}/cancel", c.signedIn(c.cancelOrder))
 	mux.Handle("GET /static/{file}", http.FileServerFS(static))
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		c.render(w, http.StatusNotFound, "notice.html", page{Title: problemNoPage.Heading, Problem: problemNoPage})
+		c.render(w, http.StatusNotFound, "notice.html",
+			page{Title: problemNoPage.Heading, Problem: problemNoPage})
 	})
 	return mux
 }
 
-// guard lets through no form of another origin, and none that does not say where it is from: no browser sends such a one.
+// guard refuses forms of another origin, and forms without an origin: browsers always send one.
 func (c *console) guard(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(c.refuseStranger))
@@ -118,12 +121,13 @@ func (c *console) guard(next http.Handler) http.Handler {
 // refuseStranger answers a form that another site has sent with this browser's cookies.
 func (c *console) refuseStranger(w http.ResponseWriter, r *http.Request) {
 	c.Log.Warn("form of another origin", "path", r.URL.Path, "origin", r.Header.Get("Origin"))
-	c.render(w, http.StatusForbidden, "notice.html", page{Title: problemStranger.Heading, Problem: problemStranger})
+	c.render(w, http.StatusForbidden, "notice.html",
+		page{Title: problemStranger.Heading, Problem: problemStranger})
 }
 
-// secured sets what every answer has: nothing is kept, nothing is framed, and no script or style runs but the files of this
-// console. A browser holds the redirects that follow a form to form-action too, and two forms lead on to the authorization
-// server: to sign in and to sign out.
+// secured sets the headers of every response: nothing is cached or framed, and only the scripts and
+// styles of this console run. A browser applies form-action to redirects after a form too, and two
+// forms redirect to the authorization server: sign-in and sign-out.
 func (c *console) secured(next http.Handler) http.Handler {
 	targets := []string{"'self'"}
 	for _, endpoint := range []string{c.as.Authorization, c.as.EndSession} {
@@ -131,14 +135,16 @@ func (c *console) secured(next http.Handler) http.Handler {
 			targets = append(targets, u.Scheme+"://"+u.Host)
 		}
 	}
-	policy := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; " +
+	policy := "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
+		"base-uri 'none'; frame-ancestors 'none'; " +
 		"form-action " + strings.Join(slices.Compact(targets), " ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin") // no-referrer would make the Origin of our own forms null
+		// no-referrer would make the Origin of our own forms null
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if strings.HasPrefix(c.URL, "https:") {
@@ -148,8 +154,8 @@ func (c *console) secured(next http.Handler) http.Handler {
 	})
 }
 
-// signedIn lets only operators through, and holds their session. What they have begun is done to the end even where the
-// browser does not wait, so that no token is issued that nobody knows of.
+// signedIn lets only operators through, and holds their session. Work that they have begun is
+// finished even if the browser does not wait, so that no issued token is lost.
 func (c *console) signedIn(next func(http.ResponseWriter, *http.Request, *session)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := c.sessions.find(r)
@@ -169,10 +175,10 @@ func (c *console) signedIn(next func(http.ResponseWriter, *http.Request, *sessio
 	})
 }
 
-// page is what every template gets.
+// page is the data of every template.
 type page struct {
 	Title    string
-	Operator *person // nil: nobody is signed in
+	Operator *person // nil: not signed in
 	Acting   *acting
 	Left     int // seconds
 	Notice   string
@@ -180,7 +186,7 @@ type page struct {
 	Content  any
 }
 
-// page begins a page for somebody who is signed in. A notice is shown once.
+// page returns the page of a signed-in operator. A notice is shown once.
 func (c *console) page(s *session, title string) page {
 	p := page{Title: title, Operator: &s.operator, Acting: s.acting, Notice: s.notice}
 	s.notice = ""
@@ -190,7 +196,7 @@ func (c *console) page(s *session, title string) page {
 	return p
 }
 
-// notice is a page with nothing but a problem, for somebody who is signed in.
+// notice shows a problem to a signed-in operator.
 func (c *console) notice(w http.ResponseWriter, status int, s *session, wrong *problem) {
 	p := c.page(s, wrong.Heading)
 	p.Problem = wrong

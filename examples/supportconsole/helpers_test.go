@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asProgram is the variable of the environment that makes of this test the program.
+// asProgram is an environment variable that turns this test binary into the program.
 const asProgram = "SUPPORTCONSOLE_PROGRAM"
 
 // authserver is examples/authserver, built once for all tests.
@@ -47,8 +47,9 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// stage is all that the program runs, on loopback: an authorization server, the console, the app's API. What goes between the
-// console and the other two goes over the wire, where a test sees it and can disturb it.
+// stage has everything that the program runs, on loopback: an authorization server, the console,
+// and the app's API. The console reaches the other two over the wire, where a test can watch and
+// disturb it.
 type stage struct {
 	*console
 	t     *testing.T
@@ -57,15 +58,18 @@ type stage struct {
 	clock *clock
 	log   *lockedBuffer // of the console and the app
 	audit *lockedBuffer // of the authorization server
-	sent  *lockedBuffer // all that the console has sent to browsers
+	sent  *lockedBuffer // everything that the console has sent to browsers
 }
 
 // play starts everything with the world of the demo.
-func play(t *testing.T, changes ...func(*settings)) *stage { return playWorld(t, world, changes...) }
+func play(t *testing.T, changes ...func(*settings)) *stage {
+	return playWorld(t, world, changes...)
+}
 
 func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	t.Helper()
-	st := &stage{t: t, wire: &wire{}, clock: &clock{}, log: &lockedBuffer{}, audit: &lockedBuffer{}, sent: &lockedBuffer{}}
+	st := &stage{t: t, wire: &wire{}, clock: &clock{}, log: &lockedBuffer{}, audit: &lockedBuffer{},
+		sent: &lockedBuffer{}}
 	dir, err := os.MkdirTemp("", "supportconsole-test")
 	require.NoError(t, err)
 	st.as, err = startServer(t.Context(), dir, authserver, world, "127.0.0.1:0", st.audit)
@@ -75,7 +79,8 @@ func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	require.NoError(t, err)
 	back, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := demoSettings(st.as.issuer, "http://"+front.Addr().String(), "http://"+back.Addr().String(), slog.New(slog.NewJSONHandler(st.log, nil)))
+	s := demoSettings(st.as.issuer, "http://"+front.Addr().String(),
+		"http://"+back.Addr().String(), slog.New(slog.NewJSONHandler(st.log, nil)))
 	s.Now, s.Transport = st.clock.now, st.wire
 	for _, change := range changes {
 		change(&s)
@@ -86,28 +91,32 @@ func playWorld(t *testing.T, world []byte, changes ...func(*settings)) *stage {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(ctx, s.Log, map[net.Listener]http.Handler{front: recorded(st.console, st.sent), back: app})
+		served <- serve(ctx, s.Log,
+			map[net.Listener]http.Handler{front: recorded(st.console, st.sent), back: app})
 	}()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-served) })
 	t.Cleanup(func() {
 		require.NotContains(t, st.log.String(), `"level":"ERROR"`)
 		require.False(t, st.wire.hasToken(st.log.String()), "a token in the log of the console")
-		require.False(t, st.wire.hasToken(st.sent.String()), "the console has sent a token to a browser")
+		require.False(t, st.wire.hasToken(st.sent.String()),
+			"the console has sent a token to a browser")
 	})
 	return st
 }
 
-// wire is a transport that remembers every token that has come over it.
+// wire is a transport that remembers every token in its responses.
 type wire struct {
-	mu     sync.Mutex
-	seen   []string
-	forms  []url.Values                                // what the token endpoint was asked
-	before func(*http.Request) (*http.Response, error) // answers in place of the other side; nil, nil: let it answer
-	answer func(r *http.Request, body map[string]any)  // changes a JSON answer
+	mu    sync.Mutex
+	seen  []string
+	forms []url.Values // requests to the token endpoint
+	// answers in place of the server; nil, nil: let the server answer
+	before func(*http.Request) (*http.Response, error)
+	answer func(r *http.Request, body map[string]any) // changes a JSON response
 }
 
-// disturb sets what happens to requests and answers from now on; nil: nothing.
-func (w *wire) disturb(before func(*http.Request) (*http.Response, error), answer func(*http.Request, map[string]any)) {
+// disturb sets what happens to requests and responses from now on; nil: nothing.
+func (w *wire) disturb(before func(*http.Request) (*http.Response, error),
+	answer func(*http.Request, map[string]any)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.before, w.answer = before, answer
@@ -119,7 +128,7 @@ func (w *wire) tokens() []string {
 	return slices.Clone(w.seen)
 }
 
-// hasToken reports whether a text has one of the tokens in it, or one of the longer parts of one.
+// hasToken reports whether a text contains one of the tokens, or a long part of one.
 func (w *wire) hasToken(text string) bool {
 	for _, token := range w.tokens() {
 		for part := range strings.SplitSeq(token, ".") {
@@ -185,7 +194,7 @@ func (w *wire) remember(body map[string]any) {
 	}
 }
 
-// last is the token that came last.
+// last is the last token.
 func (st *stage) last() string {
 	st.t.Helper()
 	list := st.wire.tokens()
@@ -193,13 +202,13 @@ func (st *stage) last() string {
 	return list[len(list)-1]
 }
 
-// introspect asks the authorization server about a token, as the console.
+// introspect introspects a token as the console.
 func (st *stage) introspect(token string) map[string]any {
 	st.t.Helper()
 	return st.ask("/introspect", token)
 }
 
-// active reports whether a token is good for anything.
+// active reports whether a token is active.
 func (st *stage) active(token string) bool {
 	st.t.Helper()
 	return st.introspect(token)["active"].(bool)
@@ -210,7 +219,8 @@ func (st *stage) revoke(token string) { st.t.Helper(); st.ask("/revoke", token) 
 
 func (st *stage) ask(path, token string) (body map[string]any) {
 	st.t.Helper()
-	r, err := http.NewRequest(http.MethodPost, st.Issuer+path, strings.NewReader(url.Values{"token": {token}}.Encode()))
+	r, err := http.NewRequest(http.MethodPost, st.Issuer+path,
+		strings.NewReader(url.Values{"token": {token}}.Encode()))
 	require.NoError(st.t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(st.ClientID, st.ClientSecret)
@@ -239,7 +249,8 @@ func (st *stage) events(log *lockedBuffer, message string) (list []map[string]an
 	return list
 }
 
-// exchange is the last token exchange for a reason, as the authorization server has audited it. Its log comes through a pipe.
+// exchange is the last token exchange for a reason in the audit log of the authorization server,
+// which comes through a pipe.
 func (st *stage) exchange(reason string) (event map[string]any) {
 	st.t.Helper()
 	require.Eventually(st.t, func() bool {
@@ -249,11 +260,12 @@ func (st *stage) exchange(reason string) (event map[string]any) {
 			}
 		}
 		return event != nil
-	}, 5*time.Second, 5*time.Millisecond, "there is no exchange for the reason %q in the audit log", reason)
+	}, 5*time.Second, 5*time.Millisecond, "there is no exchange for the reason %q in the audit "+
+		"log", reason)
 	return event
 }
 
-// clock is the real one, and can be put forward.
+// clock is the real clock, and can be moved forward.
 type clock struct {
 	mu    sync.Mutex
 	ahead time.Duration
@@ -271,7 +283,7 @@ func (c *clock) advance(d time.Duration) {
 	c.ahead += d
 }
 
-// lockedBuffer is a log that is written to and read at the same time.
+// lockedBuffer is a log that one goroutine writes and another reads.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -290,12 +302,16 @@ func (b *lockedBuffer) String() string {
 }
 
 func jsonAnswer(r *http.Request, status int, body string) *http.Response {
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+	return &http.Response{StatusCode: status,
+		Header: http.Header{"Content-Type": {"application/json"}},
+		Body:   io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
-// recorded keeps the headers and the bodies of all answers, redirects among them.
+// recorded keeps the headers and bodies of all responses, redirects included.
 func recorded(h http.Handler, sent *lockedBuffer) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(recorder{w, sent}, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(recorder{w, sent}, r)
+	})
 }
 
 type recorder struct {

@@ -8,22 +8,24 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// beginLogin sends the browser to the authorization server (RFC 6749 §4.1, with PKCE, state and nonce). It is a form and no
-// link, so that no other site begins a login here. The password is always asked for: signing out of this console would
-// mean nothing if signing in again took one click.
+// beginLogin sends the browser to the authorization server (RFC 6749 §4.1, with PKCE, state and
+// nonce). It is a form and not a link, so that no other site can begin a login here. The password
+// is always asked for: otherwise signing in again after signing out would take one click.
 func (c *console) beginLogin(w http.ResponseWriter, r *http.Request) {
 	if c.sessions.find(r) != nil {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	l := pendingLogin{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), Begun: c.Now()}
+	l := pendingLogin{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(),
+		Begun: c.Now()}
 	setCookie(w, cookieLogin, c.logins.seal(l), loginTime)
-	http.Redirect(w, r, c.as.login.AuthCodeURL(l.State, oauth2.SetAuthURLParam("nonce", l.Nonce), oauth2.SetAuthURLParam("prompt", "login"),
+	http.Redirect(w, r, c.as.login.AuthCodeURL(l.State, oauth2.SetAuthURLParam("nonce", l.Nonce),
+		oauth2.SetAuthURLParam("prompt", "login"),
 		oauth2.S256ChallengeOption(l.Verifier)), http.StatusSeeOther)
 }
 
-// finishLogin takes what the authorization server has sent back. A login is finished by the browser that began it, and with
-// an answer of the server that was asked (RFC 9207).
+// finishLogin handles the redirect from the authorization server. A login is finished by the
+// browser that began it, with a response of the server that was asked (RFC 9207).
 func (c *console) finishLogin(w http.ResponseWriter, r *http.Request) {
 	var l pendingLogin
 	begun := false
@@ -46,7 +48,8 @@ func (c *console) finishLogin(w http.ResponseWriter, r *http.Request) {
 		c.welcome(w, http.StatusForbidden, problemNoLogin)
 		return
 	}
-	ctx := context.WithoutCancel(r.Context()) // what is issued is kept, or ended, even where the browser does not wait
+	// issued tokens are kept, or revoked, even if the browser does not wait
+	ctx := context.WithoutCancel(r.Context())
 	tok, operator, err := c.as.logIn(ctx, q.Get("code"), l)
 	if err != nil {
 		c.Log.Warn("login failed", "cause", err.Error())
@@ -67,16 +70,18 @@ func (c *console) finishLogin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// logOut ends everything: whom the operator acts for, their token, their session here, and the one at the authorization server
-// if it says where that is done.
+// logOut ends everything: acting, the operator's token, the session here, and the session at the
+// authorization server if it has an endpoint for that.
 func (c *console) logOut(w http.ResponseWriter, r *http.Request, s *session) {
 	c.signOut(w, r, s)
 	if c.as.EndSession == "" {
-		c.render(w, http.StatusOK, "welcome.html", page{Title: "Signed out", Notice: "You have signed out." + s.notice})
+		c.render(w, http.StatusOK, "welcome.html",
+			page{Title: "Signed out", Notice: "You have signed out." + s.notice})
 		return
 	}
 	// No id_token_hint: it is a token, and the browser would see it.
-	http.Redirect(w, r, c.as.EndSession+"?"+url.Values{"client_id": {c.ClientID}, "post_logout_redirect_uri": {c.URL + "/"}}.Encode(),
+	http.Redirect(w, r, c.as.EndSession+"?"+
+		url.Values{"client_id": {c.ClientID}, "post_logout_redirect_uri": {c.URL + "/"}}.Encode(),
 		http.StatusSeeOther)
 }
 
@@ -87,7 +92,7 @@ func (c *console) signOut(w http.ResponseWriter, r *http.Request, s *session) {
 	setCookie(w, cookieSession, "", 0)
 }
 
-// endSession ends the tokens of a session that nobody can find any more. The session is locked.
+// endSession revokes the tokens of a session that was removed. The session is locked.
 func (c *console) endSession(ctx context.Context, s *session) {
 	if s.ended {
 		return
@@ -100,7 +105,7 @@ func (c *console) endSession(ctx context.Context, s *session) {
 	c.Log.Info("session ended", "operator", s.operator.ID)
 }
 
-// welcome is the page for those who are not signed in.
+// welcome is the page for visitors who are not signed in.
 func (c *console) welcome(w http.ResponseWriter, status int, p *problem) {
 	title := "Sign in"
 	if p != nil {

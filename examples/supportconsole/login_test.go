@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// authorization is the page that the browser is sent to by a login, and what is asked for there.
+// authorization returns the page that a login redirects to, and the parameters of the request.
 func (b *browser) authorization(t *testing.T) (to *url.URL, asked url.Values) {
 	t.Helper()
 	p := b.do(t, request(t, http.MethodPost, b.URL+"/login", nil))
@@ -23,10 +23,12 @@ func (b *browser) authorization(t *testing.T) (to *url.URL, asked url.Values) {
 	return to, to.Query()
 }
 
-// callback logs somebody in at the authorization server, and returns the redirect back to the console without following it.
+// callback logs a user in at the authorization server, and returns the redirect back to the console
+// without following it.
 func (b *browser) callback(t *testing.T, to *url.URL, user string) *url.URL {
 	t.Helper()
-	p := b.enter(t, b.do(t, request(t, http.MethodGet, to.String(), nil)), user, user+"-demo-password")
+	p := b.enter(t, b.do(t, request(t, http.MethodGet, to.String(), nil)), user,
+		user+"-demo-password")
 	require.Equal(t, http.StatusSeeOther, p.status, p.text())
 	back, err := url.Parse(p.header.Get("Location"))
 	require.NoError(t, err)
@@ -41,7 +43,7 @@ func (b *browser) open(t *testing.T, u *url.URL) shown {
 
 var random256 = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// A login has PKCE, a state and a nonce, each new; the verifier goes to the token endpoint and nowhere else.
+// A login has PKCE, a state and a nonce, each new. The verifier goes to the token endpoint alone.
 func TestLogin_PKCEStateNonce(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -67,7 +69,7 @@ func TestLogin_PKCEStateNonce(t *testing.T) {
 	require.Nil(t, b.jar.cookie(cookieLogin), "the login is over")
 }
 
-// What comes back without the login that it answers, or not from the server that was asked, signs nobody in.
+// A response without its login, or from another server, signs no one in.
 func TestLogin_RefusedAnswers(t *testing.T) {
 	change := func(name, value string) func(*testing.T, *browser, url.Values) {
 		return func(t *testing.T, b *browser, q url.Values) {
@@ -81,26 +83,41 @@ func TestLogin_RefusedAnswers(t *testing.T) {
 		status int
 		says   string
 	}{
-		"another state":             {change("state", strings.Repeat("a", 43)), http.StatusBadRequest, problemLogin.Heading},
-		"no state":                  {change("state", ""), http.StatusBadRequest, problemLogin.Heading},
-		"another issuer (RFC 9207)": {change("iss", "https://evil.example"), http.StatusBadRequest, problemLogin.Heading},
-		"no issuer":                 {change("iss", ""), http.StatusBadRequest, problemLogin.Heading},
-		"no code":                   {change("code", ""), http.StatusForbidden, problemNoLogin.Heading},
-		"another code":              {change("code", strings.Repeat("a", 43)), http.StatusBadGateway, problemNoLogin.Heading},
-		"an error": {func(t *testing.T, b *browser, q url.Values) { q.Del("code"); q.Set("error", "access_denied") },
-			http.StatusForbidden, problemNoLogin.Heading},
-		"a browser that has begun no login": {func(t *testing.T, b *browser, _ url.Values) { delete(b.jar.hosts["127.0.0.1"], cookieLogin) },
+		"another state": {change("state", strings.Repeat("a", 43)),
 			http.StatusBadRequest, problemLogin.Heading},
-		"a cookie of somebody's own making": {func(t *testing.T, b *browser, q url.Values) {
-			b.jar.cookie(cookieLogin).Value = base64.RawURLEncoding.EncodeToString([]byte(`{"State":"` + q.Get("state") + `"}`))
+		"no state": {change("state", ""), http.StatusBadRequest,
+			problemLogin.Heading},
+		"another issuer (RFC 9207)": {change("iss", "https://evil.example"), http.StatusBadRequest,
+			problemLogin.Heading},
+		"no issuer": {change("iss", ""), http.StatusBadRequest, problemLogin.Heading},
+		"no code":   {change("code", ""), http.StatusForbidden, problemNoLogin.Heading},
+		"another code": {change("code", strings.Repeat("a", 43)), http.StatusBadGateway,
+			problemNoLogin.Heading},
+		"an error": {func(t *testing.T, b *browser, q url.Values) {
+			q.Del("code")
+			q.Set("error", "access_denied")
+		},
+			http.StatusForbidden, problemNoLogin.Heading},
+		"a browser that has begun no login": {func(t *testing.T, b *browser, _ url.Values) {
+			delete(b.jar.hosts["127.0.0.1"], cookieLogin)
+		},
+			http.StatusBadRequest, problemLogin.Heading},
+		"a forged cookie": {func(t *testing.T, b *browser, q url.Values) {
+			b.jar.cookie(cookieLogin).Value = base64.RawURLEncoding.EncodeToString(
+				[]byte(`{"State":"` + q.Get("state") + `"}`))
 		}, http.StatusBadRequest, problemLogin.Heading},
 		"a cookie that another program has sealed": {func(t *testing.T, b *browser, q url.Values) {
 			other, err := newSealer()
 			require.NoError(t, err)
-			b.jar.cookie(cookieLogin).Value = other.seal(pendingLogin{State: q.Get("state"), Begun: b.Now()})
+			b.jar.cookie(cookieLogin).Value = other.seal(pendingLogin{State: q.Get("state"),
+				Begun: b.Now()})
 		}, http.StatusBadRequest, problemLogin.Heading},
-		"too late":                    {func(t *testing.T, b *browser, _ url.Values) { b.clock.advance(loginTime) }, http.StatusBadRequest, problemLogin.Heading},
-		"the login of another window": {func(t *testing.T, b *browser, _ url.Values) { b.authorization(t) }, http.StatusBadRequest, problemLogin.Heading},
+		"too late": {func(t *testing.T, b *browser, _ url.Values) {
+			b.clock.advance(loginTime)
+		}, http.StatusBadRequest, problemLogin.Heading},
+		"the login of another window": {func(t *testing.T, b *browser, _ url.Values) {
+			b.authorization(t)
+		}, http.StatusBadRequest, problemLogin.Heading},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := play(t)
@@ -119,7 +136,8 @@ func TestLogin_RefusedAnswers(t *testing.T) {
 	}
 }
 
-// The ID token must be of this login, for this client, good, and of somebody who was asked for a password just now.
+// The ID token must be of this login, for this client, valid, and of a user who has just shown a
+// password.
 func TestLogin_RefusedIDTokens(t *testing.T) {
 	st := play(t)
 	var earlier string
@@ -139,13 +157,18 @@ func TestLogin_RefusedIDTokens(t *testing.T) {
 		answer func(*http.Request, map[string]any)
 		logs   string
 	}{
-		"of another login":       {swap(func(string) any { return earlier }), "of another login"},
-		"missing":                {swap(func(string) any { return nil }), "ID token"},
-		"with another signature": {swap(func(id string) any { return id[:strings.LastIndex(id, ".")+1] + strings.Repeat("A", 86) }), "ID token"},
-		"unsigned": {swap(func(id string) any {
-			return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + strings.Split(id, ".")[1] + "."
+		"of another login": {swap(func(string) any { return earlier }), "of another login"},
+		"missing":          {swap(func(string) any { return nil }), "ID token"},
+		"with another signature": {swap(func(id string) any {
+			return id[:strings.LastIndex(id, ".")+1] + strings.Repeat("A", 86)
 		}), "ID token"},
-		"an access token of no known end": {func(_ *http.Request, body map[string]any) { delete(body, "expires_in") }, "no expiry"},
+		"unsigned": {swap(func(id string) any {
+			return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." +
+				strings.Split(id, ".")[1] + "."
+		}), "ID token"},
+		"an access token of no known end": {func(_ *http.Request, body map[string]any) {
+			delete(body, "expires_in")
+		}, "no expiry"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := st.browser(t)
@@ -167,18 +190,20 @@ func TestLogin_RefusedIDTokens(t *testing.T) {
 		b.post(t, "/logout")
 		st.clock.advance(2 * time.Minute)
 		to, asked := b.authorization(t)
-		asked.Del("prompt") // an attacker who has the browser, and not the password
+		asked.Del("prompt") // an attacker who has the browser, but not the password
 		to.RawQuery = asked.Encode()
 		p := b.open(t, to)
-		require.Equal(t, http.StatusSeeOther, p.status, "the authorization server knows the browser still")
+		require.Equal(t, http.StatusSeeOther, p.status,
+			"the authorization server knows the browser still")
 		require.Equal(t, http.StatusBadGateway, b.step(t, p).status)
 		failed := st.events(st.log, "login failed")
-		require.Contains(t, failed[len(failed)-1]["cause"], "nobody was asked for a password")
+		require.Contains(t, failed[len(failed)-1]["cause"], "the user was not asked for a password")
 		require.Nil(t, b.jar.cookie(cookieSession))
 	})
 }
 
-// A code that comes a second time signs nobody in, and the authorization server ends what the first time gave.
+// A code that comes a second time signs no one in, and the authorization server revokes the tokens
+// of the first time.
 func TestLogin_ACodeComesOnce(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -194,14 +219,16 @@ func TestLogin_ACodeComesOnce(t *testing.T) {
 	require.Contains(t, b.get(t, "/").text(), problemSignedOut.Heading)
 }
 
-// A session never has a name that was known before the login, and the session that the browser had ends with its tokens.
+// A session never has a name that was known before the login. The previous session of the browser
+// ends with its tokens.
 func TestLogin_NewSessionName(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
 	own, err := url.Parse(st.URL)
 	require.NoError(t, err)
 	planted := strings.Repeat("p", 43)
-	b.jar.SetCookies(own, []*http.Cookie{{Name: cookieSession, Value: planted, Path: "/", Secure: true}})
+	b.jar.SetCookies(own,
+		[]*http.Cookie{{Name: cookieSession, Value: planted, Path: "/", Secure: true}})
 	b.signIn(t, "ines")
 	first := b.jar.cookie(cookieSession).Value
 	require.Regexp(t, random256, first)
@@ -211,7 +238,8 @@ func TestLogin_NewSessionName(t *testing.T) {
 	other := st.browser(t)
 	to, _ := other.authorization(t)
 	back := other.callback(t, to, "greta")
-	other.jar.SetCookies(own, []*http.Cookie{{Name: cookieSession, Value: first, Path: "/", Secure: true}})
+	other.jar.SetCookies(own,
+		[]*http.Cookie{{Name: cookieSession, Value: first, Path: "/", Secure: true}})
 	require.Equal(t, http.StatusSeeOther, other.open(t, back).status)
 	require.NotEqual(t, first, other.jar.cookie(cookieSession).Value)
 	require.False(t, st.active(token), "the session that was there has ended")
@@ -219,8 +247,7 @@ func TestLogin_NewSessionName(t *testing.T) {
 	require.Contains(t, other.get(t, "/").text(), "Signed in as Greta Support")
 }
 
-// To sign in while signed in changes nothing: no other site could end what an operator has begun that way, even if a form
-// of its own were taken.
+// A sign-in while signed in changes nothing. Otherwise another site could end an operator's work.
 func TestLogin_WhileSignedIn(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -231,7 +258,7 @@ func TestLogin_WhileSignedIn(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(t, "/login").status, "no link begins a login")
 }
 
-// Where there are too many sessions nobody new is let in, and the token that was issued for them ends.
+// With too many sessions a new login is refused, and its token is revoked.
 func TestLogin_TooMany(t *testing.T) {
 	st := play(t, func(s *settings) { s.MaxSessions = 1 })
 	st.browser(t).signIn(t, "ines")
@@ -243,12 +270,12 @@ func TestLogin_TooMany(t *testing.T) {
 	require.Nil(t, b.jar.cookie(cookieSession))
 	require.False(t, st.active(st.wire.tokens()[2]))
 	for range 50 {
-		st.browser(t).authorization(t) // takes up nothing
+		st.browser(t).authorization(t) // takes no space
 	}
 	require.Len(t, st.sessions.all(), 1)
 }
 
-// To sign out ends everything, also whom the operator acts for; to sign in again takes the password.
+// Signing out ends everything, acting included. Signing in again needs the password.
 func TestLogout(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -257,7 +284,9 @@ func TestLogout(t *testing.T) {
 	tokens := st.wire.tokens()
 	require.Len(t, tokens, 3)
 	p := b.post(t, "/logout")
-	require.Contains(t, p.text(), "You have signed out. You no longer act for Alice Archer. The authorization server confirms")
+	require.Contains(t, p.text(),
+		"You have signed out. You no longer act for Alice Archer. The authorization server "+
+			"confirms")
 	require.Nil(t, b.jar.cookie(cookieSession))
 	require.False(t, st.active(tokens[0]), "the operator's")
 	require.False(t, st.active(tokens[2]), "the one that names both")
@@ -268,7 +297,7 @@ func TestLogout(t *testing.T) {
 	require.NotEmpty(t, b.jar.cookie("authserver-session"), "although it knows the browser")
 }
 
-// Where the authorization server says where a logout ends, the browser goes there, without a token.
+// If the authorization server has an endpoint for logout, the browser goes there, without a token.
 func TestLogout_AtTheAuthorizationServerToo(t *testing.T) {
 	const end = "https://as.example/logout"
 	st := play(t, func(s *settings) {
@@ -279,11 +308,13 @@ func TestLogout_AtTheAuthorizationServerToo(t *testing.T) {
 		})
 	})
 	b := st.browser(t)
-	require.Contains(t, b.signIn(t, "ines").header.Get("Content-Security-Policy"), "form-action 'self' "+st.Issuer+" https://as.example")
+	require.Contains(t, b.signIn(t, "ines").header.Get("Content-Security-Policy"),
+		"form-action 'self' "+st.Issuer+" https://as.example")
 	p := b.do(t, request(t, http.MethodPost, st.URL+"/logout", nil))
 	require.Equal(t, http.StatusSeeOther, p.status)
 	to, err := url.Parse(p.header.Get("Location"))
 	require.NoError(t, err)
-	require.Equal(t, form("client_id", "console", "post_logout_redirect_uri", st.URL+"/"), to.Query())
+	require.Equal(t, form("client_id", "console", "post_logout_redirect_uri", st.URL+"/"),
+		to.Query())
 	require.Equal(t, end, to.Scheme+"://"+to.Host+to.Path)
 }

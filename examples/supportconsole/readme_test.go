@@ -12,8 +12,8 @@ import (
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
-// TestREADME: the commands are those that are run, one by this test, one is this test, and one by CI; the program says what is
-// quoted, and the times that it tells are those of the demo.
+// TestREADME: the commands in the README are run: one by this test, one is this test, one by CI.
+// The quoted output and the quoted times are real.
 func TestREADME(t *testing.T) {
 	raw, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -26,7 +26,8 @@ func TestREADME(t *testing.T) {
 			outputs = append(outputs, block[2])
 		}
 	}
-	require.Equal(t, []string{"go run ./examples/supportconsole", "go test ./examples/supportconsole", "examples/supportconsole/browser/run"}, commands)
+	require.Equal(t, []string{"go run ./examples/supportconsole",
+		"go test ./examples/supportconsole", "examples/supportconsole/browser/run"}, commands)
 
 	run := exec.Command("sh", "-c", commands[0]+" -h")
 	run.Dir = "../.."
@@ -35,7 +36,7 @@ func TestREADME(t *testing.T) {
 	require.Contains(t, string(help), `(default "127.0.0.1:9000")`)
 	require.Contains(t, string(help), `(default "127.0.0.1:9001")`)
 	require.Len(t, outputs, 1)
-	m := said.FindStringSubmatch(outputs[0]) // TestProgram signs in with what the program says
+	m := invitation.FindStringSubmatch(outputs[0]) // TestProgram signs in with this output
 	require.NotNil(t, m)
 	require.Equal(t, []string{"http://127.0.0.1:9001", "ines", "ines-demo-password"}, m[1:])
 

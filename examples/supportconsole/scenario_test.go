@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestScenario has the row of the support console: "a superuser who sees the app as any user of the org would", asked for a
-// browser app. The browser never sees a token, a banner names both people, and to stop ends it at once.
+// TestScenario has the row of the support console: "a superuser who sees the app as any user of the
+// org would", asked for a browser app. The browser never sees a token, a banner names both people,
+// and stopping takes effect at once.
 func TestScenario(t *testing.T) {
 	t.Run("U01", func(t *testing.T) {
 		st := play(t)
@@ -32,15 +33,17 @@ func TestScenario(t *testing.T) {
 		require.Contains(t, app.body, `data-seconds="59`, "ten minutes are left")
 		token := st.last()
 		require.NotContains(t, operator, token)
-		said := st.introspect(token)
-		require.Equal(t, "alice", said["sub"])
-		require.Equal(t, "ines", said["act"].(map[string]any)["sub"])
-		require.Equal(t, "console", said["client_id"])
-		require.Equal(t, "https://shop.example", said["aud"])
+		answer := st.introspect(token)
+		require.Equal(t, "alice", answer["sub"])
+		require.Equal(t, "ines", answer["act"].(map[string]any)["sub"])
+		require.Equal(t, "console", answer["client_id"])
+		require.Equal(t, "https://shop.example", answer["aud"])
 
 		done := b.post(t, "/app/orders/1047/cancel")
 		require.Contains(t, done.text(), "You have cancelled order 1047 for Alice Archer.")
-		require.Contains(t, done.text(), "ines for alice , through console POST /orders/1047/cancel done", "the app has recorded both")
+		require.Contains(t, done.text(),
+			"ines for alice , through console POST /orders/1047/cancel done",
+			"the app has recorded both")
 
 		granted := st.exchange("Ticket 4711: an order is missing")
 		require.Equal(t, "granted", granted["outcome"])
@@ -49,9 +52,12 @@ func TestScenario(t *testing.T) {
 
 		stopped := b.post(t, "/stop")
 		require.Equal(t, st.URL+"/", stopped.url.String())
-		require.Contains(t, stopped.text(), "You no longer act for Alice Archer. The authorization server confirms that the access is no longer valid.")
+		require.Contains(t, stopped.text(),
+			"You no longer act for Alice Archer. The authorization server confirms that the "+
+				"access is no longer valid.")
 		require.NotContains(t, stopped.text(), "see this as")
-		require.Equal(t, map[string]any{"active": false}, st.introspect(token), "ended, and not only forgotten")
+		require.Equal(t, map[string]any{"active": false}, st.introspect(token),
+			"ended, and not only forgotten")
 		r := request(t, http.MethodGet, st.Shop+"/orders", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		resp, err := http.DefaultClient.Do(r)
@@ -66,6 +72,7 @@ func TestScenario(t *testing.T) {
 		require.Contains(t, refused.text(), "You cannot act for Adam Admin")
 		require.Len(t, st.wire.tokens(), 3, "no token for that")
 		b.checkSent(t)
-		require.True(t, strings.Contains(b.sent.String(), "Hello Alice Archer"), "what was sent is what was looked at")
+		require.True(t, strings.Contains(b.sent.String(), "Hello Alice Archer"),
+			"what was sent is what was looked at")
 	})
 }

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// loginTime is how long somebody has to log in.
+// loginTime is how long a login may take.
 const loginTime = 10 * time.Minute
 
-// pendingLogin is a login that has gone to the authorization server and has not come back. It is in a cookie, and nowhere else:
-// whoever begins a million logins fills no memory here, and keeps nobody out.
+// pendingLogin is a login that was sent to the authorization server and has not come back. It is
+// kept in a cookie only, so that a million begun logins take no memory here.
 type pendingLogin struct {
 	State, Nonce, Verifier string
 	Begun                  time.Time
 }
 
-// sealer encrypts and authenticates logins with a key that ends with this program. A login that is opened twice is no worse
-// than once: its code is redeemed once, which the authorization server sees to (RFC 6749 §4.1.2).
+// sealer encrypts and authenticates logins with a key that ends with this program. A login may be
+// opened twice: its code is redeemed once, as the authorization server ensures (RFC 6749 §4.1.2).
 type sealer struct{ cipher.AEAD }
 
 func newSealer() (sealer, error) {
@@ -35,11 +35,11 @@ func newSealer() (sealer, error) {
 }
 
 func (s sealer) seal(l pendingLogin) string {
-	text, _ := json.Marshal(l) // strings and a time of ours
+	text, _ := json.Marshal(l) // strings and a time never fail
 	return base64.RawURLEncoding.EncodeToString(s.Seal(nil, nil, text, []byte(cookieLogin)))
 }
 
-// open is not ok for what this program has not sealed, or has sealed too long ago.
+// open returns ok false for a value that this program has not sealed, or has sealed too long ago.
 func (s sealer) open(value string, now time.Time) (l pendingLogin, ok bool) {
 	sealed, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {

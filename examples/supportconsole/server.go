@@ -16,17 +16,17 @@ import (
 	"syscall"
 )
 
-// world is what the authorization server of the demo knows.
+// world is the world of the demo's authorization server.
 //
 //go:embed world.json
 var world []byte
 
-// server is examples/authserver, as a program of its own in a folder of its own.
+// server is examples/authserver as a process with its own folder.
 type server struct {
 	issuer  string
 	dir     string
 	program *exec.Cmd
-	read    chan struct{} // closed when all that it logs has been passed on
+	read    chan struct{} // closed when all of its log has been passed on
 }
 
 // buildServer builds examples/authserver into dir. That needs Go and takes some seconds. The server
@@ -47,9 +47,10 @@ func buildServer(ctx context.Context, dir string, stderr io.Writer) (program str
 	return program, nil
 }
 
-// startServer starts a program with a world, and waits until it says that it listens. What it logs is passed on. The folder
-// is its own from then on, and is removed where it stops or has not started.
-func startServer(ctx context.Context, dir, program string, world []byte, addr string, stderr io.Writer) (*server, error) {
+// startServer starts a program with a world, waits until it listens, and passes on its log. It
+// removes the folder when the server stops or does not start.
+func startServer(ctx context.Context, dir, program string, world []byte, addr string,
+	stderr io.Writer) (*server, error) {
 	s := &server{dir: dir, read: make(chan struct{})}
 	file := filepath.Join(dir, "world.json")
 	s.program = exec.Command(program, "-addr", addr, "-world", file)
@@ -75,7 +76,7 @@ func startServer(ctx context.Context, dir, program string, world []byte, addr st
 	return s, nil
 }
 
-// waitUntilListening passes on what is logged until the line that says who is listening.
+// waitUntilListening passes on the log up to the line with the issuer.
 func waitUntilListening(lines *bufio.Reader, stderr io.Writer) (issuer string, err error) {
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -83,12 +84,12 @@ func waitUntilListening(lines *bufio.Reader, stderr io.Writer) (issuer string, e
 		if err != nil {
 			return "", errors.New("examples/authserver has not started")
 		}
-		var said struct {
+		var event struct {
 			Message string `json:"msg"`
 			Issuer  string `json:"issuer"`
 		}
-		if json.Unmarshal(line, &said) == nil && said.Message == "listening" {
-			return said.Issuer, nil
+		if json.Unmarshal(line, &event) == nil && event.Message == "listening" {
+			return event.Issuer, nil
 		}
 	}
 }
@@ -101,7 +102,7 @@ func (s *server) stop() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// lockedWriter is for what two write to: the program and this one.
+// lockedWriter serializes the writes of two writers: the server's and this program's.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer

@@ -15,24 +15,25 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// The cookies. The prefix makes browsers insist on Secure, on this host alone, and on no Domain. They are Lax because a login
-// comes back from the authorization server; what changes something is a POST, of which guard looks at the origin.
+// The cookies. The prefix makes browsers insist on Secure, on this host alone, and on no Domain.
+// They are Lax because a login returns from the authorization server. Changes need a POST, and
+// guard checks its origin.
 const (
 	cookieSession = "__Host-console-session"
 	cookieLogin   = "__Host-console-login"
 )
 
-// person is somebody as the directory of the authorization server describes them.
+// person is a user as the directory describes them.
 type person struct {
 	ID           string   `json:"id"`
 	Name         string   `json:"name"`
 	Organization string   `json:"org"`
 	Roles        []string `json:"roles"`
 	Status       string   `json:"status"`
-	Privileges   []string `json:"privileges"` // roles that are rights over others
+	Privileges   []string `json:"privileges"` // roles that give rights over others
 }
 
-// acting is what an operator has begun: to see the app as somebody else.
+// acting is what an operator has begun: to see the app as another user.
 type acting struct {
 	User    person
 	Reason  string
@@ -41,9 +42,9 @@ type acting struct {
 	token   string
 }
 
-// session is an operator who has logged in. All tokens stay in it; the browser has nothing but its random name. It is locked
-// for a whole request, but for the calls to the app: what is begun is known before anything can be ended, and to stop waits
-// for no app.
+// session is an operator who has logged in. All tokens stay in it; the browser has only its random
+// name. It is locked for a whole request, except during calls to the app. So a token is known
+// before it can be revoked, and stopping does not wait for the app.
 type session struct {
 	sync.Mutex
 	operator person
@@ -55,20 +56,21 @@ type session struct {
 	until, seen time.Time // of sessions.mu
 }
 
-// unlocked lets others have the session during a call.
+// unlocked releases the session during a call.
 func (s *session) unlocked(call func() error) error {
 	s.Unlock()
 	defer s.Lock()
 	return call()
 }
 
-// leftover is a token that could not be ended. Nobody uses it any more.
+// leftover is a token that could not be revoked. It is not used any more.
 type leftover struct {
 	token string
 	until time.Time
 }
 
-// sessions are all that this console remembers. It is bounded: where there are too many, nobody new is let in.
+// sessions has everything that this console remembers. Their number is limited, and a login beyond
+// the limit is refused.
 type sessions struct {
 	settings
 	mu        sync.Mutex
@@ -82,14 +84,14 @@ func newSessions(s settings) *sessions {
 
 var errTooMany = errors.New("too many sessions")
 
-// random is 256 bits as text.
+// random returns 256 random bits as text.
 func random() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// add takes in an operator under a name that nobody has known before, whatever names the browser has sent.
+// add adds a session under a new name, whatever names the browser has sent.
 func (s *sessions) add(operator person, tok *oauth2.Token) (id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +108,7 @@ func (s *sessions) add(operator person, tok *oauth2.Token) (id string, err error
 	return id, nil
 }
 
-// find returns the session of a request, and nil where there is none, or none any more.
+// find returns the session of a request, or nil.
 func (s *sessions) find(r *http.Request) *session {
 	cookie, err := r.Cookie(cookieSession)
 	if err != nil {
@@ -126,7 +128,7 @@ func (s *sessions) over(one *session, now time.Time) bool {
 	return !now.Before(one.until) || !now.Before(one.seen.Add(s.Idle))
 }
 
-// remove takes out the sessions that fit, for their tokens to be ended.
+// remove removes the sessions that fit. The caller revokes their tokens.
 func (s *sessions) remove(fits func(*session) bool) (gone []*session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +141,7 @@ func (s *sessions) remove(fits func(*session) bool) (gone []*session) {
 	return gone
 }
 
-// all are the sessions there are.
+// all returns all sessions.
 func (s *sessions) all() (list []*session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +151,7 @@ func (s *sessions) all() (list []*session) {
 	return list
 }
 
-// leave remembers a token to be ended later.
+// leave remembers a token to revoke later.
 func (s *sessions) leave(token string, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,12 +160,14 @@ func (s *sessions) leave(token string, until time.Time) {
 	}
 }
 
-// left are the tokens that are to be ended still. Those that have expired have ended.
+// left returns the tokens that are still to be revoked. Expired tokens are dropped.
 func (s *sessions) left() []leftover {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.Now()
-	s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool { return !now.Before(l.until) })
+	s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool {
+		return !now.Before(l.until)
+	})
 	return slices.Clone(s.leftovers)
 }
 
@@ -173,16 +177,17 @@ func (s *sessions) forget(token string) {
 	s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool { return l.token == token })
 }
 
-// setCookie sets a cookie until the browser is closed, or for an age. An empty value takes it away.
+// setCookie sets a cookie until the browser is closed, or for an age. An empty value deletes it.
 func setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds())}
+	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds())}
 	if value == "" {
 		c.MaxAge = -1
 	}
 	http.SetCookie(w, c)
 }
 
-// sweep ends what has run out, until ctx ends: sessions, and people acted for, also where no browser asks any more.
+// sweep ends expired sessions and expired acting until ctx ends, even if no browser sends requests.
 func (c *console) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepTime)
 	defer tick.Stop()
@@ -196,21 +201,21 @@ func (c *console) sweep(ctx context.Context) {
 	}
 }
 
-// sweepTime is how long something may stay that has run out and that nobody asks for.
+// sweepTime is how long something expired may stay without requests.
 const sweepTime = 5 * time.Second
 
 func (c *console) sweepOnce(ctx context.Context) {
 	now := c.Now()
 	c.endAll(ctx, c.sessions.remove(func(s *session) bool { return c.sessions.over(s, now) }))
 	for _, s := range c.sessions.all() {
-		if s.TryLock() { // else it is in use, and a request looks at it
+		if s.TryLock() { // otherwise it is in use, and a request checks it
 			c.endExpired(ctx, s)
 			s.Unlock()
 		}
 	}
 	for _, l := range c.sessions.left() {
 		if c.as.end(ctx, l.token) != nil {
-			return // the server is not there yet
+			return // the server has not started yet
 		}
 		c.sessions.forget(l.token)
 		c.Log.Info("a token has been ended late")
@@ -225,12 +230,13 @@ func (c *console) endAll(ctx context.Context, list []*session) {
 	}
 }
 
-// endToken revokes a token, and tries again later where that is not confirmed.
+// endToken revokes a token, and retries later if that is not confirmed.
 func (c *console) endToken(ctx context.Context, token string, until time.Time) error {
 	err := c.as.end(ctx, token)
 	if err != nil {
 		c.sessions.leave(token, until)
-		c.Log.Warn("a token is not known to have ended; it will be tried again", "cause", err.Error())
+		c.Log.Warn("a token is not known to have ended; it will be tried again", "cause",
+			err.Error())
 	}
 	return err
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The cookies are for this host, for no script, and not for forms of other sites. That of the session ends with the browser.
+// The cookies are for this host, not for scripts, and not for forms of other sites. The session
+// cookie ends with the browser.
 func TestSession_Cookies(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -31,14 +32,15 @@ func TestSession_Cookies(t *testing.T) {
 	require.True(t, session.Expires.IsZero())
 }
 
-// Every answer of the console has the headers that keep it from being kept, framed, or run with a script of somebody else.
+// Every response has headers against caching, framing and foreign scripts.
 func TestSession_Headers(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
 	check := func(p shown) {
 		t.Helper()
 		policy := p.header.Get("Content-Security-Policy")
-		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+
+		require.Equal(t, "default-src 'none'; style-src 'self'; script-src 'self'; img-src "+
+			"'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+
 			st.Issuer, policy, p.url.Path)
 		require.Equal(t, "no-store", p.header.Get("Cache-Control"))
 		require.Equal(t, "nosniff", p.header.Get("X-Content-Type-Options"))
@@ -55,13 +57,15 @@ func TestSession_Headers(t *testing.T) {
 	check(b.act(t, "adam", "Ticket 1", "read"))
 	check(b.act(t, "alice", "Ticket 1", "read"))
 	check(b.post(t, "/app/orders/1047/cancel"))
-	for path, kind := range map[string]string{"/static/console.css": "text/css", "/static/countdown.js": "text/javascript", "/static/icon.svg": "image/svg+xml"} {
+	for path, kind := range map[string]string{"/static/console.css": "text/css",
+		"/static/countdown.js": "text/javascript", "/static/icon.svg": "image/svg+xml"} {
 		p := b.get(t, path)
 		require.Equal(t, http.StatusOK, p.status)
 		require.Contains(t, p.header.Get("Content-Type"), kind)
 		check(p)
 	}
-	for _, path := range []string{"/static/", "/static/none.css", "/nowhere", "/app/orders/1047/cancel"} {
+	for _, path := range []string{"/static/", "/static/none.css",
+		"/nowhere", "/app/orders/1047/cancel"} {
 		p := b.get(t, path)
 		require.Equal(t, http.StatusNotFound, p.status, path)
 		require.NotContains(t, p.body, "console.css\">console.css", "no list of files")
@@ -69,7 +73,7 @@ func TestSession_Headers(t *testing.T) {
 	check(b.get(t, "/nowhere"))
 }
 
-// A form of another site changes nothing, whatever cookies the browser sends along.
+// A form of another site changes nothing, whatever cookies the browser sends.
 func TestSession_FormsOfOthers(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -77,15 +81,19 @@ func TestSession_FormsOfOthers(t *testing.T) {
 	b.act(t, "alice", "Ticket 1", "write")
 	token := st.last()
 	for name, headers := range map[string]map[string]string{
-		"another site":                              {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
-		"another site, an old browser":              {"Origin": "https://evil.example"},
-		"another port of this host":                 {"Origin": st.Issuer, "Sec-Fetch-Site": "same-site"},
+		"another site": {"Origin": "https://evil.example",
+			"Sec-Fetch-Site": "cross-site"},
+		"another site, an old browser": {"Origin": "https://evil.example"},
+		"another port of this host": {"Origin": st.Issuer,
+			"Sec-Fetch-Site": "same-site"},
 		"another port of this host, an old browser": {"Origin": st.Issuer},
 		"a page without an origin":                  {"Origin": "null"},
 		"no origin at all":                          {},
 	} {
-		for _, path := range []string{"/login", "/logout", "/act", "/stop", "/app/orders/1047/cancel"} {
-			r := request(t, http.MethodPost, st.URL+path, form("user", "bob", "reason", "Ticket 2", "access", "read"))
+		for _, path := range []string{"/login", "/logout", "/act",
+			"/stop", "/app/orders/1047/cancel"} {
+			r := request(t, http.MethodPost, st.URL+path,
+				form("user", "bob", "reason", "Ticket 2", "access", "read"))
 			r.Header.Del("Origin")
 			for key, value := range headers {
 				r.Header.Set(key, value)
@@ -100,12 +108,13 @@ func TestSession_FormsOfOthers(t *testing.T) {
 	app := b.get(t, "/app").text()
 	require.Contains(t, app, "see this as Alice Archer")
 	require.Contains(t, app, "Nothing has been changed for Alice Archer")
-	require.NotContains(t, b.do(t, request(t, http.MethodGet, st.URL+"/stop", nil)).text(), "no longer", "and a link changes nothing")
+	require.NotContains(t, b.do(t, request(t, http.MethodGet, st.URL+"/stop", nil)).text(),
+		"no longer", "and a link changes nothing")
 	require.True(t, st.active(token))
 }
 
-// A session ends after a while without requests, after a while at all, and when the operator's token does; and the tokens of
-// it end although no browser asks any more.
+// A session ends after some time without requests, after some time in any case, and with the
+// operator's token. Its tokens are revoked even if the browser sends no more requests.
 func TestSession_Ends(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*settings)
@@ -118,14 +127,18 @@ func TestSession_Ends(t *testing.T) {
 			require.Contains(t, b.get(t, "/").text(), "Ines Support", "it was used in between")
 			b.clock.advance(15 * time.Minute)
 		}},
-		"the longest": {func(s *settings) { s.Longest = 20 * time.Minute }, func(t *testing.T, b *browser) {
+		"the longest": {func(s *settings) {
+			s.Longest = 20 * time.Minute
+		}, func(t *testing.T, b *browser) {
 			for range 2 {
 				b.clock.advance(9 * time.Minute)
 				require.Contains(t, b.get(t, "/").text(), "Ines Support")
 			}
 			b.clock.advance(2 * time.Minute)
 		}},
-		"the operator's token": {func(s *settings) { s.Idle = 100 * time.Hour }, func(t *testing.T, b *browser) { b.clock.advance(time.Hour) }},
+		"the operator's token": {func(s *settings) {
+			s.Idle = 100 * time.Hour
+		}, func(t *testing.T, b *browser) { b.clock.advance(time.Hour) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := play(t, tt.change)
@@ -149,7 +162,8 @@ func TestSession_Ends(t *testing.T) {
 	}
 }
 
-// Whoever has nothing but the time over sees so, and the token has ended; also where nobody asks.
+// When the time to act is over, the operator sees so, and the token is revoked even without
+// requests.
 func TestSession_ActingRunsOut(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -163,7 +177,7 @@ func TestSession_ActingRunsOut(t *testing.T) {
 	require.Equal(t, st.URL+"/", p.url.String())
 	require.Contains(t, p.text(), "The time is up: you no longer act for Alice Archer.")
 	require.False(t, st.active(st.last()))
-	require.NotContains(t, b.get(t, "/").text(), "The time is up", "said once")
+	require.NotContains(t, b.get(t, "/").text(), "The time is up", "shown once")
 
 	st = play(t)
 	b = st.browser(t)
@@ -178,7 +192,7 @@ func TestSession_ActingRunsOut(t *testing.T) {
 	require.Contains(t, b.get(t, "/").text(), "The time is up: you no longer act for Bob Baker.")
 }
 
-// The authorization server ends it by itself as well, whatever the console does.
+// The token also expires at the authorization server, whatever the console does.
 func TestSession_ActingRunsOutForReal(t *testing.T) {
 	short := strings.Replace(string(world), `"lifetime": "10m"`, `"lifetime": "2s"`, 1)
 	st := playWorld(t, []byte(short))
@@ -186,13 +200,15 @@ func TestSession_ActingRunsOutForReal(t *testing.T) {
 	b.signIn(t, "ines")
 	b.act(t, "alice", "Ticket 1", "read")
 	require.Len(t, st.wire.tokens(), 3)
-	require.Eventually(t, func() bool { return !st.active(st.last()) }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return !st.active(st.last())
+	}, 10*time.Second, 50*time.Millisecond)
 	require.NotContains(t, b.get(t, "/app").text(), "see this as")
 }
 
 var errNoAnswer = errors.New("no answer")
 
-// down is an authorization server of which one endpoint does not answer.
+// down makes one endpoint of the authorization server fail.
 func down(path string) func(*http.Request) (*http.Response, error) {
 	return func(r *http.Request) (*http.Response, error) {
 		if r.URL.Path == path {
@@ -202,7 +218,8 @@ func down(path string) func(*http.Request) (*http.Response, error) {
 	}
 }
 
-// Where the end of a token is not confirmed, the operator is told so, and it is tried again until it is.
+// If the end of a token is not confirmed, the operator is told, and the console retries until it
+// is.
 func TestSession_TokensThatCouldNotBeEnded(t *testing.T) {
 	for _, path := range []string{"/revoke", "/introspect"} {
 		t.Run(path, func(t *testing.T) {
@@ -213,9 +230,12 @@ func TestSession_TokensThatCouldNotBeEnded(t *testing.T) {
 			token := st.last()
 			st.wire.disturb(down(path), nil)
 			p := b.post(t, "/stop")
-			require.Contains(t, p.text(), "You no longer act for Alice Archer. This console no longer uses the access. The authorization server could not confirm its end yet")
+			require.Contains(t, p.text(),
+				"You no longer act for Alice Archer. This console no longer uses the access. "+
+					"The authorization server could not confirm its end yet")
 			require.NotContains(t, p.text(), "confirms")
-			require.Equal(t, st.URL+"/", b.get(t, "/app").url.String(), "the console uses it no more")
+			require.Equal(t, st.URL+"/",
+				b.get(t, "/app").url.String(), "the console uses it no more")
 			st.sweepOnce(t.Context())
 			require.Len(t, st.sessions.left(), 1)
 			require.Equal(t, path == "/revoke", st.active(token))
@@ -249,7 +269,7 @@ func TestSession_TokensThatCouldNotBeEnded(t *testing.T) {
 	})
 }
 
-// To stop waits for nothing that the app is doing, and what the app then says is shown to nobody.
+// Stopping does not wait for the app, and the late response of the app is shown to no one.
 func TestSession_StopWaitsForNoApp(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -257,10 +277,11 @@ func TestSession_StopWaitsForNoApp(t *testing.T) {
 	b.act(t, "alice", "Ticket 1", "write")
 	asked, release := make(chan bool), make(chan bool)
 	st.wire.disturb(func(r *http.Request) (*http.Response, error) {
-		if r.URL.Path != "/activity" { // the last that is asked for
+		if r.URL.Path != "/activity" { // the last request
 			return nil, nil
 		}
-		resp, err := http.DefaultTransport.RoundTrip(r) // the app has answered, and its answer takes a while
+		// the app has answered, and its answer takes a while
+		resp, err := http.DefaultTransport.RoundTrip(r)
 		asked <- true
 		<-release
 		return resp, err
@@ -280,7 +301,7 @@ func TestSession_StopWaitsForNoApp(t *testing.T) {
 	require.NotContains(t, answer.body, "Archer")
 }
 
-// What ends while it is in use ends: a session that is taken away during a request answers nothing more.
+// A session that is removed during a request answers nothing more.
 func TestSession_EndsDuringARequest(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -308,7 +329,7 @@ func TestSession_Close(t *testing.T) {
 	require.False(t, st.active(st.wire.tokens()[2]))
 }
 
-// A request that was waiting for a session that has ended meanwhile gets nothing of it.
+// A request that was waiting for a session gets nothing of it after its end.
 func TestSession_EndsBeforeARequest(t *testing.T) {
 	st := play(t)
 	b := st.browser(t)
@@ -325,7 +346,9 @@ func TestSession_EndsBeforeARequest(t *testing.T) {
 	late := make(chan shown)
 	other := &browser{stage: st, http: b.http, jar: b.jar}
 	go func() { late <- other.do(t, request(t, http.MethodGet, st.URL+"/act?user=alice", nil)) }()
-	require.Eventually(t, func() bool { return seen().After(before) }, 10*time.Second, time.Millisecond, "the request has found it")
+	require.Eventually(t, func() bool {
+		return seen().After(before)
+	}, 10*time.Second, time.Millisecond, "the request has found it")
 	st.sessions.remove(func(*session) bool { return true })
 	st.endSession(t.Context(), s)
 	s.Unlock()

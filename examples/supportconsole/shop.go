@@ -13,15 +13,15 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/resourceserver"
 )
 
-// shop is the API of the app that people use, with a few orders. It knows nothing of the console: whose data a request is
-// about, and who acts, is in the token alone.
+// shop is the API of the app, with a few orders. It does not know the console. The token alone says
+// whose data a request is about, and who acts.
 type shop struct {
 	http.Handler
 	log *slog.Logger
 
 	mu      sync.Mutex
 	data    map[string]customer // by subject
-	changes map[string][]entry  // by subject, the newest first
+	changes map[string][]entry  // by subject, newest first
 }
 
 type customer struct {
@@ -44,7 +44,7 @@ type order struct {
 	Status string `json:"status"`
 }
 
-// entry is one attempt to change something that somebody has made for a customer.
+// entry is an attempt to change something, with an actor.
 type entry struct {
 	Time   time.Time `json:"time"`
 	Method string    `json:"method"`
@@ -61,23 +61,32 @@ const most = 20
 //go:embed shop.json
 var shopData []byte
 
-// newShop makes the API: tokens of one issuer, for one audience, about which that issuer is asked at every request.
-func newShop(issuer, audience string, ask resourceserver.Introspection, log *slog.Logger) (*shop, error) {
+// newShop makes the API. It takes tokens of one issuer, for one audience, and introspects them at
+// every request.
+func newShop(issuer, audience string, ask resourceserver.Introspection, log *slog.Logger) (
+	*shop, error) {
 	s := &shop{log: log, changes: map[string][]entry{}}
 	if err := json.Unmarshal(shopData, &s.data); err != nil {
 		return nil, err
 	}
-	api := resourceserver.API{Issuer: issuer, Audience: []string{audience}, Verify: ask.Verify, Audit: s.record}
+	api := resourceserver.API{Issuer: issuer, Audience: []string{audience}, Verify: ask.Verify,
+		Audit: s.record}
 	mux := http.NewServeMux()
-	mux.Handle("GET /profile", api.Protect(s.answer(func(id string) any { return s.data[id].Profile }), "read"))
-	mux.Handle("GET /orders", api.Protect(s.answer(func(id string) any { return slices.Clone(s.data[id].Orders) }), "read"))
-	mux.Handle("GET /activity", api.Protect(s.answer(func(id string) any { return slices.Clone(s.changes[id]) }), "read"))
+	mux.Handle("GET /profile", api.Protect(s.answer(func(id string) any {
+		return s.data[id].Profile
+	}), "read"))
+	mux.Handle("GET /orders", api.Protect(s.answer(func(id string) any {
+		return slices.Clone(s.data[id].Orders)
+	}), "read"))
+	mux.Handle("GET /activity", api.Protect(s.answer(func(id string) any {
+		return slices.Clone(s.changes[id])
+	}), "read"))
 	mux.Handle("POST /orders/{id}/cancel", api.Protect(http.HandlerFunc(s.cancel), "write"))
 	s.Handler = mux
 	return s, nil
 }
 
-// answer tells people about themselves.
+// answer serves data of the subject of the token.
 func (s *shop) answer(read func(id string) any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, _ := resourceserver.SubjectFrom(r.Context())
@@ -106,18 +115,21 @@ func (s *shop) cancel(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// record keeps who has changed what for whom, or has tried to: both people, the client, what was done and how it ended.
+// record records each attempt to change something: both people, the client, the request and the
+// outcome.
 func (s *shop) record(ctx context.Context, a resourceserver.Access) {
 	if a.Actor == (resourceserver.Party{}) {
 		return
 	}
-	s.log.InfoContext(ctx, "app access", "method", a.Method, "path", a.Path, "status", a.Status, "subject", a.Subject.Subject,
+	s.log.InfoContext(ctx, "app access", "method", a.Method, "path", a.Path, "status", a.Status,
+		"subject", a.Subject.Subject,
 		"actor", a.Actor.Subject, "client", a.Token.ClientID, "scope", a.Token.Scope.String())
 	if a.Method == http.MethodGet {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := append([]entry{{a.Time, a.Method, a.Path, a.Status, a.Actor.Subject, a.Token.ClientID, a.Token.Scope.String()}}, s.changes[a.Subject.Subject]...)
+	list := append([]entry{{a.Time, a.Method, a.Path, a.Status, a.Actor.Subject, a.Token.ClientID,
+		a.Token.Scope.String()}}, s.changes[a.Subject.Subject]...)
 	s.changes[a.Subject.Subject] = list[:min(len(list), most)]
 }

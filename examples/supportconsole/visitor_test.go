@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// browser is what an operator sits at: it keeps cookies and follows redirects, and remembers all that it was ever sent. Where
-// its test ends, no token of the stage may be in that.
+// browser is an operator's browser. It keeps cookies, follows redirects, and remembers everything
+// that it was sent. At the end of the test that must not contain a token of the stage.
 type browser struct {
 	*stage
 	http *http.Client
@@ -28,14 +28,18 @@ type browser struct {
 func (st *stage) browser(t *testing.T) *browser {
 	b := &browser{stage: st, jar: &jar{hosts: map[string]map[string]*http.Cookie{}}}
 	b.http = &http.Client{Jar: b.jar, Timeout: 30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}}
 	t.Cleanup(func() { b.checkSent(t) })
 	return b
 }
 
-// tokenLike finds a JSON Web Token, whoever has made it, and an opaque token of examples/authserver. The cookie of a login at
-// the authorization server, se_…, is its own business: no client ever has it, and no API takes it.
-var tokenLike = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|(?:^|[^A-Za-z0-9_-])at_[A-Za-z0-9_-]{43}`)
+// tokenLike finds a JSON Web Token of any issuer, and an opaque token of examples/authserver. The
+// session cookie of the authorization server, se_…, does not count: a client never has it, and no
+// API takes it.
+var tokenLike = regexp.MustCompile(
+	`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}|(?:^|[^A-Za-z0-9_-])at_[A-Za-z0-9_-]{43}`)
 
 func (b *browser) checkSent(t *testing.T) {
 	t.Helper()
@@ -44,7 +48,7 @@ func (b *browser) checkSent(t *testing.T) {
 	require.Empty(t, tokenLike.FindString(sent), "the browser was sent something like a token")
 }
 
-// jar keeps cookies as browsers do: by host and not by port, and on loopback also those that are Secure.
+// jar keeps cookies as browsers do: by host and not by port, and on loopback also Secure ones.
 type jar struct {
 	mu    sync.Mutex
 	hosts map[string]map[string]*http.Cookie
@@ -76,14 +80,15 @@ func (j *jar) Cookies(u *url.URL) (list []*http.Cookie) {
 	return list
 }
 
-// cookie is one of the console's or the authorization server's, with what was said about it; nil: there is none.
+// cookie is a cookie of the console or the authorization server, with its attributes; nil: there is
+// none.
 func (j *jar) cookie(name string) *http.Cookie {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.hosts["127.0.0.1"][name]
 }
 
-// shown is what the browser shows.
+// shown is a page as the browser shows it.
 type shown struct {
 	url    *url.URL
 	status int
@@ -91,7 +96,7 @@ type shown struct {
 	body   string
 }
 
-// do sends one request and follows nothing.
+// do sends one request without following redirects.
 func (b *browser) do(t *testing.T, r *http.Request) shown {
 	t.Helper()
 	resp, err := b.http.Do(r)
@@ -104,7 +109,7 @@ func (b *browser) do(t *testing.T, r *http.Request) shown {
 	return shown{r.URL, resp.StatusCode, resp.Header, string(body)}
 }
 
-// follow goes where a page sends the browser, until one is shown.
+// follow follows redirects until a page is shown.
 func (b *browser) follow(t *testing.T, p shown) shown {
 	t.Helper()
 	for range 10 {
@@ -169,7 +174,8 @@ var (
 func (b *browser) enter(t *testing.T, p shown, user, password string) shown {
 	t.Helper()
 	require.Equal(t, http.StatusOK, p.status, p.text())
-	require.True(t, strings.HasPrefix(p.url.String(), b.Issuer+"/authorize"), "%s: %s", p.url, p.text())
+	require.True(t, strings.HasPrefix(p.url.String(), b.Issuer+"/authorize"), "%s: %s", p.url,
+		p.text())
 	fields := url.Values{}
 	for _, input := range inputTag.FindAllString(p.body, -1) {
 		if value := attrVal.FindStringSubmatch(input); value != nil {
@@ -190,18 +196,18 @@ func (b *browser) signIn(t *testing.T, user string) shown {
 	return p
 }
 
-// act begins to act for somebody, or is refused.
+// act tries to act for a user.
 func (b *browser) act(t *testing.T, user, reason, access string) shown {
 	t.Helper()
 	return b.post(t, "/act", "user", user, "reason", reason, "access", access)
 }
 
-// text is what a page says, without its tags.
+// text is the text of a page without its tags.
 func (p shown) text() string {
 	return strings.Join(strings.Fields(html.UnescapeString(tag.ReplaceAllString(p.body, " "))), " ")
 }
 
-// title is what the tab of the page says.
+// title is the title of a page.
 func (p shown) title() string {
 	if m := title.FindStringSubmatch(p.body); m != nil {
 		return html.UnescapeString(m[1])

@@ -1,8 +1,9 @@
-// Package exchangetable runs one table of exchanges over HTTP against a server, whatever that is built on, so that plain
-// net/http, ory/fosite and zitadel/oidc are held to the same claims and the same error codes. The
-// table is table.json, and sequences.json for cases in which several exchanges together must not
-// give what one refuses. What a framework forces to be different stands beside the case it
-// concerns, with the reason.
+// Package exchangetable runs one table of exchanges over HTTP against different servers, so that
+// plain net/http, ory/fosite and zitadel/oidc issue the same claims and refuse with the same error
+// codes. The cases are in table.json. Those in sequences.json check that several exchanges together
+// do not grant what one exchange refuses.
+//
+// Where a framework forces another result, the case states that result and the reason.
 package exchangetable
 
 import (
@@ -13,56 +14,56 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Client is a client that the server under test must know, with this secret and for the exchange grant. The secret is
-// presented by HTTP Basic.
+// Client is a client that the server under test must register. It authenticates by HTTP Basic.
 type Client struct {
 	ID        string              `json:"id"`
 	Secret    string              `json:"secret"` // empty: a public client
 	Scope     tokenexchange.Scope `json:"scope"`
-	Audiences []string            `json:"audiences,omitempty"` // Client.Audiences of the engine
-	NoGrant   bool                `json:"no_grant,omitempty"`  // it is not registered for the exchange
+	Audiences []string            `json:"audiences,omitempty"` // tokenexchange.Client.Audiences
+	NoGrant   bool                `json:"no_grant,omitempty"`  // may not use the exchange grant
 }
 
-// Kind is what a token is minted as.
+// Kind is the kind of a token to mint.
 type Kind string
 
-// The kinds. An access token is opaque or a JWT as the server has it.
+// The kinds. The server decides whether its access tokens are opaque or JWTs.
 const (
 	Access Kind = "access"
 	ID     Kind = "id"
 )
 
-// Minted is a token as the server under test issues it at a login or by client credentials, with nothing of this library in
-// between. Client is whom it is issued to; an ID token has it as aud and azp.
+// Minted describes a token that the server under test issues at a login or by client credentials,
+// without package tokenexchange. Client is the client that it is issued to, and the aud and azp of
+// an ID token.
 type Minted struct {
 	Kind     Kind                `json:"kind"`
-	User     string              `json:"user"` // empty: it is about the client
+	User     string              `json:"user"` // empty: the token is about the client
 	Client   string              `json:"client"`
-	Scope    tokenexchange.Scope `json:"scope,omitempty"`    // of an access token
-	Audience []string            `json:"audience,omitempty"` // of an access token
-	Lifetime int                 `json:"lifetime"`           // seconds; below zero: expired already
+	Scope    tokenexchange.Scope `json:"scope,omitempty"`    // for an access token
+	Audience []string            `json:"audience,omitempty"` // for an access token
+	Lifetime int                 `json:"lifetime"`           // seconds; negative: already expired
 	MayAct   json.RawMessage     `json:"may_act,omitempty"`
-	AuthTime int64               `json:"auth_time,omitempty"` // of an ID token, seconds since 1970
-	ACR      string              `json:"acr,omitempty"`
-	AMR      []string            `json:"amr,omitempty"`
+	AuthTime int64               `json:"auth_time,omitempty"` // for an ID token, in Unix seconds
+	ACR      string              `json:"acr,omitempty"`       // for an ID token
+	AMR      []string            `json:"amr,omitempty"`       // for an ID token
 }
 
-// Server is a token endpoint under test, over an Exchanger that Exchanger has made.
+// Server is a token endpoint under test. Its Exchanger comes from the function Exchanger.
 type Server struct {
-	Name   string // as in the table: net/http, fosite, zitadel/oidc
-	Format string // of its access tokens: opaque, JWT; may be empty where that makes no difference
+	Name   string // as in the table: net/http, fosite or zitadel/oidc
+	Format string // of its access tokens: opaque or JWT; may be empty if no case depends on it
 	Issuer string
 	URL    string // of the token endpoint
 	HTTP   *http.Client
 
-	// Mint makes a token by the server's own means. Revoke ends it by the server's own means.
+	// Mint issues a token and Revoke revokes it, both by the means of the server.
 	Mint   func(t testing.TB, m Minted) string
 	Revoke func(t testing.TB, token string)
 
-	// Read says what the server itself says of an access token: introspection, or the claims of a JWT once the server's key
-	// has verified it; an ID token is always the latter. Nil: it is not good.
+	// Read returns the claims of a token, or nil if it is not valid. For an access token it uses
+	// introspection or verifies a JWT with the server's key; for an ID token it verifies the JWT.
 	Read func(t testing.TB, token string) map[string]any
 
-	// Events are what has been recorded so far.
+	// Events returns all audit events so far.
 	Events func() []tokenexchange.Event
 }

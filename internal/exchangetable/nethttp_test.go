@@ -22,10 +22,12 @@ import (
 
 const issuer = "https://as.example"
 
-// TestTable_NetHTTP holds Exchanger.Handler with the tokens of package tokenstore to the table.
+// TestTable_NetHTTP runs the table against Exchanger.Handler with the tokens of package tokenstore.
 func TestTable_NetHTTP(t *testing.T) {
 	t.Run("opaque", func(t *testing.T) { exchangetable.Run(t, newHost(t, nil)) })
-	t.Run("JWT", func(t *testing.T) { exchangetable.Run(t, newHost(t, map[tokenexchange.TokenType]string{})) })
+	t.Run("JWT", func(t *testing.T) {
+		exchangetable.Run(t, newHost(t, map[tokenexchange.TokenType]string{}))
+	})
 }
 
 // host is an authorization server on net/http.
@@ -33,14 +35,15 @@ type host struct {
 	clients map[string]exchangetable.Client
 	minter  *tokenexchangetest.Minter
 	tokens  *tokenstore.Tokens
-	opaque  bool // access tokens are
+	opaque  bool // access tokens are opaque
 }
 
-// newHost starts one. opaque is Tokens.Opaque.
+// newHost starts a host. The argument becomes Tokens.Opaque.
 func newHost(t *testing.T, opaque map[tokenexchange.TokenType]string) exchangetable.Server {
 	minter := tokenexchangetest.NewMinter(issuer)
 	h := &host{clients: map[string]exchangetable.Client{}, minter: minter, opaque: opaque == nil,
-		tokens: &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: minter.JWTIssuer(), Opaque: opaque}}
+		tokens: &tokenstore.Tokens{Store: tokenstore.NewMemory(), JWT: minter.JWTIssuer(),
+			Opaque: opaque}}
 	for _, c := range exchangetable.Clients() {
 		h.clients[c.ID] = c
 	}
@@ -53,14 +56,17 @@ func newHost(t *testing.T, opaque map[tokenexchange.TokenType]string) exchangeta
 	x, audit := exchangetable.Exchanger(issuer)
 	x.TokenIssuer = h.tokens
 	x.Verify = tokenexchange.Verifiers{tokenexchange.TypeAccessToken: h.tokens.VerifyToken,
-		tokenexchange.TypeIDToken: h.tokens.VerifyToken, tokenexchange.TypeJWT: h.tokens.VerifyToken}
+		tokenexchange.TypeIDToken: h.tokens.VerifyToken,
+		tokenexchange.TypeJWT:     h.tokens.VerifyToken}
 	server := httptest.NewServer(x.Handler(h.authenticate))
 	t.Cleanup(server.Close)
-	return exchangetable.Server{Name: "net/http", Issuer: issuer, URL: server.URL, HTTP: server.Client(),
+	return exchangetable.Server{Name: "net/http", Issuer: issuer, URL: server.URL,
+		HTTP: server.Client(),
 		Mint: h.mint, Revoke: h.revoke, Read: h.read, Events: audit.Events}
 }
 
-// authenticate is client_secret_basic, and client_id for a public client (RFC 6749 §2.3.1, §3.2.1).
+// authenticate supports client_secret_basic, and client_id for a public client (RFC 6749 §2.3.1,
+// §3.2.1).
 func (h *host) authenticate(r *http.Request) (tokenexchange.Client, error) {
 	id, secret := r.PostForm.Get("client_id"), ""
 	if user, password, basic := r.BasicAuth(); basic {
@@ -70,15 +76,17 @@ func (h *host) authenticate(r *http.Request) (tokenexchange.Client, error) {
 	c, known := h.clients[id]
 	switch {
 	case !known || subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) == 0:
-		return tokenexchange.Client{}, fmt.Errorf("%w: unknown, or a wrong secret", tokenexchange.InvalidClient)
+		return tokenexchange.Client{}, fmt.Errorf(
+			"%w: the client is unknown or its secret is wrong", tokenexchange.InvalidClient)
 	case c.NoGrant:
-		return tokenexchange.Client{}, fmt.Errorf("%w: not for exchanges", tokenexchange.UnauthorizedClient)
+		return tokenexchange.Client{}, fmt.Errorf("%w: the client may not use this grant",
+			tokenexchange.UnauthorizedClient)
 	}
 	return c.Client(), nil
 }
 
-// mint is a login: one of an hour ago, where the token has expired since. What it makes is signed with the key of the
-// server, or opaque, and recorded.
+// mint issues and records the token of a login. If the token has to be expired, the login was an
+// hour ago.
 func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
 	now := time.Now().Truncate(time.Second)
 	expires := now.Add(time.Duration(m.Lifetime) * time.Second)
@@ -87,8 +95,9 @@ func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
 	}
 	tokens := *h.tokens
 	tokens.Now = func() time.Time { return now }
-	tok := tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser, ID: rand.Text(), Issuer: issuer,
-		Subject: m.User, ClientID: m.Client, Audience: m.Audience, Scope: m.Scope, Issued: now, Expires: expires}
+	tok := tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: tokenexchange.KindUser,
+		ID: rand.Text(), Issuer: issuer, Subject: m.User, ClientID: m.Client, Audience: m.Audience,
+		Scope: m.Scope, Issued: now, Expires: expires}
 	if m.User == "" {
 		tok.Subject, tok.Kind = m.Client, tokenexchange.KindClient
 	}
@@ -98,7 +107,8 @@ func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
 		require.NoError(t, err)
 		tok.MayAct, extra["may_act"] = parsed.MayAct, m.MayAct
 	}
-	claims := tokenexchangetest.Claims{Subject: tok.Subject, Client: m.Client, Audience: m.Audience, Scope: m.Scope, Now: now,
+	claims := tokenexchangetest.Claims{Subject: tok.Subject, Client: m.Client, Audience: m.Audience,
+		Scope: m.Scope, Now: now,
 		Lifetime: expires.Sub(now), Extra: extra}
 	switch {
 	case m.Kind == exchangetable.ID:
@@ -117,17 +127,20 @@ func (h *host) mint(t testing.TB, m exchangetable.Minted) string {
 	return h.minter.AccessToken(claims)
 }
 
-// revoke is what RFC 7009 does, over HTTP and by the client the token was issued to.
+// revoke revokes a token by the endpoint of RFC 7009, as the client that the token was issued to.
 func (h *host) revoke(t testing.TB, token string) {
 	claims := h.read(t, token)
 	client, _ := claims["client_id"].(string)
-	rec := h.ask(h.tokens.RevocationHandler(issuer, h.authenticateAs(client)), token)
+	rec := h.post(h.tokens.RevocationHandler(issuer, h.authenticateAs(client)), token)
 	require.Equal(t, http.StatusOK, rec.Code)
 }
 
-// read is introspection by the client that the token was issued to; of an ID token, its claims once it has been verified.
+// read introspects an access token as the client that it was issued to. It verifies an ID token and
+// returns its claims.
 func (h *host) read(t testing.TB, token string) map[string]any {
-	tok, err := h.tokens.VerifyToken(t.Context(), tokenexchange.Credential{Token: token, Type: h.typeOf(token), Issuer: issuer, Now: time.Now()})
+	tok, err := h.tokens.VerifyToken(t.Context(),
+		tokenexchange.Credential{Token: token, Type: h.typeOf(token), Issuer: issuer,
+			Now: time.Now()})
 	if err != nil {
 		return nil
 	}
@@ -136,7 +149,7 @@ func (h *host) read(t testing.TB, token string) map[string]any {
 		require.NoError(t, json.Unmarshal(tok.Claims, &claims))
 		return claims
 	}
-	rec := h.ask(h.tokens.IntrospectionHandler(issuer, h.authenticateAs(tok.ClientID)), token)
+	rec := h.post(h.tokens.IntrospectionHandler(issuer, h.authenticateAs(tok.ClientID)), token)
 	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &claims))
 	if claims["active"] != true {
 		return nil
@@ -152,11 +165,14 @@ func (h *host) typeOf(token string) tokenexchange.TokenType {
 }
 
 func (h *host) authenticateAs(id string) func(*http.Request) (tokenexchange.Client, error) {
-	return func(*http.Request) (tokenexchange.Client, error) { return tokenexchange.Client{ID: id}, nil }
+	return func(*http.Request) (tokenexchange.Client, error) {
+		return tokenexchange.Client{ID: id}, nil
+	}
 }
 
-func (h *host) ask(endpoint http.Handler, token string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(url.Values{"token": {token}}.Encode()))
+func (h *host) post(endpoint http.Handler, token string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/",
+		strings.NewReader(url.Values{"token": {token}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	rec := httptest.NewRecorder()
 	endpoint.ServeHTTP(rec, r)

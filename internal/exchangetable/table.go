@@ -15,36 +15,40 @@ import (
 //go:embed table.json
 var tableJSON []byte
 
-// sequencesJSON has the cases in which several exchanges together must not give what one refuses.
+// sequencesJSON has the cases that consist of several exchanges.
 //
 //go:embed sequences.json
 var sequencesJSON []byte
 
-// table is what the two files say.
+// table is the content of the two files.
 type table struct {
 	World world      `json:"world"`
 	Cases []scenario `json:"cases"`
 }
 
-// scenario is one case: steps in order, each of which may use what the earlier ones got.
+// scenario is one case: steps in order. A step may use the tokens that earlier steps received.
 type scenario struct {
-	Name    string                `json:"name"`
-	Rows    []string              `json:"rows"` // that it proves
-	Steps   []step                `json:"steps"`
-	Differs map[string]difference `json:"differs,omitempty"` // by Server.Name, or by that and Server.Format
+	Name  string   `json:"name"`
+	Rows  []string `json:"rows"` // the rules that the case tests
+	Steps []step   `json:"steps"`
+
+	// Differs is keyed by Server.Name, or by Server.Name and Server.Format.
+	Differs map[string]difference `json:"differs,omitempty"`
 }
 
-// step is one request. In the form, $name is the token of that name in the world, minted for this
-// case, $step1 the access_token that the first step got, and $step1:id the id_token beside it;
-// ":cut" behind a name leaves out the end. The token types of RFC 8693 go without their urn prefix.
-// Unless Bare, grant_type is added, and access_token as the type of a token without one.
+// step is one request.
+//
+// In the form, $name is the token with that name in the world, which is minted for this case.
+// $step1 is the access_token that the first step received, and $step1:id its id_token. The suffix
+// ":cut" removes the last characters. The token types of RFC 8693 are written without their urn
+// prefix. Unless Bare is set, grant_type is added, and a missing token type is access_token.
 type step struct {
-	Lock     []string    `json:"lock,omitempty"`     // users who are locked from then on
-	Revoke   []string    `json:"revoke,omitempty"`   // names of tokens that end before the request
-	Inactive []string    `json:"inactive,omitempty"` // access tokens that are then inactive
+	Lock     []string    `json:"lock,omitempty"`     // users to lock before the request
+	Revoke   []string    `json:"revoke,omitempty"`   // tokens to revoke before the request
+	Inactive []string    `json:"inactive,omitempty"` // tokens that must then be inactive
 	Client   string      `json:"client"`
-	Secret   string      `json:"secret,omitempty"` // in place of the client's own
-	Query    string      `json:"query,omitempty"`  // of the URL
+	Secret   string      `json:"secret,omitempty"` // replaces the secret of the client
+	Query    string      `json:"query,omitempty"`  // query of the URL
 	Form     []parameter `json:"form"`
 	Bare     bool        `json:"bare,omitempty"` // nothing is added to the form
 	Expect   expectation `json:"expect"`
@@ -53,53 +57,58 @@ type step struct {
 // parameter is ["name", "value"].
 type parameter struct{ name, value string }
 
-// UnmarshalJSON takes two strings, and not fewer or more.
+// UnmarshalJSON accepts an array of exactly two strings.
 func (p *parameter) UnmarshalJSON(b []byte) error {
 	var list []string
 	if err := json.Unmarshal(b, &list); err != nil {
 		return err
 	}
 	if len(list) != 2 {
-		return errors.New("a parameter is a name and a value")
+		return errors.New("a parameter needs a name and a value")
 	}
 	p.name, p.value = list[0], list[1]
 	return nil
 }
 
-// expectation is what must come back. Without Error it is a 200, and a member of the answer or a claim that has a field
-// here must be absent where the field is empty.
+// expectation is the expected response, audit event and token; $issuer is the issuer of the server.
+// Without Error the status is 200. If a field for a response parameter or a claim is empty, the
+// parameter or claim must be absent.
 type expectation struct {
-	Error     tokenexchange.Code `json:"error,omitempty"`
-	Parameter string             `json:"parameter,omitempty"` // the description names it; else it is the same for all errors of the code
-	OwnWords  bool               `json:"own_words,omitempty"` // a framework's own refusal, with its own description
-	Status    int                `json:"status,omitempty"`    // of a framework's own refusal; zero: that of the code
+	Error tokenexchange.Code `json:"error,omitempty"`
 
-	NotAudited bool   `json:"not_audited,omitempty"` // nothing was recorded: it ended before the exchange began
-	Rule       string `json:"rule,omitempty"`        // that decided; of a refusal, that came closest; empty: not looked at
-	Reason     string `json:"reason,omitempty"`      // part of the error in the audit trail; empty: not checked
+	// Parameter is the name that the error description must contain. If it is empty, the
+	// description is the fixed one of the code.
+	Parameter string `json:"parameter,omitempty"`
 
-	IssuedTokenType string              `json:"issued_token_type,omitempty"` // without urn prefix; empty: access_token
+	OwnWords bool `json:"own_words,omitempty"` // the framework refuses, with its own description
+	Status   int  `json:"status,omitempty"`    // status of such a refusal; zero: that of the code
+
+	NotAudited bool   `json:"not_audited,omitempty"` // refused before the exchange: no event
+	Rule       string `json:"rule,omitempty"`        // rule in the event; if refused, empty: any
+	Reason     string `json:"reason,omitempty"`      // part of the error in the event; empty: any
+
+	IssuedTokenType string              `json:"issued_token_type,omitempty"` // empty: access_token
 	TokenType       string              `json:"token_type,omitempty"`        // empty: Bearer
-	Scope           tokenexchange.Scope `json:"scope,omitempty"`             // of the answer, and of an access token
-	IDToken         bool                `json:"id_token,omitempty"`          // there is an id_token beside the access token
-	ExpiresAtLeast  int64               `json:"expires_at_least,omitempty"`  // seconds of expires_in
-	ExpiresAtMost   int64               `json:"expires_at_most,omitempty"`   // zero: not looked at
-	Tenant          string              `json:"tenant,omitempty"`            // selected
+	Scope           tokenexchange.Scope `json:"scope,omitempty"`             // of the issued token
+	IDToken         bool                `json:"id_token,omitempty"`          // with an ID token
+	ExpiresAtLeast  int64               `json:"expires_at_least,omitempty"`  // of expires_in
+	ExpiresAtMost   int64               `json:"expires_at_most,omitempty"`   // zero: no limit
+	Tenant          string              `json:"tenant,omitempty"`            // organisation
 
 	Subject  string                     `json:"sub,omitempty"`
 	Audience []string                   `json:"aud,omitempty"`
-	Actor    json.RawMessage            `json:"act,omitempty"`    // the whole chain; $issuer is the server's
-	Claims   map[string]json.RawMessage `json:"claims,omitempty"` // further ones; null: absent
+	Actor    json.RawMessage            `json:"act,omitempty"`    // the whole chain
+	Claims   map[string]json.RawMessage `json:"claims,omitempty"` // further claims; null: absent
 }
 
-// difference is what a framework forces to be different.
+// difference is another result that a framework forces.
 type difference struct {
 	Why    string              `json:"why"`
-	Expect map[int]expectation `json:"expect,omitempty"` // by number of the step, in place of the usual
-	Steps  []step              `json:"steps,omitempty"`  // in place of the usual ones, where those cannot be had at all
+	Expect map[int]expectation `json:"expect,omitempty"` // by the number of the step, from 1
+	Steps  []step              `json:"steps,omitempty"`  // replace all steps of the case
 }
 
-// read reads files of a table strictly.
+// read parses files of a table. It rejects unknown and repeated members.
 func read(files ...[]byte) (t table, err error) {
 	for _, data := range files {
 		if err := strictjson.Check(data); err != nil {
@@ -119,8 +128,8 @@ func read(files ...[]byte) (t table, err error) {
 	return t, nil
 }
 
-// usual is the table that is built in, which its own test has read.
-func usual() table {
+// builtIn returns the embedded table. A test parses it, so an error is a programming error.
+func builtIn() table {
 	t, err := read(tableJSON, sequencesJSON)
 	if err != nil {
 		panic(err)

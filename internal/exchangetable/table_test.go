@@ -14,13 +14,14 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// servers are the names that a difference may be of.
+// servers are the valid keys of scenario.Differs.
 var servers = []string{"net/http", "fosite", "fosite opaque", "zitadel/oidc"}
 
-// rows are the rules of each letter.
+// rows is the number of rules by letter.
 var rows = map[string]int{"R": 17, "D": 30, "I": 12}
 
-// TestTable_IsWellFormed: a case that names what does not exist would prove nothing, and look as if it did.
+// TestTable_IsWellFormed checks that all names in the table exist. A case with a misspelt name
+// would test nothing and still pass.
 func TestTable_IsWellFormed(t *testing.T) {
 	table, err := read(tableJSON, sequencesJSON)
 	require.NoError(t, err)
@@ -31,7 +32,7 @@ func TestTable_IsWellFormed(t *testing.T) {
 	seen := map[string]bool{}
 	everywhere := 0
 	for _, c := range table.Cases {
-		assert.False(t, seen[c.Name], "%s: the name is taken", c.Name)
+		assert.False(t, seen[c.Name], "%s: the name is used twice", c.Name)
 		seen[c.Name] = true
 		assert.NotEmpty(t, c.Rows, c.Name)
 		for _, row := range c.Rows {
@@ -47,7 +48,7 @@ func TestTable_IsWellFormed(t *testing.T) {
 			everywhere++
 		}
 	}
-	assert.GreaterOrEqual(t, everywhere, 25, "cases that are the same on every server")
+	assert.GreaterOrEqual(t, everywhere, 25, "cases with the same result on every server")
 	checkWorld(t, w, used)
 }
 
@@ -60,11 +61,11 @@ func isRow(row string) bool {
 	return err == nil && n >= 1 && n <= rows[parts[1]]
 }
 
-// checkStep: the client, and every token by name, of the world or of a step before.
+// checkStep checks that the users and tokens of a step exist, in the world or from earlier steps.
 func checkStep(t *testing.T, name string, w world, s step, before int, used map[string]bool) {
 	for _, id := range s.Lock {
 		known := slices.ContainsFunc(w.Users, func(u user) bool { return u.ID == id })
-		assert.True(t, known, "%s: no user is %s", name, id)
+		assert.True(t, known, "%s: the world has no user %s", name, id)
 	}
 	names := slices.Concat(s.Revoke, s.Inactive)
 	for _, p := range s.Form {
@@ -84,27 +85,33 @@ func checkStep(t *testing.T, name string, w world, s step, before int, used map[
 	used["client "+s.Client] = true
 }
 
-// checkExpectation: what is granted says by which rule and about whom, and what is refused says nothing of a token.
+// checkExpectation checks that a grant states rule, subject and audience, and that a refusal states
+// nothing about a token.
 func checkExpectation(t *testing.T, name string, e expectation, used map[string]bool) {
 	if e.Rule != "" {
 		used["rule "+e.Rule] = true
 	}
 	if e.Error == "" {
-		assert.True(t, e.Rule != "" && e.Subject != "" && len(e.Audience) > 0, "%s: rule, sub and aud are needed", name)
-		assert.True(t, e.Parameter == "" && e.Reason == "" && !e.OwnWords && e.Status == 0 && !e.NotAudited, "%s: parts of a refusal", name)
+		assert.True(t, e.Rule != "" && e.Subject != "" && len(e.Audience) > 0,
+			"%s: a grant needs rule, sub and aud", name)
+		assert.True(t,
+			e.Parameter == "" && e.Reason == "" && !e.OwnWords && e.Status == 0 && !e.NotAudited,
+			"%s: fields of a refusal", name)
 		return
 	}
-	refusal := expectation{Error: e.Error, Parameter: e.Parameter, OwnWords: e.OwnWords, Status: e.Status, NotAudited: e.NotAudited,
+	refusal := expectation{Error: e.Error, Parameter: e.Parameter, OwnWords: e.OwnWords,
+		Status: e.Status, NotAudited: e.NotAudited,
 		Rule: e.Rule, Reason: e.Reason}
-	assert.True(t, e.Status == 0 || e.OwnWords, "%s: a status of its own has a framework's own refusal", name)
-	assert.Equal(t, refusal, e, "%s: parts of an answer", name)
+	assert.True(t, e.Status == 0 || e.OwnWords, "%s: status needs own_words", name)
+	assert.Equal(t, refusal, e, "%s: fields of a grant", name)
 }
 
 func checkDifferences(t *testing.T, c scenario, w world, used map[string]bool) {
 	for server, d := range c.Differs {
 		assert.Contains(t, servers, server, c.Name)
 		assert.NotEmpty(t, d.Why, "%s: why", c.Name)
-		assert.NotEqual(t, len(d.Steps) > 0, len(d.Expect) > 0, "%s: other steps, or expected otherwise", c.Name)
+		assert.NotEqual(t, len(d.Steps) > 0, len(d.Expect) > 0, "%s: either steps or expect",
+			c.Name)
 		for i, s := range d.Steps {
 			checkStep(t, c.Name, w, s, i, used)
 			checkExpectation(t, c.Name, s.Expect, used)
@@ -116,16 +123,17 @@ func checkDifferences(t *testing.T, c scenario, w world, used map[string]bool) {
 	}
 }
 
-// checkWorld: the names in it are names of it, and none is there for nothing.
+// checkWorld checks that all names in the world exist, and that every client, token and rule is
+// used.
 func checkWorld(t *testing.T, w world, used map[string]bool) {
-	have := map[string]bool{}
+	exists := map[string]bool{}
 	parties := map[string]bool{}
 	for _, c := range w.Clients {
-		have["client "+c.ID], parties[c.ID] = true, true
+		exists["client "+c.ID], parties[c.ID] = true, true
 	}
 	for _, u := range w.Users {
 		assert.Contains(t, []state{active, locked, administrator, unknown}, u.State, u.ID)
-		assert.False(t, parties[u.ID], "%s is a client or a user", u.ID)
+		assert.False(t, parties[u.ID], "%s is the id of two parties", u.ID)
 		parties[u.ID] = true
 	}
 	for _, pair := range w.ActsFor {
@@ -133,9 +141,9 @@ func checkWorld(t *testing.T, w world, used map[string]bool) {
 		assert.True(t, parties[pair[0]] && parties[subject], "%v", pair)
 	}
 	for name, m := range w.Tokens {
-		have["token "+name] = true
+		exists["token "+name] = true
 		assert.Contains(t, []Kind{Access, ID}, m.Kind, name)
-		assert.True(t, have["client "+m.Client] && (m.User == "" || parties[m.User]), name)
+		assert.True(t, exists["client "+m.Client] && (m.User == "" || parties[m.User]), name)
 		assert.False(t, strings.HasPrefix(name, "step"), name)
 	}
 	var policy struct {
@@ -145,12 +153,13 @@ func checkWorld(t *testing.T, w world, used map[string]bool) {
 	}
 	require.NoError(t, json.Unmarshal(w.Policy, &policy))
 	for _, r := range policy.Rules {
-		have["rule "+r.Name] = true
+		exists["rule "+r.Name] = true
 	}
 	for name := range used {
-		assert.True(t, have[name] || strings.HasPrefix(name, "token step"), "nothing is %s", name)
+		assert.True(t, exists[name] || strings.HasPrefix(name, "token step"), "%s does not exist",
+			name)
 	}
-	for name := range have {
-		assert.True(t, used[name], "nothing uses %s", name)
+	for name := range exists {
+		assert.True(t, used[name], "%s is not used", name)
 	}
 }

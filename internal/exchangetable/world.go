@@ -13,12 +13,12 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
 
-// world is what every server under test has in common. No user has the id of a client, so that a host need not know the
-// kind of a token's subject.
+// world is the set of parties, tokens and rules that all servers under test share. No user has the
+// id of a client, so a host need not know the kind of a subject.
 type world struct {
 	Clients []Client          `json:"clients"`
 	Users   []user            `json:"users"`
-	ActsFor [][2]string       `json:"acts_for"` // actor, and subject or subject@tenant
+	ActsFor [][2]string       `json:"acts_for"` // pairs of actor and subject, or subject@tenant
 	Policy  json.RawMessage   `json:"policy"`
 	Tokens  map[string]Minted `json:"tokens"`
 }
@@ -31,23 +31,23 @@ type user struct {
 	Tenants []string            `json:"tenants,omitempty"` // Subject.Tenants
 }
 
-// state is what the directory says of a user.
+// state is the state of a user in the directory.
 type state string
 
 const (
 	active        state = "active"
 	locked        state = "locked"
-	administrator state = "administrator" // active, and may act for users who are none
-	unknown       state = "unknown"       // a token may speak of them, the directory does not
+	administrator state = "administrator" // active, and may act for all users but administrators
+	unknown       state = "unknown"       // named by a token, but not in the directory
 )
 
-// Clients are those that the server under test must know.
-func Clients() []Client { return usual().World.Clients }
+// Clients returns the clients that the server under test must register.
+func Clients() []Client { return builtIn().World.Clients }
 
-// Exchanger returns an Exchanger of the world that lacks Verify and Tokens, which are the server's own, and the Recorder
-// that is its AuditSink. issuer is the server's.
+// Exchanger returns an Exchanger for the server with this issuer, and the Recorder that is its
+// AuditSink. The caller sets Verify and Tokens.
 func Exchanger(issuer string) (*tokenexchange.Exchanger, *tokenexchangetest.Recorder) {
-	w := usual().World
+	w := builtIn().World
 	policy, err := tokenexchange.ParsePolicy(w.Policy)
 	if err != nil {
 		panic(err)
@@ -55,25 +55,30 @@ func Exchanger(issuer string) (*tokenexchange.Exchanger, *tokenexchangetest.Reco
 	audit := &tokenexchangetest.Recorder{}
 	return &tokenexchange.Exchanger{
 		Issuer: issuer, Resolver: w.directory(issuer), Decide: policy.Decide, Audit: audit,
-		Authorizer: authorizer.Any(authorizer.Relationship(w.mayActFor), authorizer.Roles{string(administrator): {}}),
+		Authorizer: authorizer.Any(
+			authorizer.Relationship(w.authorize), authorizer.Roles{string(administrator): {}}),
 	}, audit
 }
 
-// Client is what an Exchanger is told about the client once it has been authenticated.
+// Client returns the authenticated client for an Exchanger.
 func (c Client) Client() tokenexchange.Client {
-	return tokenexchange.Client{ID: c.ID, Audiences: c.Audiences, Public: c.Secret == "", Scope: c.Scope}
+	return tokenexchange.Client{
+		ID: c.ID, Audiences: c.Audiences, Public: c.Secret == "", Scope: c.Scope,
+	}
 }
 
-// directories are those of all servers that Exchanger has made, by issuer.
+// directories are the directories of all servers, so that a case can lock a user.
 var directories = struct {
 	sync.Mutex
-	of map[string][]*tokenexchangetest.Directory
-}{of: map[string][]*tokenexchangetest.Directory{}}
+	byIssuer map[string][]*tokenexchangetest.Directory
+}{byIssuer: map[string][]*tokenexchangetest.Directory{}}
 
 func (w world) directory(issuer string) *tokenexchangetest.Directory {
 	d := tokenexchangetest.NewDirectory()
 	for _, c := range w.Clients {
-		d.Add(tokenexchange.Subject{Identity: tokenexchange.Identity{Issuer: issuer, Kind: tokenexchange.KindClient, ID: c.ID}})
+		d.Add(tokenexchange.Subject{Identity: tokenexchange.Identity{
+			Issuer: issuer, Kind: tokenexchange.KindClient, ID: c.ID,
+		}})
 	}
 	for _, u := range w.Users {
 		if u.State == unknown {
@@ -87,7 +92,7 @@ func (w world) directory(issuer string) *tokenexchangetest.Directory {
 	}
 	directories.Lock()
 	defer directories.Unlock()
-	directories.of[issuer] = append(directories.of[issuer], d)
+	directories.byIssuer[issuer] = append(directories.byIssuer[issuer], d)
 	return d
 }
 
@@ -101,7 +106,8 @@ func (u user) subject(issuer string) tokenexchange.Subject {
 	return s
 }
 
-// lock locks a user on every server of the issuer until the test ends. Cases run one by one.
+// lock locks a user on every server of the issuer until the test ends. Cases do not run in
+// parallel.
 func (w world) lock(t *testing.T, issuer, id string) {
 	for _, u := range w.Users {
 		if u.ID != id {
@@ -109,20 +115,22 @@ func (w world) lock(t *testing.T, issuer, id string) {
 		}
 		directories.Lock()
 		defer directories.Unlock()
-		for _, d := range directories.of[issuer] {
+		for _, d := range directories.byIssuer[issuer] {
 			d.Disable(u.subject(issuer).Identity)
 			t.Cleanup(func() { d.Add(u.subject(issuer)) })
 		}
 	}
 }
 
-func (w world) mayActFor(_ context.Context, actor, subject tokenexchange.Identity) error {
-	of := subject.ID
+// authorize allows the pairs of ActsFor.
+func (w world) authorize(_ context.Context, actor, subject tokenexchange.Identity) error {
+	name := subject.ID
 	if subject.Tenant != "" {
-		of += "@" + subject.Tenant
+		name += "@" + subject.Tenant
 	}
-	if slices.Contains(w.ActsFor, [2]string{actor.ID, of}) {
+	if slices.Contains(w.ActsFor, [2]string{actor.ID, name}) {
 		return nil
 	}
-	return fmt.Errorf("%w: nobody has allowed it", tokenexchange.InvalidRequest)
+	return fmt.Errorf("%w: acts_for does not have %q for %q", tokenexchange.InvalidRequest,
+		actor.ID, name)
 }

@@ -98,6 +98,9 @@ func size(form url.Values) int {
 }
 
 func checkQuery(raw string, bodyOnly []string) error {
+	if raw == "" {
+		return nil
+	}
 	query, err := parse(raw)
 	if err != nil {
 		return fmt.Errorf("the query is malformed (R01): %w", err)

@@ -16,40 +16,40 @@ import (
 	tx "github.com/go-tokenexchange/tokenexchange"
 )
 
-// made is what kind of token a node is.
-type made string
+// tokenKind is the kind of a token.
+type tokenKind string
 
 const (
-	opaque   made = "opaque access token"
-	signed   made = "JWT access token"
-	embedded made = "embedded JWT"
-	idToken  made = "ID token"
-	idBeside made = "ID token beside"
-	refresh  made = "refresh token"
-	ticket   made = "ticket"
-	session  made = "session"
+	opaque       tokenKind = "opaque access token"
+	signed       tokenKind = "JWT access token"
+	embedded     tokenKind = "embedded JWT"
+	idToken      tokenKind = "ID token"
+	addedIDToken tokenKind = "additional ID token"
+	refresh      tokenKind = "refresh token"
+	ticket       tokenKind = "ticket"
+	session      tokenKind = "session"
 
-	// These are first tokens only.
-	foreignAccess made = "foreign access token"
-	foreignID     made = "foreign ID token"
-	userName      made = "user name"
-	assertion     made = "assertion"
-	clientWord    made = "client assertion"
+	// The remaining kinds are for first tokens only.
+	foreignAccess   tokenKind = "foreign access token"
+	foreignID       tokenKind = "foreign ID token"
+	userName        tokenKind = "user name"
+	assertion       tokenKind = "assertion"
+	clientAssertion tokenKind = "client assertion"
 )
 
-func (m made) isEvidence() bool {
-	return slices.Contains([]made{ticket, session, userName, assertion, clientWord}, m)
+func (k tokenKind) isEvidence() bool {
+	return slices.Contains([]tokenKind{ticket, session, userName, assertion, clientAssertion}, k)
 }
 
-// saysScope reports whether the scope of such a token can be seen.
-func (m made) saysScope() bool {
-	return slices.Contains([]made{opaque, signed, embedded, refresh, foreignAccess}, m)
+// statesScope reports whether a token of this kind states its scope.
+func (k tokenKind) statesScope() bool {
+	return slices.Contains([]tokenKind{opaque, signed, embedded, refresh, foreignAccess}, k)
 }
 
-func (m made) isOwnAccess() bool { return m == opaque || m == signed || m == embedded }
+func (k tokenKind) isOwnAccess() bool { return k == opaque || k == signed || k == embedded }
 
-// seen is what a token says, to whoever may look at it.
-type seen struct {
+// tokenClaims are the claims of a token, as a server, a client or an API reads them.
+type tokenClaims struct {
 	issuer, id, subject, client string
 	aud                         []string
 	scope                       []string
@@ -59,42 +59,42 @@ type seen struct {
 	chain                       []link
 	cnf                         tx.Confirmation
 	tenant                      string
-	hasTenant                   bool // tenant can be seen
-	about                       tx.Kind
+	hasTenant                   bool // the token states its tenant
+	subjectKind                 tx.Kind
 }
 
-// node is one token of a path, with the model of what it allows.
+// node is one token of a path, with the model of its limits.
 type node struct {
-	seen
+	tokenClaims
 	number   int
-	made     made
+	kind     tokenKind
 	value    string
 	declared tx.TokenType
-	login    tx.Token // of a session that a host door brings: it is presented as it is
-	parent   *node    // nil: a first token
-	hop      *hop     // how it was made
-	ceiling  []string // the most scope that can be made from it, expansions aside
-	ends     time.Time
-	grantEnd time.Time // of a refresh token: when its grant ends, whatever is renewed
-	org      string    // its organisation
-	born     time.Time
-	spent    bool // it is good no more by itself
+	login    tx.Token  // of a session that the host itself presents
+	parent   *node     // nil: a first token
+	hop      *hop      // the hop that made the token
+	ceiling  []string  // upper bound of the scope made from the token, without expansions
+	ends     time.Time // of evidence: latest end of tokens made from it
+	grantEnd time.Time // of a refresh token: end of its grant, which a refresh does not move
+	org      string    // organisation
+	issued   time.Time
+	consumed bool // the token can be used only once and was used
 }
 
-// hop is one exchange, refresh or door that was granted.
+// hop is one granted exchange, refresh or other grant.
 type hop struct {
-	door     string
-	rule     rule
-	client   tx.Client
-	who      *actorToken // nil: no actor token
-	asked    []string    // scope; nil: none
-	granted  []string
-	expanded []string // what of it the rule adds to the subject's
-	tenant   string   // the organisation that a target selected
-	at       time.Time
+	grant      string
+	rule       rule
+	client     tx.Client
+	actorToken *actorToken // nil: no actor token
+	requested  []string    // requested scope; nil: none
+	granted    []string
+	expanded   []string // the part of it that the rule added
+	tenant     string   // the organisation that a target selected
+	at         time.Time
 }
 
-// path is the first token and all that leads to n.
+// path returns the tokens from the first token to n.
 func (n *node) path() []*node {
 	var list []*node
 	for ; n != nil; n = n.parent {
@@ -111,19 +111,18 @@ func (n *node) first() *node {
 	return n
 }
 
-// hops is how many exchanges, refreshes and doors n is away from its first token. What is embedded
-// needs none.
+// hops returns the number of hops from the first token to n. Embedding a token is not a hop.
 func (n *node) hops() int {
 	count := 0
 	for ; n.parent != nil; n = n.parent {
-		if n.hop.door != doorEmbedded {
+		if n.hop.grant != grantEmbedded {
 			count++
 		}
 	}
 	return count
 }
 
-// expandedSince is what rules have added to the scope on the way from an earlier token.
+// expandedSince returns the scopes that rules have added between the earlier token t and n.
 func (n *node) expandedSince(t *node) (list []string) {
 	for ; n != t; n = n.parent {
 		list = append(list, n.hop.expanded...)
@@ -131,11 +130,11 @@ func (n *node) expandedSince(t *node) (list []string) {
 	return list
 }
 
-// fromToken reads what the server's own verifier says.
-func fromToken(tok tx.Token) (s seen, err error) {
-	s = seen{issuer: tok.Issuer, id: tok.ID, subject: tok.Subject, client: tok.ClientID,
+// fromToken converts the result of a verifier.
+func fromToken(tok tx.Token) (s tokenClaims, err error) {
+	s = tokenClaims{issuer: tok.Issuer, id: tok.ID, subject: tok.Subject, client: tok.ClientID,
 		aud: tok.Audience, scope: tok.Scope,
-		hasScope: tok.Scope != nil, exp: tok.Expires, cnf: tok.Confirmation, about: tok.Kind}
+		hasScope: tok.Scope != nil, exp: tok.Expires, cnf: tok.Confirmation, subjectKind: tok.Kind}
 	s.tenant, s.hasTenant = organisationIn(tok)
 	if tok.Actor != nil {
 		raw, err := tok.Actor.MarshalJSON()
@@ -156,15 +155,15 @@ func fromToken(tok tx.Token) (s seen, err error) {
 	return s, nil
 }
 
-// look verifies a token of this server as the server itself does, and reads what a JWT says. At
-// times it takes the second look of an API: it verifies the JWT with the standard library, or asks
-// introspection about another token.
-func (w *world) look(value string, declared tx.TokenType, client tx.Client, second bool) (seen,
-	error) {
+// read verifies a token of this server as the server does, and returns its claims. If second is
+// set, it also reads the token as an API does, by verifying a JWT with the standard library or by
+// introspection, and compares the two.
+func (w *world) read(value string, declared tx.TokenType, client tx.Client,
+	second bool) (tokenClaims, error) {
 	c := tx.Credential{Token: value, Type: declared, Issuer: own, Client: client, Now: w.now}
 	tok, err := w.x.Verify[declared](w.ctx, c)
 	if err != nil {
-		return seen{}, err
+		return tokenClaims{}, err
 	}
 	s, err := fromToken(tok)
 	if err != nil {
@@ -213,7 +212,7 @@ func plainJWT(value string) (map[string]any, error) {
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil || !ed25519.Verify(ownPublicKey, []byte(parts[0]+"."+parts[1]), signature) {
-		return nil, errors.New("the signature is not good")
+		return nil, errors.New("the signature is not valid")
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
@@ -223,8 +222,8 @@ func plainJWT(value string) (map[string]any, error) {
 	return claims, json.Unmarshal(raw, &claims)
 }
 
-// introspected asks the endpoint, and compares its answer with what the verifier said.
-func (w *world) introspected(s seen, value, client string) error {
+// introspected introspects a token and compares the response with the claims.
+func (w *world) introspected(s tokenClaims, value, client string) error {
 	r := httptest.NewRequest(http.MethodPost, "/introspect",
 		strings.NewReader(url.Values{"token": {value}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -235,16 +234,16 @@ func (w *world) introspected(s seen, value, client string) error {
 		return err
 	}
 	if claims["active"] != true {
-		return viewError{fmt.Errorf("introspection says %s", answer.Body)}
+		return viewError{fmt.Errorf("introspection returns %s", answer.Body)}
 	}
 	return s.compare(claims, false)
 }
 
-// viewError is a token that does not say the same to everybody.
+// viewError is the error for a token that server and API read differently.
 type viewError struct{ error }
 
-// compare reports where the claims that an API sees are not what the server reads.
-func (s seen) compare(claims map[string]any, actAs bool) error {
+// compare returns an error if the claims that an API reads differ from those that the server reads.
+func (s tokenClaims) compare(claims map[string]any, actAs bool) error {
 	str := func(name string) string { v, _ := claims[name].(string); return v }
 	key, _ := claims["cnf"].(map[string]any)
 	exp, _ := claims["exp"].(float64)
@@ -256,7 +255,7 @@ func (s seen) compare(claims map[string]any, actAs bool) error {
 		for ; act != nil; depth++ {
 			object, _ := act.(map[string]any)
 			if depth == len(s.chain) || object["sub"] != any(s.chain[depth].sub) {
-				return viewError{fmt.Errorf("an API sees another act: %v", claims)}
+				return viewError{fmt.Errorf("an API reads another act: %v", claims)}
 			}
 			act = object["act"]
 		}
@@ -264,7 +263,7 @@ func (s seen) compare(claims map[string]any, actAs bool) error {
 	}
 	same = same && (claims["may_act"] != nil) == (s.mayAct != nil)
 	if !same {
-		return viewError{fmt.Errorf("an API sees %v, the server %+v", claims, s)}
+		return viewError{fmt.Errorf("an API reads %v, the server reads %+v", claims, s)}
 	}
 	return nil
 }

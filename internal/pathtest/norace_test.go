@@ -2,5 +2,5 @@
 
 package pathtest
 
-// slower is for the race detector.
+// slower divides the number of paths; see race_test.go.
 const slower = 1

@@ -30,30 +30,31 @@ func walkSeed(seed uint64) (*walk, error) {
 		return wk, err
 	}
 	for _, s := range wk.steps {
-		if s.rule.Name == "" { // a refresh: under the rule of its grant
+		if s.rule.Name == "" { // a refresh uses the rule of its grant
 			continue
 		}
 		s.rule = w.rules[s.rule.Name]
 	}
 	err := wk.run()
 	if view := (viewError{}); errors.As(err, &view) {
-		wk.broken, err = append(wk.broken, &violation{clause: "view", text: view.Error()}), nil
+		wk.violations, err = append(wk.violations,
+			&violation{clause: "view", text: view.Error()}), nil
 	}
 	return wk, err
 }
 
-// tally is what all paths together have come to.
+// tally counts the results of all paths.
 type tally struct {
 	sync.Mutex
 	paths, granted int
 	counts         map[pair]int
 	attacked       map[string]int
-	broken         map[string]int
-	ways           map[string]int
-	stops          map[string]int
+	violations     map[string]int
+	kindPaths      map[string]int
+	refusals       map[string]int
 	shortest       map[string]*walk // by clause
 	seeds          map[string]uint64
-	hops           map[string]int // how few were needed
+	hops           map[string]int // fewest hops before a violation, by clause
 	failures       []string
 }
 
@@ -62,8 +63,8 @@ func (t *tally) add(seed uint64, wk *walk, err error) {
 	defer t.Unlock()
 	t.paths++
 	t.granted += wk.granted
-	if wk.stopped != "" {
-		t.stops[wk.stopped]++
+	if wk.lastRefusal != "" {
+		t.refusals[wk.lastRefusal]++
 	}
 	for p, n := range wk.counts {
 		t.counts[p] += n
@@ -74,9 +75,9 @@ func (t *tally) add(seed uint64, wk *walk, err error) {
 	if err != nil {
 		t.failures = append(t.failures, fmt.Sprintf("seed %d: %v", seed, err))
 	}
-	for _, v := range wk.broken {
-		t.broken[v.clause]++
-		t.ways[v.clause+": "+v.kinds]++
+	for _, v := range wk.violations {
+		t.violations[v.clause]++
+		t.kindPaths[v.clause+": "+v.kinds]++
 		old, there := t.hops[v.clause]
 		if !there || v.hops < old || v.hops == old && seed < t.seeds[v.clause] {
 			t.hops[v.clause], t.shortest[v.clause], t.seeds[v.clause] = v.hops, wk, seed
@@ -90,25 +91,24 @@ const (
 	leastOfPair = 500
 )
 
-// TestI13_Path is the path property: whatever is granted on a path, no token gives more than any
-// token before it allowed. TOKENEXCHANGE_PATHS is how many paths to walk, TOKENEXCHANGE_PATH is the
-// seed of one to show.
+// TestI13_Path tests the path property: no token of a path allows more than an earlier token of the
+// path. The package comment describes TOKENEXCHANGE_PATHS and TOKENEXCHANGE_PATH.
 func TestI13_Path(t *testing.T) {
 	if seed, err := strconv.ParseUint(os.Getenv("TOKENEXCHANGE_PATH"), 10, 64); err == nil {
 		wk, err := walkSeed(seed)
 		t.Log(wk.show(seed))
 		require.NoError(t, err)
-		require.Empty(t, wk.broken)
+		require.Empty(t, wk.violations)
 		return
 	}
 	paths := pathsInCI / slower
 	if n, err := strconv.Atoi(os.Getenv("TOKENEXCHANGE_PATHS")); err == nil {
 		paths = n
 	}
-	all := &tally{counts: map[pair]int{}, attacked: map[string]int{}, broken: map[string]int{},
-		ways: map[string]int{}, stops: map[string]int{},
+	all := &tally{counts: map[pair]int{}, attacked: map[string]int{}, violations: map[string]int{},
+		kindPaths: map[string]int{}, refusals: map[string]int{},
 		shortest: map[string]*walk{}, seeds: map[string]uint64{}, hops: map[string]int{}}
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // each path leaves all of its host behind
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // each path allocates a whole host
 	var next atomic.Uint64
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -124,16 +124,17 @@ func TestI13_Path(t *testing.T) {
 	for _, a := range slices.Sorted(maps.Keys(all.attacked)) {
 		t.Logf("%s: %d", a, all.attacked[a])
 	}
-	for _, clause := range slices.Sorted(maps.Keys(all.broken)) {
-		t.Errorf("the clause %q is broken on %d paths, first after %d hops:\n%s", clause,
-			all.broken[clause],
+	for _, clause := range slices.Sorted(maps.Keys(all.violations)) {
+		t.Errorf("the clause %q is violated on %d paths, at least after %d hops:\n%s", clause,
+			all.violations[clause],
 			all.hops[clause], all.shortest[clause].show(all.seeds[clause]))
 	}
 	if t.Failed() {
-		t.Logf("the ways on which a limit was lost:\n%s", list(all.ways))
+		t.Logf("the kinds of tokens between the limit and the violation:\n%s",
+			mostFrequent(all.kindPaths))
 	}
 	if testing.Verbose() {
-		t.Logf("why paths have ended early:\n%s", list(all.stops))
+		t.Logf("the refusals that ended a path early:\n%s", mostFrequent(all.refusals))
 	}
 	for i, failure := range all.failures {
 		if i < 10 {
@@ -151,10 +152,10 @@ func TestI13_Path(t *testing.T) {
 		}
 	}
 	require.Positive(t, all.attacked["login after the end, granted"],
-		"a login after the end of a delegation")
+		"no login after the end of a delegation was granted")
 }
 
-// TestSameSeedSamePath: a failure can be looked at again.
+// TestSameSeedSamePath checks that a seed determines its path, so that a failure can be repeated.
 func TestSameSeedSamePath(t *testing.T) {
 	for seed := range uint64(100) {
 		once, err := walkSeed(seed)
@@ -165,29 +166,30 @@ func TestSameSeedSamePath(t *testing.T) {
 	}
 }
 
-// show is a path in words.
+// show describes a path.
 func (wk *walk) show(seed uint64) string {
-	host := "JWTs alone"
+	host := "JWTs only"
 	if wk.stored {
 		host = "a store"
 	}
 	alice := wk.people["alice"]
 	policy, _ := json.Marshal(wk.policy)
-	return fmt.Sprintf("seed %d, a host with %s, alice of %q may hand on %q, "+
+	return fmt.Sprintf("seed %d, a host with %s, alice of %q can delegate %q, "+
 		"organisations %q, until %v\n", seed, host, alice.Tenant, alice.Scope, alice.Tenants,
 		alice.Until) +
-		fmt.Sprintf("policy %s\nhooks %v\n%s", policy, wk.hooked, strings.Join(wk.logs, "\n"))
+		fmt.Sprintf("policy %s\nhooks %v\n%s", policy, wk.hookResults, strings.Join(wk.logs, "\n"))
 }
 
 var (
-	madeKinds = []made{opaque, signed, embedded, idToken, idBeside, refresh, ticket, session}
-	allModes  = []tx.Mode{tx.Narrow, tx.Impersonate, tx.Delegate, tx.ClientActs, modeRefresh}
+	madeKinds = []tokenKind{opaque, signed, embedded, idToken, addedIDToken, refresh, ticket,
+		session}
+	allModes = []tx.Mode{tx.Narrow, tx.Impersonate, tx.Delegate, tx.ClientActs, modeRefresh}
 )
 
-// table is how often each mode has followed each kind of token.
+// table shows how often a hop of each mode began with each kind of token.
 func (t *tally) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-22s", "made, then")
+	fmt.Fprintf(&b, "%-22s", "token kind")
 	for _, mode := range allModes {
 		fmt.Fprintf(&b, "%17s", mode)
 	}
@@ -204,8 +206,8 @@ func (t *tally) table() string {
 	return b.String()
 }
 
-// list is the most frequent ones.
-func list(counts map[string]int) string {
+// mostFrequent lists the names with the highest counts.
+func mostFrequent(counts map[string]int) string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
 	})

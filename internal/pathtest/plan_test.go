@@ -9,37 +9,37 @@ import (
 	tx "github.com/go-tokenexchange/tokenexchange"
 )
 
-// The ways in which a hop can happen.
+// The grants of a hop.
 const (
-	doorExchange  = "exchange"
-	doorRefresh   = "refresh"
-	doorTicket    = "ticket"
-	doorAssertion = "assertion"
-	doorLogin     = "login"  // a session at a front door of the host
-	doorActAs     = "act-as" // the same, where the scope names the subject
-	doorEmbedded  = "embedded"
+	grantExchange  = "exchange"
+	grantRefresh   = "refresh"
+	grantTicket    = "ticket"
+	grantAssertion = "assertion"
+	grantLogin     = "login"  // the host presents a session
+	grantActAs     = "act-as" // the host presents a session, and the scope names the subject
+	grantEmbedded  = "embedded"
 )
 
-// planned is a hop as it is planned: it will be granted if all goes well.
+// planned is a hop that will be granted unless an earlier hop has another result than planned.
 type planned struct {
-	door    string
-	mode    tx.Mode
-	subject made   // of which kind the subject token is
-	client  string // who asks
-	actor   string // subject of the actor token; empty: no actor token is sent
-	main    made   // the kind of token that is asked for
-	want    made   // which of the tokens that are made is the subject of the next hop
-	targets []string
-	selects bool // it asks for an organisation too
-	audient bool // the client is in the audience of the subject token, so no rule has to name it
-	pending bool // a may_act is still to be fulfilled
-	depth   int  // of the chain in the result
-	rule    rule
+	grant      string
+	mode       tx.Mode
+	subject    tokenKind // kind of the subject token
+	client     string    // the client that sends the request
+	actor      string    // subject of the actor token; empty: no actor token is sent
+	main       tokenKind // kind of the requested token
+	want       tokenKind // kind of the issued token that the next hop presents
+	targets    []string
+	selects    bool // the request selects an organisation
+	inAudience bool // the client is in the audience of the subject token
+	pending    bool // the chain still lacks the actor that may_act names
+	depth      int  // of the chain of the result
+	rule       rule
 }
 
-// plan is one path before it happens.
+// plan is a path before it is walked.
 type plan struct {
-	kind  made
+	kind  tokenKind
 	first minted
 	steps []*planned
 }
@@ -56,13 +56,13 @@ var narrowTakesRefresh = func() bool {
 	return err == nil
 }()
 
-// modeRefresh is how the table calls a refresh, which has a mode of its own in no rule.
+// modeRefresh stands for a refresh in the counts. No rule has this mode.
 const modeRefresh tx.Mode = "refresh"
 
-// modesFor are the modes in which a token of some kind can be the subject of a hop. What is missing
-// is impossible: only an own access token is narrowed, only a refresh token is refreshed, and a
-// ticket always needs its actor (D01, D09, D28).
-func modesFor(kind made) []tx.Mode {
+// modesFor returns the modes of hops whose subject token is of this kind. Only an own access token
+// can be narrowed, only a refresh token can be refreshed, and a ticket needs its actor (D01, D09,
+// D28).
+func modesFor(kind tokenKind) []tx.Mode {
 	switch kind {
 	case opaque, signed, embedded:
 		return []tx.Mode{tx.Narrow, tx.Impersonate, tx.Delegate, tx.ClientActs}
@@ -74,7 +74,7 @@ func modesFor(kind made) []tx.Mode {
 		return modes
 	case ticket, userName:
 		return []tx.Mode{tx.Delegate}
-	case clientWord:
+	case clientAssertion:
 		return []tx.Mode{tx.Impersonate, tx.ClientActs, tx.Delegate}
 	}
 	return []tx.Mode{tx.Impersonate, tx.Delegate, tx.ClientActs}
@@ -83,8 +83,8 @@ func modesFor(kind made) []tx.Mode {
 // plan draws a path.
 func (w *world) plan() *plan {
 	p := &plan{}
-	kinds := []made{signed, signed, idToken, userName, foreignAccess, foreignID, assertion,
-		clientWord, session}
+	kinds := []tokenKind{signed, signed, idToken, userName, foreignAccess, foreignID, assertion,
+		clientAssertion, session}
 	if w.stored {
 		kinds = append(kinds, opaque, opaque, opaque, refresh, session, userName)
 	}
@@ -93,17 +93,19 @@ func (w *world) plan() *plan {
 	if w.oneIn(20) {
 		client = "spa"
 	}
-	if p.kind == clientWord {
+	if p.kind == clientAssertion {
 		client = "robot"
 	}
 	p.first = minted{sub: "alice", kind: tx.KindUser, client: client, scope: w.firstScope(),
-		lives: pick(w.dice, 40*time.Second, 5*time.Minute, 2*time.Hour, 2*time.Hour, 3*time.Hour)}
+		lifetime: pick(w.dice, 40*time.Second, 5*time.Minute, 2*time.Hour, 2*time.Hour,
+			3*time.Hour)}
 	if w.percent(15) {
 		p.first.cnf = pick(w.dice, tx.Confirmation{JKT: "k1"}, tx.Confirmation{X5T: "x1"},
 			tx.Confirmation{JKT: "k1", X5T: "x1"})
 	}
 	var chain []string // the members of the chain, the current actor last
-	canCarry := slices.Contains([]made{opaque, signed, idToken, refresh, foreignAccess, foreignID},
+	canCarry := slices.Contains(
+		[]tokenKind{opaque, signed, idToken, refresh, foreignAccess, foreignID},
 		p.kind)
 	if canCarry && w.percent(15) {
 		chain = append(chain, "erin")
@@ -128,7 +130,7 @@ func (w *world) plan() *plan {
 	return p
 }
 
-// firstAudience is the aud of a first token.
+// firstAudience returns the aud of a first token.
 func (m minted) firstAudience(p *plan) []string {
 	if p.kind == idToken {
 		return []string{m.client}
@@ -148,7 +150,7 @@ func (w *world) firstScope() []string {
 	return []string{"read", "openid", "offline_access"}
 }
 
-// drawTargets draws from all, or from a list.
+// drawTargets draws targets from a list; nil means from all targets.
 func (w *world) drawTargets(from []string) []string {
 	if from == nil {
 		from = []string{api, down, pay, help}
@@ -160,30 +162,30 @@ func (w *world) drawTargets(from []string) []string {
 	return list
 }
 
-// planSteps draws the hops, each from what the one before has made.
+// planSteps draws the hops. The subject token of each is a token that the hop before makes.
 func (w *world) planSteps(p *plan, chain []string) {
 	kind, client, targets := p.kind, p.first.client, p.first.aud
 	count := pick(w.dice, 3, 4, 4, 4, 4, 4)
 	for i := range count {
 		s := &planned{subject: kind, client: client}
 		modes := modesFor(kind)
-		if i == 0 { // a refresh token that no exchange has made is the host's to refresh
+		if i == 0 { // a refresh token that was not made by an exchange cannot be refreshed here
 			modes = slices.DeleteFunc(modes, func(m tx.Mode) bool { return m == modeRefresh })
 		}
 		s.mode = pick(w.dice, modes...)
-		w.planDoor(s, i)
+		w.planGrant(s, i)
 		w.planClient(s, client, targets)
 		if s.mode == tx.Delegate {
 			s.actor = w.planActor(s, chain)
-			if i > 0 && p.steps[i-1].door == doorTicket {
-				s.actor = p.steps[i-1].actor // the ticket names its impersonator
+			if i > 0 && p.steps[i-1].grant == grantTicket {
+				s.actor = p.steps[i-1].actor // the ticket names its actor
 			}
 		}
 		if !w.planChain(s, &chain) {
 			break // every actor is in the chain already
 		}
 		s.depth = len(chain)
-		s.selects = s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket &&
+		s.selects = s.mode != tx.Narrow && s.mode != modeRefresh && s.grant != grantTicket &&
 			w.percent(25)
 		w.planProduct(s, p)
 		s.targets = w.drawTargets(nil)
@@ -198,48 +200,48 @@ func (w *world) planSteps(p *plan, chain []string) {
 	}
 }
 
-// planDoor says by which door a hop goes.
-func (w *world) planDoor(s *planned, i int) {
-	s.door = doorExchange
+// planGrant draws the grant of a hop.
+func (w *world) planGrant(s *planned, i int) {
+	s.grant = grantExchange
 	switch {
 	case s.mode == modeRefresh:
-		s.door = doorRefresh
-	case s.subject == clientWord && s.mode != tx.Delegate, s.subject == assertion &&
+		s.grant = grantRefresh
+	case s.subject == clientAssertion && s.mode != tx.Delegate, s.subject == assertion &&
 		s.mode != tx.Delegate && w.oneIn(2):
-		s.door = doorAssertion // at the exchange the word of a client needs an actor token
+		s.grant = grantAssertion // a client assertion needs an actor token at the token endpoint
 	case s.subject == session:
-		s.door = doorLogin
+		s.grant = grantLogin
 	case s.subject == userName && i == 0 && w.stored && w.oneIn(2):
-		s.door = doorTicket
+		s.grant = grantTicket
 	case s.subject == userName && i == 0 && w.oneIn(3):
-		s.door = doorActAs
+		s.grant = grantActAs
 	}
 }
 
-// audienceOf is under which name a client receives tokens as an API.
+// audienceOf has the name under which a client receives tokens as an API.
 var audienceOf = map[string]string{"gateway": api, "helpdesk": help, "robot": down}
 
 func (w *world) planClient(s *planned, client string, targets []string) {
 	fixed := s.mode == tx.Narrow || s.mode == modeRefresh || s.subject == refresh ||
-		s.subject == clientWord ||
-		s.door == doorLogin || s.subject == ticket
+		s.subject == clientAssertion ||
+		s.grant == grantLogin || s.subject == ticket
 	if fixed || w.percent(40) && (s.mode != tx.ClientActs || client != "spa") {
 		return
 	}
 	s.client = pick(w.dice, "webapp", "gateway", "helpdesk", "robot")
-	s.audient = (s.subject.isOwnAccess()) && slices.Contains(targets, audienceOf[s.client]) &&
+	s.inAudience = (s.subject.isOwnAccess()) && slices.Contains(targets, audienceOf[s.client]) &&
 		w.oneIn(2)
 }
 
-// planActor draws who acts.
+// planActor draws the actor; empty if every actor is in the chain.
 func (w *world) planActor(s *planned, chain []string) string {
 	free := slices.DeleteFunc(slices.Clone(actorNames), func(a string) bool {
 		return slices.Contains(chain, a) || slices.Contains(chain, "p-"+a)
 	})
 	if len(chain) > 0 && slices.Contains(actorNames, chain[len(chain)-1]) && w.oneIn(8) {
-		return chain[len(chain)-1] // the current actor once more
+		return chain[len(chain)-1] // the current actor acts again
 	}
-	fromHost := s.door == doorTicket || s.door == doorLogin || s.door == doorActAs
+	fromHost := s.grant == grantTicket || s.grant == grantLogin || s.grant == grantActAs
 	switch {
 	case !fromHost && w.oneIn(10) && !slices.Contains(chain, "p-guest"):
 		return "p-guest"
@@ -251,40 +253,41 @@ func (w *world) planActor(s *planned, chain []string) string {
 	return pick(w.dice, free...)
 }
 
-// planChain keeps track of who is in the chain.
+// planChain adds the actor of a hop to the chain. It reports whether the hop has an actor that the
+// chain allows.
 func (w *world) planChain(s *planned, chain *[]string) bool {
-	who := s.actor
+	actor := s.actor
 	if s.mode == tx.ClientActs {
-		if who = s.client; who == "spa" {
+		if actor = s.client; actor == "spa" {
 			return false
 		}
 	}
 	last := len(*chain) - 1
 	switch {
-	case s.mode == tx.Delegate && who == "":
+	case s.mode == tx.Delegate && actor == "":
 		return false
-	case who == "" || s.door == doorTicket || last >= 0 && (*chain)[last] == who:
-	case slices.Contains(*chain, who):
+	case actor == "" || s.grant == grantTicket || last >= 0 && (*chain)[last] == actor:
+	case slices.Contains(*chain, actor):
 		return false
 	default:
-		*chain = append(*chain, who)
+		*chain = append(*chain, actor)
 	}
 	return true
 }
 
-// planProduct draws what is made, and what of it the next hop takes.
+// planProduct draws the kind of token to request, and the issued token that the next hop presents.
 func (w *world) planProduct(s *planned, p *plan) {
-	wants := []made{signed, embedded, idToken, idBeside, ticket}
+	wants := []tokenKind{signed, embedded, idToken, addedIDToken, ticket}
 	if w.stored {
 		wants = append(wants, opaque, refresh, refresh, session)
 	}
 	switch {
-	case s.door == doorTicket:
-		wants = []made{ticket}
+	case s.grant == grantTicket:
+		wants = []tokenKind{ticket}
 	case s.mode == tx.Narrow:
-		wants = slices.DeleteFunc(wants, func(m made) bool { return !m.isOwnAccess() })
+		wants = slices.DeleteFunc(wants, func(m tokenKind) bool { return !m.isOwnAccess() })
 	case s.mode == modeRefresh:
-		wants = []made{refresh, refresh, p.steps[len(p.steps)-1].main}
+		wants = []tokenKind{refresh, refresh, p.steps[len(p.steps)-1].main}
 	}
 	s.want = pick(w.dice, wants...)
 	switch s.main = s.want; {
@@ -292,17 +295,17 @@ func (w *world) planProduct(s *planned, p *plan) {
 		s.main = p.steps[len(p.steps)-1].main
 	case s.want == embedded:
 		s.main = signed
-	case s.want == idBeside || s.want == refresh:
+	case s.want == addedIDToken || s.want == refresh:
 		if s.main = signed; w.stored && w.oneIn(2) {
 			s.main = opaque
 		}
 	}
 }
 
-// planMayAct names who acts first on the hops to come, as a may_act claim under an issuer; empty
-// where no claim fits them.
+// planMayAct returns a may_act claim of an issuer that names the first actor of the steps. It is
+// empty if no claim allows them.
 func (w *world) planMayAct(steps []*planned, issuer string) string {
-	client := "" // the one that the claim has to name
+	client := "" // the client that the claim must name
 	for _, s := range steps {
 		switch s.mode {
 		case tx.Impersonate:
@@ -324,27 +327,27 @@ func (w *world) mayActFor(s *planned, client, issuer string) string {
 	members := []string{}
 	add := func(name, value string) { members = append(members, fmt.Sprintf("%q:%q", name, value)) }
 	isClient := s.mode == tx.ClientActs || s.actor == s.client
-	who := s.actor
+	actor := s.actor
 	if isClient {
-		who = s.client
+		actor = s.client
 	}
 	bare := isClient && s.subject != ticket && w.oneIn(2) // with a ticket may_act needs a sub
 	switch {
 	case bare:
-	case who == "p-guest":
+	case actor == "p-guest":
 		add("iss", idp)
 	case issuer != own || w.oneIn(3):
 		add("iss", own)
 	}
 	if !bare {
-		add("sub", who)
+		add("sub", actor)
 	}
 	if isClient || client != "" || w.oneIn(4) {
 		add("client_id", s.client)
 	}
-	if !isClient && w.oneIn(10) && s.door == doorExchange {
-		dept := "d-" + who
-		if who == "p-guest" {
+	if !isClient && w.oneIn(10) && s.grant == grantExchange {
+		dept := "d-" + actor
+		if actor == "p-guest" {
 			dept = "d-p-guest"
 		}
 		add("dept", dept)
@@ -352,13 +355,13 @@ func (w *world) mayActFor(s *planned, client, issuer string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// planHooks says what the hook of the host answers for each rule. A ticket needs a may_act; a
-// session must not have one unless an actor comes next. Where nothing is planned after the hop, the
-// hook names somebody all the same.
+// planHooks draws the result of the host's may_act hook for each rule. A ticket needs a may_act. A
+// session may only have one if the next hop has an actor. The hook names a party even if no hop
+// follows.
 func (w *world) planHooks(p *plan) {
 	for i, s := range p.steps {
 		name := ruleName(i)
-		needs := s.main == ticket && s.door != doorTicket
+		needs := s.main == ticket && s.grant != grantTicket
 		next := p.steps[i+1:]
 		named := ""
 		switch {
@@ -376,7 +379,7 @@ func (w *world) planHooks(p *plan) {
 			if err := party.UnmarshalJSON([]byte(named)); err != nil {
 				panic(err)
 			}
-			w.hooked[name] = party
+			w.hookResults[name] = party
 		}
 	}
 	pending := p.first.mayAct != ""
@@ -385,7 +388,7 @@ func (w *world) planHooks(p *plan) {
 		if s.mode == tx.Delegate || s.mode == tx.ClientActs {
 			pending = false
 		}
-		pending = pending || w.hooked[ruleName(i)] != nil || s.main == ticket
+		pending = pending || w.hookResults[ruleName(i)] != nil || s.main == ticket
 	}
 }
 

@@ -10,13 +10,14 @@ import (
 
 // ended is a delegation that alice has ended.
 type ended struct {
-	who    tx.Identity
+	actor  tx.Identity
 	client string
 	at     time.Time
 }
 
-// probe asks at the end of a path what can only be asked once: is the last token an actor token,
-// does it die with what it was made from, is an ended delegation at an end?
+// probe makes one of the checks that would disturb a path and therefore come last: whether the last
+// token is accepted as an actor token, whether it is revoked with the tokens that it was made from,
+// and whether a delegation that has ended stays ended.
 func (wk *walk) probe(x *node) error {
 	if x.parent == nil {
 		return nil
@@ -32,12 +33,12 @@ func (wk *walk) probe(x *node) error {
 	return nil
 }
 
-// probeOrigin ends one of the tokens that X descends from.
+// probeOrigin revokes one of the tokens that x was made from. x must then be refused.
 func (wk *walk) probeOrigin(x *node) error {
 	path := x.path()
 	t := path[wk.IntN(len(path)-1)]
-	if t.id == "" || x.spent || t.made == refresh && !t.exp.After(wk.now) {
-		return nil // a name, a spent token, or a refresh token that the store has forgotten
+	if t.id == "" || x.consumed || t.kind == refresh && !t.exp.After(wk.now) {
+		return nil // a name, a used token, or a refresh token that the store has deleted
 	}
 	if wk.stored {
 		if err := wk.tokens.Revoke(wk.ctx, tx.Token{Issuer: t.issuer, ID: t.id,
@@ -48,22 +49,22 @@ func (wk *walk) probeOrigin(x *node) error {
 		wk.denied[originName(t.issuer, t.id)] = true
 	}
 	wk.log("T%d is revoked", t.number)
-	if _, err := wk.look(x.value, x.declared, x.hop.client, true); err == nil {
-		wk.violate("origin", t, x, "T%d is good although T%d is revoked", x.number, t.number)
+	if _, err := wk.read(x.value, x.declared, x.hop.client, true); err == nil {
+		wk.violate("origin", t, x, "T%d is valid although T%d is revoked", x.number, t.number)
 	}
 	return nil
 }
 
-// probeUse presents X as an actor token, beside a token of somebody else.
+// probeUse presents x as an actor token with the token of another user.
 func (wk *walk) probeUse(x *node) error {
-	if len(x.chain) > 0 || !x.made.isOwnAccess() && x.made != idToken && x.made != idBeside {
+	if len(x.chain) > 0 || !x.kind.isOwnAccess() && x.kind != idToken && x.kind != addedIDToken {
 		return nil
 	}
 	client := wk.clients[x.client]
 	client.Confirmation = x.cnf
 	victim, err := wk.mint(signed, minted{sub: "dave", kind: tx.KindUser, client: client.ID,
 		aud: []string{api}, scope: tx.Scope{"read"},
-		lives: time.Hour})
+		lifetime: time.Hour})
 	if err != nil {
 		return err
 	}
@@ -77,28 +78,28 @@ func (wk *walk) probeUse(x *node) error {
 		return nil
 	}
 	for _, t := range x.path() {
-		if t.issuer == own && t.made != userName && !t.actsFor(client.ID) {
-			wk.violate("use", t, x, "T%d is an actor token for %s, T%d is none", x.number,
-				client.ID, t.number)
+		if t.issuer == own && t.kind != userName && !t.actsFor(client.ID) {
+			wk.violate("use", t, x, "T%d is accepted as an actor token of %s, T%d would not be",
+				x.number, client.ID, t.number)
 		}
 	}
 	return nil
 }
 
-// actsFor reports whether a token would be an actor token for a client, or a login there.
+// actsFor reports whether the client can present the token as an actor token.
 func (n *node) actsFor(client string) bool {
-	isID := n.made == idToken || n.made == idBeside
-	return n.client == client || n.about == tx.KindClient && n.subject == client || isID &&
+	isID := n.kind == idToken || n.kind == addedIDToken
+	return n.client == client || n.subjectKind == tx.KindClient && n.subject == client || isID &&
 		slices.Contains(n.aud, client)
 }
 
-// probeEnded lets alice end what a token on the way to X is given for, and asks for it again: with
-// the same token and a new token of the actor, with a narrower one, and with another token of the
-// same login. After a new login it may be given again.
+// probeEnded lets alice end the delegation of a token on the path to x, and requests the token
+// again: with the same subject token and a new actor token, with a narrowed subject token, and with
+// another token of the same login. After a new login the request may be granted.
 func (wk *walk) probeEnded(x *node) error {
 	var given []*node
 	for _, n := range x.path()[1:] {
-		if s := wk.stepOf(n); s != nil && n.parent.made != ticket && !n.parent.spent {
+		if s := wk.stepOf(n); s != nil && n.parent.kind != ticket && !n.parent.consumed {
 			given = append(given, n)
 		}
 	}
@@ -111,16 +112,16 @@ func (wk *walk) probeEnded(x *node) error {
 	if err != nil {
 		return err
 	}
-	who := wk.actor(x)
-	if found, err := wk.endDelegation(who, x.client); err != nil || !found {
+	actor := wk.actor(x)
+	if found, err := wk.endDelegation(actor, x.client); err != nil || !found {
 		return err
 	}
-	wk.endings = append(wk.endings, ended{who, x.client, wk.now})
-	wk.log("alice ends what %s does at %s", who.ID, x.client)
+	wk.endings = append(wk.endings, ended{actor, x.client, wk.now})
+	wk.log("alice ends the delegation of %s at %s", actor.ID, x.client)
 	wk.now = wk.now.Add(2 * time.Second)
 	wk.once(s, at)
-	if at.made.isOwnAccess() && at.client != "spa" {
-		if narrower := wk.once(&planned{door: doorExchange, mode: tx.Narrow, subject: at.made,
+	if at.kind.isOwnAccess() && at.client != "spa" {
+		if narrower := wk.once(&planned{grant: grantExchange, mode: tx.Narrow, subject: at.kind,
 			client: at.client, main: signed,
 			want: signed, rule: wk.rules["spare-narrow"]}, at); narrower != nil {
 			wk.once(s, narrower)
@@ -130,7 +131,7 @@ func (wk *walk) probeEnded(x *node) error {
 		wk.once(s, sibling)
 	}
 	fresh, err := wk.again(at)
-	if err != nil || fresh == nil || fresh.made == userName {
+	if err != nil || fresh == nil || fresh.kind == userName {
 		return err
 	}
 	wk.attacked["login after the end"]++
@@ -141,19 +142,18 @@ func (wk *walk) probeEnded(x *node) error {
 		return err
 	}
 	wk.endings = nil
-	wk.log("alice allows %s at %s again", who.ID, x.client)
+	wk.log("alice allows %s at %s again", actor.ID, x.client)
 	if wk.once(s, at) != nil {
 		wk.attacked["allowed again, granted"]++
 	}
 	return nil
 }
 
-// stepOf is the hop as it was planned that has made a token for somebody to act with; nil: it was
-// another one.
+// stepOf returns the planned hop that made a token with an actor; nil if it was another hop.
 func (wk *walk) stepOf(n *node) *planned {
 	for _, s := range wk.steps {
-		acts := s.mode != tx.Narrow && s.mode != modeRefresh && s.door != doorTicket
-		if acts && n.hop.rule.Name == s.rule.Name && n.hop.door == s.door &&
+		acts := s.mode != tx.Narrow && s.mode != modeRefresh && s.grant != grantTicket
+		if acts && n.hop.rule.Name == s.rule.Name && n.hop.grant == s.grant &&
 			n.hop.client.ID == s.client {
 			return s
 		}
@@ -161,10 +161,10 @@ func (wk *walk) stepOf(n *node) *planned {
 	return nil
 }
 
-// again mints another token of the login that a first token is of; nil if it is no first token, or
-// of another issuer.
+// again mints another token of the login of a first token. It returns nil for any other token and
+// for a token of another issuer.
 func (wk *walk) again(at *node) (*node, error) {
-	kind := at.made
+	kind := at.kind
 	switch {
 	case at.parent != nil || at.issuer != own:
 		return nil, nil
@@ -174,12 +174,12 @@ func (wk *walk) again(at *node) (*node, error) {
 	n, err := wk.mint(kind, wk.first)
 	if err == nil {
 		n.number, wk.pool = len(wk.pool), append(wk.pool, n)
-		wk.log("T%d: %s of the same login as T%d", n.number, n.made, at.number)
+		wk.log("T%d: %s of the same login as T%d", n.number, n.kind, at.number)
 	}
 	return n, err
 }
 
-// once tries a hop as it is planned, without anything more.
+// once makes the request of a planned hop, without an attack. It returns nil if it is refused.
 func (wk *walk) once(s *planned, at *node) (next *node) {
 	wk.asked, wk.events = nil, nil
 	for _, a := range wk.attempts(s, at) {
@@ -189,22 +189,22 @@ func (wk *walk) once(s *planned, at *node) (next *node) {
 		answer, err := wk.send(a, at)
 		wk.log("%s", a.describe(at, err))
 		if err == nil {
-			next, _ = wk.take(a, at, answer)
+			next, _ = wk.receive(a, at, answer)
 			return next
 		}
 	}
 	return nil
 }
 
-// endDelegation finds a delegation in the list that alice sees, and ends it.
-func (wk *walk) endDelegation(who tx.Identity, client string) (found bool, err error) {
+// endDelegation ends a delegation of alice and reports whether she has it.
+func (wk *walk) endDelegation(actor tx.Identity, client string) (found bool, err error) {
 	list, err := wk.tokens.Delegations(wk.ctx, wk.people["alice"].Identity)
 	for _, d := range list {
-		actor := client
+		name := client
 		if d.Actor != nil {
-			actor = d.Actor.Subject
+			name = d.Actor.Subject
 		}
-		if d.Client == client && actor == who.ID { // all of this party and client end with it
+		if d.Client == client && name == actor.ID { // ends all delegations of actor and client
 			return true, wk.tokens.EndDelegation(wk.ctx, wk.people["alice"].Identity, d.ID)
 		}
 	}

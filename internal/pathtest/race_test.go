@@ -2,6 +2,5 @@
 
 package pathtest
 
-// slower is how many times fewer paths are walked under the race detector, which is not there to
-// count them.
+// slower divides the number of paths, since the race detector makes each path slower.
 const slower = 20

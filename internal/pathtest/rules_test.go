@@ -7,8 +7,7 @@ import (
 	tx "github.com/go-tokenexchange/tokenexchange"
 )
 
-// rule is a rule with the settings of every mode side by side, so that they can be drawn for any
-// mode.
+// rule is a rule with the settings of every mode, so that the settings can be drawn for any mode.
 type rule struct {
 	tx.Rule // its mode objects are not set
 	tx.Delegation
@@ -16,50 +15,50 @@ type rule struct {
 	Carry, MayActClient bool
 }
 
-// withMode returns the rule that a policy has, with the settings of its mode.
+// withMode returns the rule for a policy, with the mode object of its mode.
 func (r rule) withMode() tx.Rule {
-	made, shared := r.Rule, r.Delegation
+	result, shared := r.Rule, r.Delegation
 	switch r.Mode {
 	case tx.Narrow:
-		made.Narrow = &tx.Narrowing{PublicClients: r.PublicClients}
+		result.Narrow = &tx.Narrowing{PublicClients: r.PublicClients}
 	case tx.Impersonate:
-		made.Impersonate = &tx.Impersonation{PublicClients: r.PublicClients,
+		result.Impersonate = &tx.Impersonation{PublicClients: r.PublicClients,
 			MayActClient: r.MayActClient, Carry: r.Carry,
 			OtherTokens: shared.OtherTokens, Issuers: shared.Issuers,
 			TenantTargets: shared.TenantTargets, Expand: shared.Expand,
 			OutliveSubject: shared.OutliveSubject, Rebind: shared.Rebind,
 			IDToken: shared.IDToken, RefreshLifetime: shared.RefreshLifetime}
 	case tx.Delegate:
-		made.Delegate = &shared
+		result.Delegate = &shared
 	case tx.ClientActs:
-		made.ClientActs = &tx.ClientActing{MayActClient: r.MayActClient, Self: r.Self,
+		result.ClientActs = &tx.ClientActing{MayActClient: r.MayActClient, Self: r.Self,
 			OtherTokens: shared.OtherTokens, Issuers: shared.Issuers,
 			TenantTargets: shared.TenantTargets, Expand: shared.Expand,
 			OutliveSubject: shared.OutliveSubject, Rebind: shared.Rebind,
 			IDToken: shared.IDToken, RefreshLifetime: shared.RefreshLifetime}
 	}
-	return made
+	return result
 }
 
-// foundAs is the type that a token of some kind is found to be, by which rules speak of it.
-func foundAs(kind made, door string) tx.TokenType {
-	switch door {
-	case doorTicket:
+// subjectTypeOf returns the type of a token in Rule.SubjectTypes.
+func subjectTypeOf(kind tokenKind, grant string) tx.TokenType {
+	switch grant {
+	case grantTicket:
 		return typeRequested
-	case doorActAs:
+	case grantActAs:
 		return typeActAs
 	}
-	return map[made]tx.TokenType{opaque: tx.TypeAccessToken, signed: tx.TypeAccessToken,
+	return map[tokenKind]tx.TokenType{opaque: tx.TypeAccessToken, signed: tx.TypeAccessToken,
 		embedded: tx.TypeAccessToken,
-		idToken:  tx.TypeIDToken, idBeside: tx.TypeIDToken, refresh: tx.TypeRefreshToken,
+		idToken:  tx.TypeIDToken, addedIDToken: tx.TypeIDToken, refresh: tx.TypeRefreshToken,
 		ticket: typeTicket, session: typeSession,
 		foreignAccess: tx.TypeJWT, foreignID: tx.TypeIDToken, userName: typeUserID,
-		assertion:  typeAssertion,
-		clientWord: typeAssertion}[kind]
+		assertion:       typeAssertion,
+		clientAssertion: typeAssertion}[kind]
 }
 
-// askedAs is the type that is asked for to get a token of some kind.
-func (w *world) askedAs(kind made) tx.TokenType {
+// requestTypeFor returns the requested_token_type for a token of this kind.
+func (w *world) requestTypeFor(kind tokenKind) tx.TokenType {
 	switch kind {
 	case opaque:
 		return tx.TypeAccessToken
@@ -75,8 +74,8 @@ func (w *world) askedAs(kind made) tx.TokenType {
 
 var everybody = tx.Identity{Kind: "*", ID: "*", Tenant: "*"}
 
-// policyFor draws a policy under which the plan can be granted, with rules that have more and
-// others than it needs.
+// policyFor draws a policy that can grant the plan. Its rules allow more than the plan needs, and
+// it has further rules.
 func (w *world) policyFor(p *plan) []rule {
 	var rules []rule
 	switched := false
@@ -119,7 +118,7 @@ var spareRule = rule{
 	},
 }
 
-// probeRule takes every actor token that is the client's own.
+// probeRule accepts every actor token of the client itself.
 var probeRule = rule{
 	Mode: tx.Delegate,
 	Delegation: tx.Delegation{
@@ -163,8 +162,8 @@ func (w *world) ruleFor(p *plan, i int, switched bool) rule {
 		Name:         ruleName(i),
 		Clients:      []string{s.client},
 		Subjects:     w.drawPatterns(switched),
-		SubjectTypes: []tx.TokenType{foundAs(s.subject, s.door)},
-		Types:        []tx.TokenType{w.askedAs(s.main)},
+		SubjectTypes: []tx.TokenType{subjectTypeOf(s.subject, s.grant)},
+		Types:        []tx.TokenType{w.requestTypeFor(s.main)},
 		Scope:        tx.Scope{"*"},
 		Lifetime:     pick(w.dice, time.Minute, 10*time.Minute, time.Hour, 2*time.Hour),
 	}}
@@ -175,16 +174,16 @@ func (w *world) ruleFor(p *plan, i int, switched bool) rule {
 	if w.oneIn(3) {
 		r.Clients = append(r.Clients, without([]string{"webapp", "gateway"}, r.Clients)...)
 	}
-	// The hop before may have made an access token alone.
-	optional := s.subject == refresh || s.subject == idBeside
-	if w.oneIn(4) && s.door == doorExchange || optional {
+	// The hop before may have issued only an access token.
+	optional := s.subject == refresh || s.subject == addedIDToken
+	if w.oneIn(4) && s.grant == grantExchange || optional {
 		r.SubjectTypes = append(r.SubjectTypes, tx.TypeAccessToken)
 	}
 	if w.oneIn(4) && r.Types[0] != tx.TypeIDToken {
 		r.Types = append(r.Types, tx.TypeIDToken)
 	}
 	r.Targets = []string{api, down, pay, help}
-	if s.door == doorTicket {
+	if s.grant == grantTicket {
 		r.Targets = []string{s.client}
 	} else if w.oneIn(3) {
 		r.Targets = s.targets
@@ -194,15 +193,15 @@ func (w *world) ruleFor(p *plan, i int, switched bool) rule {
 	r.TenantTargets = s.selects || w.oneIn(8)
 	w.drawReplace(&r)
 	w.drawScope(&r, s)
-	w.drawLifts(&r, p, i)
+	w.drawPermissions(&r, p, i)
 	if s.want == embedded || w.oneIn(8) && s.main == signed {
 		w.embeds.Rules[r.Name] = w.innerRequest()
 	}
 	return r
 }
 
-// drawPatterns: where no organisation has been selected before, a rule may speak of the home
-// organisation.
+// drawPatterns draws the subject patterns of a rule. The pattern may require the home organisation,
+// mostly if no earlier hop has selected another one.
 func (w *world) drawPatterns(switched bool) []tx.Identity {
 	alice := w.people["alice"].Identity
 	alice.Issuer = ""
@@ -229,8 +228,8 @@ func (w *world) narrowRule(r rule) rule {
 func (w *world) drawScope(r *rule, s *planned) {
 	onlyID := !slices.ContainsFunc(r.Types,
 		func(t tx.TokenType) bool { return t != tx.TypeIDToken })
-	plain := s.door != doorTicket && (s.main == opaque || s.main == signed)
-	r.IDToken = plain && (s.want == idBeside || w.oneIn(5))
+	plain := s.grant != grantTicket && (s.main == opaque || s.main == signed)
+	r.IDToken = plain && (s.want == addedIDToken || w.oneIn(5))
 	if plain && w.stored && !onlyID && (s.want == refresh || w.oneIn(5)) {
 		r.RefreshLifetime = pick(w.dice, 10*time.Minute, time.Hour, 24*time.Hour)
 	}
@@ -249,15 +248,15 @@ func (w *world) drawScope(r *rule, s *planned) {
 	}
 }
 
-// drawLifts lifts what the hop needs, and more.
-func (w *world) drawLifts(r *rule, p *plan, i int) {
+// drawPermissions draws the settings that allow the hop, and sometimes more.
+func (w *world) drawPermissions(r *rule, p *plan, i int) {
 	s := p.steps[i]
-	holder := p.first.client // whose the subject token is
+	holder := p.first.client // the client that the subject token was issued to
 	if i > 0 {
 		holder = p.steps[i-1].client
 	}
 	name := s.subject == userName
-	r.OtherTokens = name || holder != s.client && !s.audient || w.oneIn(8)
+	r.OtherTokens = name || holder != s.client && !s.inAudience || w.oneIn(8)
 	if s.subject == foreignAccess || s.subject == foreignID || s.subject == assertion {
 		r.Issuers = []string{idp, shop}
 	}
@@ -275,7 +274,7 @@ func (w *world) drawLifts(r *rule, p *plan, i int) {
 	case tx.Delegate:
 		r.Actors = []tx.Identity{everybody}
 		r.ActorTypes = []tx.TokenType{tx.TypeAccessToken, tx.TypeIDToken}
-		if s.door != doorExchange {
+		if s.grant != grantExchange {
 			r.ActorTypes = append(r.ActorTypes, typeSession)
 		}
 		if s.actor == "p-guest" {

@@ -7,11 +7,11 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// This file is all that the test knows about how limits travel: by which names the API speaks of
-// them. The limits themselves are reckoned elsewhere, without it.
+// This file is the only one that uses the lineage API of package tokenexchange. The model computes
+// the limits without it.
 
-// namesOf are the names under which a deny list can end a JWT of a host without records: its own,
-// and those of what it was made from.
+// namesOf returns the names under which a deny list can revoke a JWT: its own name, and the names
+// of the tokens that it was made from.
 func namesOf(tok tx.Token) []string {
 	names := []string{tok.Origin()}
 	if tok.Lineage != nil {
@@ -20,21 +20,21 @@ func namesOf(tok tx.Token) []string {
 	return names
 }
 
-// originName is the name by which namesOf speaks of a token, given its issuer and id.
+// originName returns the name of a token in namesOf.
 func originName(issuer, id string) string { return tx.Token{Issuer: issuer, ID: id}.Origin() }
 
-// organisationIn is the organisation that a token says for itself, where it does.
-func organisationIn(tok tx.Token) (tenant string, says bool) {
+// organisationIn returns the organisation that a token states.
+func organisationIn(tok tx.Token) (tenant string, stated bool) {
 	if tok.Lineage == nil {
 		return "", false
 	}
 	return tok.Lineage.Tenant, tok.Lineage.Tenant != ""
 }
 
-// drawReplace lets some rules begin anew with what the hook of the issuer says.
+// drawReplace draws whether the may_act hook of the issuer may replace the carried may_act.
 func (w *world) drawReplace(r *rule) { r.ReplaceMayAct = w.oneIn(12) }
 
-// allowAgain has alice allow by name what she has ended.
+// allowAgain lets alice allow a delegation that she has ended.
 func (wk *walk) allowAgain(e ended) (allowed bool, err error) {
 	alice := wk.people["alice"].Identity
 	list, err := wk.tokens.EndedDelegations(wk.ctx, alice)
@@ -42,11 +42,11 @@ func (wk *walk) allowAgain(e ended) (allowed bool, err error) {
 		return false, err
 	}
 	i := slices.IndexFunc(list, func(d tokenstore.EndedDelegation) bool {
-		who := d.Client
+		name := d.Client
 		if d.Actor != nil {
-			who = d.Actor.Subject
+			name = d.Actor.Subject
 		}
-		return who == e.who.ID && d.Client == e.client
+		return name == e.actor.ID && d.Client == e.client
 	})
 	if i < 0 {
 		return false, nil

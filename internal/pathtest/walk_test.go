@@ -12,113 +12,112 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
-// attempt is one request: the client, what it asks for, the keys that it proves, and the attack
-// that it is, if any.
+// attempt is one request, which may be an attack.
 type attempt struct {
 	*planned
-	client  tx.Client
-	who     *actorToken
-	scope   []string // nil: none is asked for
-	tenant  string
-	targets []string
-	attack  string // what it asks for that an earlier token did not allow; empty: nothing
-	during  string // a party that is locked meanwhile, or to which the authorizer says no
+	client     tx.Client
+	actorToken *actorToken
+	scope      []string // nil: the request has none
+	tenant     string
+	targets    []string
+	attack     string // the limit that the request exceeds; empty: none
+	during     string // a party that is locked or refused during the request
 }
 
-// walk is one path on its way.
+// walk is the state of one path.
 type walk struct {
 	*world
 	*plan
-	pool     []*node
-	broken   []*violation // the first of each clause
-	counts   map[pair]int
-	granted  int // second and later hops
-	endings  []ended
-	attacked map[string]int
-	stopped  string // why the last attempt was refused
+	pool        []*node
+	violations  []*violation // the first of each clause
+	counts      map[pair]int
+	granted     int // second and later hops
+	endings     []ended
+	attacked    map[string]int
+	lastRefusal string // the error of the last refused attempt
 }
 
-// pair is what was made at one hop, and the mode of the next.
+// pair is the kind of a subject token and the mode of the hop that presents it.
 type pair struct {
-	made made
+	kind tokenKind
 	mode tx.Mode
 }
 
-// violation is a clause that a granted token breaks.
+// violation is a limit that a granted token exceeds.
 type violation struct {
 	clause string
-	kinds  string // the way from the token whose limit is broken
+	kinds  string // the kinds of tokens from the one with the limit to the violation
 	hops   int
 	text   string
 }
 
 func (wk *walk) violate(clause string, t, x *node, format string, args ...any) {
-	if slices.ContainsFunc(wk.broken, func(v *violation) bool { return v.clause == clause }) {
+	if slices.ContainsFunc(wk.violations, func(v *violation) bool { return v.clause == clause }) {
 		return
 	}
 	v := &violation{clause: clause, hops: x.hops(), text: fmt.Sprintf(format, args...)}
-	v.kinds = string(x.made)
+	v.kinds = string(x.kind)
 	for n := x; n.parent != nil && n != t; n = n.parent {
-		v.kinds = fmt.Sprintf("%s -%s-> %s", n.parent.made, n.hop.label(), v.kinds)
+		v.kinds = fmt.Sprintf("%s -%s-> %s", n.parent.kind, n.hop.label(), v.kinds)
 	}
-	wk.log("BROKEN: %s: %s", clause, v.text)
-	wk.broken = append(wk.broken, v)
+	wk.log("VIOLATION: %s: %s", clause, v.text)
+	wk.violations = append(wk.violations, v)
 }
 
 func (h *hop) label() string {
-	if h.door == doorExchange {
+	if h.grant == grantExchange {
 		return string(h.rule.Mode)
 	}
-	return h.door + " " + string(h.rule.Mode)
+	return h.grant + " " + string(h.rule.Mode)
 }
 
-// run walks the plan: a hop that is refused with what was planned ends it.
+// run walks the plan. It stops when a planned request is refused.
 func (wk *walk) run() error {
 	first, err := wk.mint(wk.kind, wk.first)
 	if err != nil {
 		return err
 	}
 	first.number, wk.pool = 0, []*node{first}
-	wk.log("T0: %s, client %q, aud %q, scope %q, may_act %s, act %s, cnf %v, ends %s", first.made,
+	wk.log("T0: %s, client %q, aud %q, scope %q, may_act %s, act %s, cnf %v, ends %s", first.kind,
 		first.client, first.aud,
 		wk.first.scope, wk.first.mayAct, wk.first.act, first.cnf, first.exp.Format(time.TimeOnly))
 	at := first
 	for _, s := range wk.steps {
 		wk.wait(at)
-		if !s.takes(at) {
-			continue // the hop before did not make what was planned
+		if !s.accepts(at) {
+			continue // the hop before did not issue the planned kind of token
 		}
-		made, err := wk.step(s, at)
+		next, err := wk.step(s, at)
 		if err != nil {
 			return err
 		}
-		if made == nil {
+		if next == nil {
 			break
 		}
-		at = made
+		at = next
 	}
 	return wk.probe(at)
 }
 
-// takes reports whether a hop can begin with a token.
-func (s *planned) takes(at *node) bool {
+// accepts reports whether the hop can begin with the token.
+func (s *planned) accepts(at *node) bool {
 	switch {
-	case s.door == doorRefresh:
-		return at.made == refresh
-	case s.door == doorLogin:
-		return at.made == session
+	case s.grant == grantRefresh:
+		return at.kind == refresh
+	case s.grant == grantLogin:
+		return at.kind == session
 	case s.mode == tx.Narrow:
-		return at.made.isOwnAccess() || at.made == refresh
+		return at.kind.isOwnAccess() || at.kind == refresh
 	}
 	return true
 }
 
-// wait lets time pass, as long as the subject token lives.
+// wait lets time pass. The subject token does not expire meanwhile.
 func (wk *walk) wait(at *node) {
 	left := at.exp.Sub(wk.now)
 	pass := pick(wk.dice, 0, 0, time.Second, 10*time.Second, 20*time.Second, 5*time.Minute,
 		40*time.Minute)
-	if at.parent != nil && at.made == refresh && !wk.oneIn(3) {
+	if at.parent != nil && at.kind == refresh && !wk.oneIn(3) {
 		pass = min(pass, 20*time.Second)
 	}
 	if pass+2*time.Second < left {
@@ -126,7 +125,8 @@ func (wk *walk) wait(at *node) {
 	}
 }
 
-// step tries a hop: what should be refused first, what should be granted last.
+// step makes the requests of a hop until one is granted. The requests that should be refused come
+// first.
 func (wk *walk) step(s *planned, at *node) (*node, error) {
 	for _, a := range wk.attempts(s, at) {
 		wk.asked, wk.events = nil, nil
@@ -134,13 +134,14 @@ func (wk *walk) step(s *planned, at *node) (*node, error) {
 		answer, err := wk.send(a, at)
 		wk.log("%s", a.describe(at, err))
 		if err == nil {
-			wk.stopped = ""
-			next, err := wk.take(a, at, answer)
+			wk.lastRefusal = ""
+			next, err := wk.receive(a, at, answer)
 			undo()
 			return next, err
 		}
 		undo()
-		wk.stopped = string(s.subject) + " " + a.door + " " + string(a.mode) + ": " + err.Error()
+		wk.lastRefusal = string(s.subject) + " " + a.grant + " " + string(a.mode) + ": " +
+			err.Error()
 	}
 	return nil, nil
 }
@@ -148,24 +149,27 @@ func (wk *walk) step(s *planned, at *node) (*node, error) {
 func (a attempt) describe(at *node, err error) string {
 	outcome := "granted"
 	if err != nil {
-		outcome = err.Error()
+		// The detail may have the random id of a token, and a seed must give the same text again.
+		e := tx.AsError(err)
+		outcome = string(e.Code) + ": " + e.Reason
 	}
-	who := ""
-	if a.who != nil {
-		who = fmt.Sprintf(", actor %s (ends %s)", a.who.text, a.who.exp.Format(time.TimeOnly))
+	actor := ""
+	if a.actorToken != nil {
+		actor = fmt.Sprintf(", actor %s (expires at %s)", a.actorToken.text,
+			a.actorToken.exp.Format(time.TimeOnly))
 	}
 	mark := ""
 	if a.attack != "" {
 		mark = " ATTACK(" + a.attack + " " + a.during + ")"
 	}
-	return fmt.Sprintf("%s %s by %s from T%d%s: asks for %s, targets %q %s, scope %q, "+
+	return fmt.Sprintf("%s %s by %s from T%d%s: requests %s, targets %q %s, scope %q, "+
 		"proves %v%s: %s",
-		a.door, a.mode, a.client.ID, at.number, mark, a.main, a.targets, a.tenant, a.scope,
-		a.client.Confirmation, who,
+		a.grant, a.mode, a.client.ID, at.number, mark, a.main, a.targets, a.tenant, a.scope,
+		a.client.Confirmation, actor,
 		outcome)
 }
 
-// disturb locks a party for the time of one attempt, or lets the authorizer say no.
+// disturb locks a party, or makes the authorizer refuse it, until undo is called.
 func (wk *walk) disturb(a attempt, at *node) (undo func()) {
 	p := wk.people[a.during]
 	switch {
@@ -173,20 +177,20 @@ func (wk *walk) disturb(a attempt, at *node) (undo func()) {
 	case a.attack == "status":
 		p.disabled = true
 		return func() { p.disabled = false }
-	case a.attack == "asked":
+	case a.attack == "authorizer":
 		wk.refused[a.during] = true
 		return func() { delete(wk.refused, a.during) }
 	}
 	return func() {}
 }
 
-// attempts are what is tried for one hop, in order.
+// attempts returns the requests to make for one hop, in order.
 func (wk *walk) attempts(s *planned, at *node) []attempt {
 	base := attempt{planned: s, client: wk.clients[s.client], targets: s.targets}
 	base.client.Confirmation = wk.proof(s, at)
 	if s.mode == tx.Delegate {
-		if s.door == doorExchange {
-			base.who = wk.draw(s.actor, s.client, s.pending)
+		if s.grant == grantExchange {
+			base.actorToken = wk.drawActor(s.actor, s.client, s.pending)
 		}
 	}
 	if s.mode == tx.Narrow {
@@ -200,7 +204,7 @@ func (wk *walk) attempts(s *planned, at *node) []attempt {
 	if s.main == idToken {
 		base.targets = nil
 	}
-	base.scope = wk.wish(s, at)
+	base.scope = wk.requestScope(s, at)
 	var list []attempt
 	if a, ok := wk.attack(base, at); ok {
 		list = append(list, a)
@@ -212,7 +216,7 @@ func (wk *walk) attempts(s *planned, at *node) []attempt {
 	}
 	list = append(list, base)
 	switch least := within([]string{"read"}, at.ceiling); {
-	case s.door == doorTicket:
+	case s.grant == grantTicket:
 	case base.scope != nil:
 		base.scope = nil
 		list = append(list, base)
@@ -223,16 +227,16 @@ func (wk *walk) attempts(s *planned, at *node) []attempt {
 	return list
 }
 
-// draw makes an actor token that the rule lets the client present.
-func (wk *walk) draw(who, client string, isJWT bool) *actorToken {
-	a, err := wk.actorFor(who, client, isJWT)
+// drawActor makes an actor token that the client can present.
+func (wk *walk) drawActor(name, client string, isJWT bool) *actorToken {
+	a, err := wk.actorFor(name, client, isJWT)
 	if err != nil {
 		panic(err)
 	}
 	return a
 }
 
-// proof is the key that the client proves.
+// proof returns the key that the client proves.
 func (wk *walk) proof(s *planned, at *node) tx.Confirmation {
 	var none tx.Confirmation
 	switch {
@@ -244,17 +248,17 @@ func (wk *walk) proof(s *planned, at *node) tx.Confirmation {
 	return at.cnf
 }
 
-// wish is the scope to ask for: some of what can be had, and what makes the tokens that are
-// planned.
-func (wk *walk) wish(s *planned, at *node) []string {
-	if wk.oneIn(3) && s.door != doorTicket {
+// requestScope draws the scope to request: a part of the available scope, and the scopes that add
+// the planned tokens.
+func (wk *walk) requestScope(s *planned, at *node) []string {
+	if wk.oneIn(3) && s.grant != grantTicket {
 		return nil
 	}
 	can := within(at.ceiling, wk.clients[s.client].Scope)
 	if !slices.Contains(s.rule.Scope, "*") && s.mode != modeRefresh {
 		can = within(can, s.rule.Scope)
 	}
-	if at.made == refresh && s.mode == modeRefresh {
+	if at.kind == refresh && s.mode == modeRefresh {
 		can = at.ceiling
 	}
 	var list []string
@@ -273,14 +277,14 @@ func (wk *walk) wish(s *planned, at *node) []string {
 	if s.mode != modeRefresh && s.mode != tx.Narrow && wk.oneIn(2) {
 		list = append(list, without(within(s.rule.Expand, wk.clients[s.client].Scope), list)...)
 	}
-	if len(list) == 0 && s.door == doorTicket {
+	if len(list) == 0 && s.grant == grantTicket {
 		return []string{"read"}
 	}
 	return list
 }
 
-// attack changes a request so that it asks for more than some token of the path allowed, where
-// there is a way to.
+// attack changes a request so that it exceeds a limit of an earlier token. It returns false if it
+// does not.
 func (wk *walk) attack(a attempt, at *node) (attempt, bool) {
 	var none tx.Confirmation
 	current := ""
@@ -290,11 +294,11 @@ func (wk *walk) attack(a attempt, at *node) (attempt, bool) {
 	beyond := without(within(a.client.Scope, []string{"read", "write", "admin"}), at.ceiling)
 	other := pick(wk.dice, actorNames...)
 	var kinds []string
-	if len(beyond) > 0 && a.door != doorTicket {
+	if len(beyond) > 0 && a.grant != grantTicket {
 		kinds = append(kinds, "scope", "scope")
 	}
-	if a.who != nil && a.pending && other != a.actor {
-		kinds = append(kinds, "who", "who", "who")
+	if a.actorToken != nil && a.pending && other != a.actor {
+		kinds = append(kinds, "actor", "actor", "actor")
 	}
 	if at.cnf != none {
 		kinds = append(kinds, "key")
@@ -303,7 +307,7 @@ func (wk *walk) attack(a attempt, at *node) (attempt, bool) {
 		kinds = append(kinds, "status")
 	}
 	if a.mode == tx.Narrow || a.mode == modeRefresh || wk.oneIn(8) {
-		kinds = append(kinds, "asked")
+		kinds = append(kinds, "authorizer")
 	}
 	if len(kinds) == 0 || !wk.percent(45) {
 		return a, false
@@ -311,23 +315,23 @@ func (wk *walk) attack(a attempt, at *node) (attempt, bool) {
 	switch a.attack = pick(wk.dice, kinds...); a.attack {
 	case "scope":
 		a.scope = append(slices.Clone(a.scope), pick(wk.dice, beyond...))
-	case "who":
-		a.who = wk.draw(other, a.client.ID, false)
+	case "actor":
+		a.actorToken = wk.drawActor(other, a.client.ID, false)
 	case "key":
 		a.client.Confirmation = pick(wk.dice, none, tx.Confirmation{JKT: "k9"})
 	case "status":
 		a.during = current
-	case "asked":
+	case "authorizer":
 		a.during = wk.actingAfter(a, at).ID
 	}
 	return a, true
 }
 
-// actingAfter is who would act with the result.
+// actingAfter returns the party that would act with the result.
 func (wk *walk) actingAfter(a attempt, at *node) tx.Identity {
 	switch {
-	case a.who != nil:
-		return a.who.id
+	case a.actorToken != nil:
+		return a.actorToken.id
 	case a.mode == tx.Delegate && a.actor != "":
 		return wk.people[a.actor].Identity
 	case a.mode != tx.ClientActs && len(at.chain) > 0:
@@ -340,7 +344,7 @@ func (wk *walk) actingAfter(a attempt, at *node) tx.Identity {
 	return tx.Identity{Issuer: own, Kind: tx.KindClient, ID: a.client.ID}
 }
 
-// send makes the request at its door.
+// send makes the request of an attempt.
 func (wk *walk) send(a attempt, at *node) (tx.Response, error) {
 	form := url.Values{}
 	set := func(name, value string) {
@@ -353,36 +357,35 @@ func (wk *walk) send(a attempt, at *node) (tx.Response, error) {
 	if a.tenant != "" {
 		form["audience"] = append(form["audience"], a.tenant)
 	}
-	switch a.door {
-	case doorRefresh:
+	switch a.grant {
+	case grantRefresh:
 		form.Del("audience")
 		form.Set("grant_type", "refresh_token")
 		form.Set("refresh_token", at.value)
 		return wk.tokens.Refresh(wk.ctx, wk.x, a.client, form)
-	case doorTicket:
+	case grantTicket:
 		return wk.ticketFor(a.client, a.actor, a.scope)
-	case doorAssertion:
+	case grantAssertion:
 		return wk.assert(a.client, at, form)
-	case doorLogin, doorActAs:
-		return wk.front(a, at, form)
+	case grantLogin, grantActAs:
+		return wk.login(a, at, form)
 	}
 	form.Set("grant_type", tx.GrantType)
 	form.Set("subject_token", at.value)
 	form.Set("subject_token_type", string(at.declared))
 	if a.main == opaque || a.main == idToken || a.main == session || a.main == ticket ||
 		!wk.oneIn(2) {
-		form.Set("requested_token_type", string(wk.askedAs(a.main)))
+		form.Set("requested_token_type", string(wk.requestTypeFor(a.main)))
 	}
-	if a.who != nil {
-		form.Set("actor_token", a.who.value)
-		form.Set("actor_token_type", string(a.who.declared))
+	if a.actorToken != nil {
+		form.Set("actor_token", a.actorToken.value)
+		form.Set("actor_token_type", string(a.actorToken.declared))
 	}
 	return wk.x.Exchange(wk.ctx, a.client, form)
 }
 
-// front is a door of the host: it has authenticated somebody, or a session of its own is presented
-// there.
-func (wk *walk) front(a attempt, at *node, form url.Values) (tx.Response, error) {
+// login is the grant of the host itself: the host has authenticated a user, or verifies a session.
+func (wk *walk) login(a attempt, at *node, form url.Values) (tx.Response, error) {
 	form.Set("grant_type", tx.GrantType)
 	form.Set("subject_token", "session")
 	form.Set("subject_token_type", string(typeSession))
@@ -390,16 +393,16 @@ func (wk *walk) front(a attempt, at *node, form url.Values) (tx.Response, error)
 	if err != nil {
 		return tx.Response{}, err
 	}
-	req.RequestedTokenType = wk.askedAs(a.main)
-	self := func(who string) tx.Token {
-		return tx.Token{Type: typeSession, Kind: tx.KindUser, ID: "session-" + who, Issuer: own,
-			Subject: who, ClientID: a.client.ID,
+	req.RequestedTokenType = wk.requestTypeFor(a.main)
+	self := func(name string) tx.Token {
+		return tx.Token{Type: typeSession, Kind: tx.KindUser, ID: "session-" + name, Issuer: own,
+			Subject: name, ClientID: a.client.ID,
 			Scope: tx.Scope{"read"}, Issued: wk.now, Expires: wk.now.Add(time.Hour),
 			AuthTime: wk.now}
 	}
-	return wk.x.Run(wk.ctx, grantLogin, a.client, func(ctx context.Context,
+	return wk.x.Run(wk.ctx, loginGrantType, a.client, func(ctx context.Context,
 		now time.Time) (tx.Request, tx.Token, *tx.Token, error) {
-		if a.door == doorActAs {
+		if a.grant == grantActAs {
 			req.Scope = append(req.Scope, "act_as:alice")
 			return (grants.ActAs{Named: typeActAs, Prefix: "act_as:"}).Open(req, "", self(a.actor))
 		}

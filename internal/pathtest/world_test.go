@@ -16,8 +16,8 @@ import (
 
 const (
 	own  = "https://as.example"
-	idp  = "https://idp.example"  // believed for act and may_act, two of its scopes are mapped
-	shop = "https://shop.example" // believed for nothing
+	idp  = "https://idp.example"  // act and may_act are trusted, and two scopes are mapped
+	shop = "https://shop.example" // no act, may_act or scope is trusted
 
 	api  = "https://api.example"
 	down = "https://down.example"
@@ -32,12 +32,12 @@ const (
 	typeActAs     tx.TokenType = "urn:example:act-as"
 	typeOuter     tx.TokenType = "urn:example:outer"
 
-	grantLogin = "urn:example:grant:login" // the front door of the host: a session becomes tokens
+	loginGrantType = "urn:example:grant:login" // the grant of the host itself
 )
 
 var begin = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// dice draw. The same seed throws the same.
+// dice draws values. The same seed gives the same values.
 type dice struct{ *rand.Rand }
 
 func (d dice) oneIn(n int) bool       { return d.IntN(n) == 0 }
@@ -47,7 +47,7 @@ func (d dice) some(p int, l []string) []string { // each member with a probabili
 	return slices.DeleteFunc(slices.Clone(l), func(string) bool { return !d.percent(p) })
 }
 
-// The keys and what is made of them are the same for all paths.
+// The keys and verifiers are the same for all paths.
 var (
 	ownKey   = tokenexchangetest.NewMinterWith(own, "EdDSA")
 	idpKey   = tokenexchangetest.NewMinterWith(idp, "EdDSA")
@@ -87,7 +87,7 @@ func idpTrust() tx.Trust {
 	return t
 }
 
-// assertionTrust is for the door of assertions. The issuer robot is a client.
+// assertionTrust is the Trust for assertions. The issuer robot is a client.
 func assertionTrust(m *tokenexchangetest.Minter) tx.Trust {
 	t := m.ForeignTrust(own)
 	t.Types = map[tx.TokenType]string{typeAssertion: "JWT"}
@@ -99,49 +99,49 @@ func assertionTrust(m *tokenexchangetest.Minter) tx.Trust {
 	return t
 }
 
-// person is somebody in the directory of the host, and for which organisations the authorizer lets
-// them act.
+// person is an entry of the directory.
 type person struct {
 	tx.Subject
 	disabled bool
-	actsIn   []string // nil: all
+	actsIn   []string // organisations in which the authorizer lets the person act; nil: all
 }
 
-// world is one server with its host: a store of tokens, or JWTs alone.
+// world is one server with its host. The host has a token store, or issues JWTs without records.
 type world struct {
 	dice
-	ctx     context.Context
-	now     time.Time
-	stored  bool
-	store   *tokenstore.Memory // of a host without tokens in it: of assertions that were used
-	tokens  *tokenstore.Tokens
-	jwt     *tx.JWTIssuer
-	denied  map[string]bool // jti that the deny list of a host without store has
-	x       *tx.Exchanger
-	embeds  *grants.Embedded
-	rules   map[string]rule
-	policy  *tx.Policy
-	clients map[string]tx.Client
-	people  map[string]*person
-	refused map[string]bool      // acting parties to which the authorizer says no
-	hooked  map[string]*tx.Actor // what the hook for may_act says, by rule
-	asked   []string             // organisations that the authorizer was asked about at this hop
-	events  []tx.Event           // of this hop
-	logs    []string
-	minted  int
+	ctx         context.Context
+	now         time.Time
+	stored      bool
+	store       *tokenstore.Memory // without stored, it only has the used assertions
+	tokens      *tokenstore.Tokens
+	jwt         *tx.JWTIssuer
+	denied      map[string]bool // the deny list of a host without a token store
+	x           *tx.Exchanger
+	embeds      *grants.Embedded
+	rules       map[string]rule
+	policy      *tx.Policy
+	clients     map[string]tx.Client
+	people      map[string]*person
+	refused     map[string]bool      // actors that the authorizer refuses
+	hookResults map[string]*tx.Actor // results of the may_act hook, by rule
+	asked       []string             // organisations of the authorizer calls of this hop
+	events      []tx.Event           // of this hop
+	logs        []string
+	minted      int
 }
 
 func newWorld(seed uint64) *world {
 	w := &world{dice: dice{rand.New(rand.NewPCG(seed, 12))}, now: begin, denied: map[string]bool{},
-		rules: map[string]rule{}, refused: map[string]bool{}, hooked: map[string]*tx.Actor{}}
+		rules: map[string]rule{}, refused: map[string]bool{}, hookResults: map[string]*tx.Actor{}}
 	w.ctx = context.WithValue(context.Background(), worldKey{}, w)
 	w.stored, w.store = w.percent(70), tokenstore.NewMemory()
 	clock := func() time.Time { return w.now }
 	w.jwt = ownKey.JWTIssuer()
 	w.jwt.Types = map[tx.TokenType]string{typeTicket: "ticket+jwt"}
 	w.jwt.ActAs = w.oneIn(12)
-	w.x = &tx.Exchanger{Issuer: own, Resolver: resolver{w}, Authorizer: authorizer{w}, Audit: sink{w},
-		Now: clock}
+	w.x = &tx.Exchanger{Issuer: own, Resolver: resolver{w}, Authorizer: authorizer{w},
+		Audit: sink{w},
+		Now:   clock}
 	w.embeds = &grants.Embedded{Exchanger: w.x, Type: typeOuter, Claim: "downstream",
 		Rules: map[string]tx.Request{}}
 	w.jwt.Claims = w.addClaims
@@ -178,7 +178,7 @@ func (w *world) verifyName(_ context.Context, c tx.Credential) (tx.Token, error)
 	return tok, nil
 }
 
-// live is what the host knows about one of its own JWTs.
+// live returns an error if a JWT of this server is revoked.
 func (w *world) live(ctx context.Context, tok tx.Token) error {
 	if w.stored {
 		return w.tokens.Live(ctx, tok)
@@ -189,17 +189,17 @@ func (w *world) live(ctx context.Context, tok tx.Token) error {
 	return nil
 }
 
-// mayAct is the hook of the host.
+// mayAct is the host's hook for the claim may_act.
 func (w *world) mayAct(_ context.Context, d tx.Decision) (*tx.Actor, error) {
-	return w.hooked[d.Rule], nil
+	return w.hookResults[d.Rule], nil
 }
 
-// addClaims writes the organisation, as hosts do, and embeds.
+// addClaims adds the organisation, as hosts do, and the embedded token.
 func (w *world) addClaims(ctx context.Context, d tx.Decision, claims map[string]any) error {
 	if d.Subject.Tenant != "" {
 		claims["org"] = d.Subject.Tenant
 	}
-	if party := w.hooked[d.Rule]; party != nil && !w.stored {
+	if party := w.hookResults[d.Rule]; party != nil && !w.stored {
 		claims["may_act"] = party
 	}
 	return w.embeds.AddClaims(ctx, d, claims)
@@ -207,11 +207,11 @@ func (w *world) addClaims(ctx context.Context, d tx.Decision, claims map[string]
 
 type resolver struct{ w *world }
 
-// ResolveSubject knows people by their ids, and those of other issuers as "p-" and the id.
+// ResolveSubject finds people by their ids. Foreign issuers write "p-" in front of the id.
 func (r resolver) ResolveSubject(_ context.Context, tok tx.Token) (tx.Subject, error) {
 	id := tok.Subject
 	if tok.Issuer == idp || tok.Issuer == shop {
-		if id == "p-guest" { // an actor who keeps their issuer
+		if id == "p-guest" { // an actor whose identity is that of the foreign issuer
 			return tx.Subject{Identity: tx.Identity{Issuer: tok.Issuer, Kind: tx.KindUser, ID: id}},
 				nil
 		}
@@ -226,26 +226,26 @@ func (r resolver) ResolveSubject(_ context.Context, tok tx.Token) (tx.Subject, e
 
 type authorizer struct{ w *world }
 
-// AuthorizeActor says no to some parties, and to others where the organisation is not one of
-// theirs.
+// AuthorizeActor refuses some parties, and others in some organisations.
 func (a authorizer) AuthorizeActor(_ context.Context, f tx.Facts) error {
 	a.w.asked = append(a.w.asked, f.Subject.Tenant)
 	if !a.w.allows(f.ActingParty(), f.Subject.Tenant) {
-		return fmt.Errorf("%w: may not act there", tx.InvalidRequest)
+		return fmt.Errorf("%w: the actor may not act in %q", tx.InvalidRequest, f.Subject.Tenant)
 	}
 	return nil
 }
 
-// allows is the host's knowledge behind the authorizer.
-func (w *world) allows(who tx.Identity, tenant string) bool {
-	if w.refused[who.ID] {
+// allows reports whether the authorizer lets the actor act in the organisation.
+func (w *world) allows(actor tx.Identity, tenant string) bool {
+	if w.refused[actor.ID] {
 		return false
 	}
-	p := w.people[who.ID]
+	p := w.people[actor.ID]
 	return p == nil || p.actsIn == nil || slices.Contains(p.actsIn, tenant)
 }
 
-// active reports whether the directory still answers about somebody.
+// active reports whether the directory still accepts a party. Parties of other issuers are always
+// active.
 func (w *world) active(issuer, sub string) bool {
 	p := w.people[sub]
 	return issuer != own || p != nil && !p.disabled
@@ -258,7 +258,8 @@ func (s sink) RecordExchange(_ context.Context, ev tx.Event) error {
 	return nil
 }
 
-// event is that of the last exchange that was granted by a grant.
+// event returns the event of the last granted exchange, either of embedded tokens or of all others.
+// It is nil if there is none.
 func (w *world) event(embedded bool) *tx.Event {
 	for i := range slices.Backward(w.events) {
 		if ev := &w.events[i]; ev.Err == nil &&
@@ -315,13 +316,13 @@ func (w *world) populate() {
 	}
 }
 
-// setRules makes the policy of the path.
+// setRules sets the policy of the path.
 func (w *world) setRules(rules []rule) error {
-	var made []tx.Rule
+	var list []tx.Rule
 	for _, r := range rules {
-		made = append(made, r.withMode())
+		list = append(list, r.withMode())
 	}
-	policy, err := tx.NewPolicy(made...)
+	policy, err := tx.NewPolicy(list...)
 	if err != nil {
 		return err
 	}
@@ -337,8 +338,8 @@ func (w *world) log(format string, args ...any) {
 	w.logs = append(w.logs, fmt.Sprintf(format, args...))
 }
 
-// confidential authenticates every caller of the introspection endpoint as an API that all tokens
-// are for.
+// confidential authenticates every caller of the introspection endpoint as an API that is in the
+// audience of every token.
 func (w *world) confidential(client string) func(*http.Request) (tx.Client, error) {
 	return func(*http.Request) (tx.Client, error) {
 		c := w.clients[client]

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -21,11 +22,18 @@ import (
 func main() {
 	rough := flag.Bool("quick", false, "measure for some seconds only; the figures are rough")
 	gate := flag.Bool("gate", false, "exit with 1 if a gated goal is missed")
+	profile := flag.String("cpuprofile", "", "write a CPU profile to this `file`")
 	only := flag.String("only", "", "measure this part only: "+strings.Join(partNames(), ", "))
 	flag.Parse()
 	if *only != "" && !slices.Contains(partNames(), *only) {
 		fmt.Fprintf(os.Stderr, "there is no part %q\n", *only)
 		os.Exit(2)
+	}
+	if *profile != "" {
+		file, err := os.Create(*profile)
+		check(err)
+		check(pprof.StartCPUProfile(file))
+		defer pprof.StopCPUProfile()
 	}
 	e := full
 	if *rough {
@@ -46,6 +54,7 @@ func main() {
 	}
 	fmt.Printf("\nMissed:\n- %s\n", strings.Join(missed, "\n- "))
 	if *gate {
+		pprof.StopCPUProfile()
 		os.Exit(1)
 	}
 }

@@ -62,7 +62,8 @@ func engine() tx.Exchanger {
 func signedEngine(alg string, key crypto.Signer) (tx.Exchanger, *tx.JWTIssuer) {
 	signer := must(tx.NewJWTIssuer(key, "k1", alg))
 	verifier := must(tx.NewVerifier(tx.Trust{Issuer: issuer, JWKS: must(signer.JWKS()),
-		ActClaims: true, Live: host{}.live, Types: map[tx.TokenType]string{tx.TypeAccessToken: ""}}))
+		ActClaims: true, Live: host{}.live,
+		Types: map[tx.TokenType]string{tx.TypeAccessToken: ""}}))
 	x := engine()
 	x.Verify, x.TokenIssuer = tx.Verifiers{tx.TypeAccessToken: verifier.Verify}, signer
 	return x, signer

@@ -1,13 +1,14 @@
-// Command faults puts one fault at a time into the sources and runs the tests: a fault that no test notices survives, and
-// says what the tests don't prove. The faults are written by hand, in faults.txt. Nothing on disk is changed.
+// Command faults puts one fault at a time into the sources and runs the tests. A fault that no test
+// notices survives, and shows what the tests do not prove. The faults are written by hand, in
+// faults.txt. No file of the repository is changed.
 //
-// Run it from the top of the module, for all faults or for those whose title contains a word:
+// Run it from the top of the repository, for all faults or for those whose title contains a word:
 //
 //	go run ./lab/faults [-fit] [-by package] [word]
 //
-// It prints a line for each fault and exits with 1 if one survived or no longer fits the sources. With -fit no test is run:
-// it only looks whether every fault still fits the sources and builds. With -by, the tests of that
-// package alone must notice every fault.
+// It prints a line for each fault and exits with 1 if a fault survived or no longer fits the
+// sources. With -fit it runs no tests, and only checks that every fault fits the sources and
+// builds. With -by, the tests of that package alone must notice every fault.
 package main
 
 import (
@@ -25,7 +26,7 @@ import (
 //go:embed faults.txt
 var list string
 
-// fault is one change: in a file, text that occurs once, and what stands there instead.
+// fault replaces text that occurs once in a file.
 type fault struct{ title, file, old, new string }
 
 func main() {
@@ -80,8 +81,9 @@ func parse(text string) (faults []fault) {
 	return faults
 }
 
-// run says what became of the fault: noticed, SURVIVED, STALE (the text is not there once) or BROKEN (it does not build);
-// fits, if no tests are wanted and it is neither of the last two.
+// run returns what became of the fault: noticed or SURVIVED; STALE if the old text does not occur
+// exactly once; BROKEN if the new text does not build. With fit it returns fits instead of the
+// first two.
 func (f fault) run(fit bool, by string) string {
 	source, err := os.ReadFile(f.file)
 	if err != nil || strings.Count(string(source), f.old) != 1 {
@@ -102,7 +104,8 @@ func (f fault) run(fit bool, by string) string {
 		return err.Error()
 	}
 	faulty := strings.Replace(string(source), f.old, f.new, 1)
-	if os.WriteFile(changed, []byte(faulty), 0o600) != nil || os.WriteFile(overlay, replace, 0o600) != nil {
+	if os.WriteFile(changed, []byte(faulty), 0o600) != nil ||
+		os.WriteFile(overlay, replace, 0o600) != nil {
 		return "cannot write to " + dir
 	}
 	module, pkg := f.place()
@@ -117,7 +120,7 @@ func (f fault) run(fit bool, by string) string {
 	if fit {
 		return "fits"
 	}
-	for _, tests := range f.tests(pkg, by) {
+	for _, tests := range testsOf(module, pkg, by) {
 		if run("test", append([]string{"-count=1", "-failfast"}, tests...)...) != nil {
 			return "noticed"
 		}
@@ -125,22 +128,23 @@ func (f fault) run(fit bool, by string) string {
 	return "SURVIVED"
 }
 
-// tests returns the arguments for go test of the tests that must notice the fault, the quick first.
-func (f fault) tests(pkg, by string) [][]string {
+// testsOf returns arguments for go test: the tests that must notice a fault in a package, the quick
+// ones first.
+func testsOf(module, pkg, by string) [][]string {
 	switch {
 	case by != "":
 		return [][]string{{by}}
-	case pkg == ".":
+	case module == "." && pkg == ".":
 		return [][]string{
-			{"-run", "Decisions|Requests|Policy", "."},
+			{"-run", "Vectors|Policy", "."},
 			{".", "./internal/jose", "./internal/strictjson", "./authorizer"},
-			{"./tokenstore", "./grants"},
+			{"./tokenstore", "./grants", "./internal/securitytest"},
 		}
 	}
 	return [][]string{{pkg}}
 }
 
-// place returns the folder of the module that the file is in, and the package in it.
+// place returns the folder of the module that has the file, and the package within the module.
 func (f fault) place() (module, pkg string) {
 	dir := filepath.Dir(f.file)
 	for module = dir; module != "."; module = filepath.Dir(module) {

@@ -63,7 +63,8 @@ type goPackage struct {
 // readGraph type-checks one package. The go command builds what the package imports, so the types
 // of those packages are read from the build cache.
 func readGraph(pattern string) (graph, error) {
-	list := exec.Command("go", "list", "-deps", "-export", "-json=Dir,ImportPath,Export,GoFiles", pattern)
+	list := exec.Command("go", "list", "-deps", "-export",
+		"-json=Dir,ImportPath,Export,GoFiles", pattern)
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	if err != nil {
@@ -83,7 +84,8 @@ func readGraph(pattern string) (graph, error) {
 	fset, g := token.NewFileSet(), graph{}
 	var files []*ast.File
 	for _, name := range target.GoFiles {
-		f, err := parser.ParseFile(fset, filepath.Join(target.Dir, name), nil, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(fset, filepath.Join(target.Dir, name), nil,
+			parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}

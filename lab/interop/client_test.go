@@ -18,41 +18,54 @@ import (
 // sends no actor token.
 func ours(t *testing.T, clientID, subject, actor string, r tokenexchange.Request) *client.Config {
 	t.Helper()
-	config := &client.Config{Request: r, Subject: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: subject}),
-		Server: clientcredentials.Config{ClientID: clientID, ClientSecret: secret(t, clientID), TokenURL: provider(t).Endpoint().TokenURL}}
+	config := &client.Config{Request: r,
+		Subject: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: subject}),
+		Server: clientcredentials.Config{ClientID: clientID, ClientSecret: secret(t, clientID),
+			TokenURL: provider(t).Endpoint().TokenURL}}
 	if actor != "" {
 		config.Actor = oauth2.StaticTokenSource(&oauth2.Token{AccessToken: actor})
 	}
 	return config
 }
 
-// TestClientConfig has the library on both sides of the wire, and go-oidc as the judge of what came over it.
+// TestClientConfig has the library on both sides of the wire. go-oidc verifies the tokens.
 func TestClientConfig(t *testing.T) {
-	r := tokenexchange.Request{Audience: []string{aggregates}, RequestedTokenType: tokenexchange.TypeJWT, Scope: tokenexchange.Scope{"read"}}
-	answer, err := ours(t, "portal", demo.Tokens["end_user"].AccessToken, "", r).Exchange(t.Context())
+	r := tokenexchange.Request{Audience: []string{aggregates},
+		RequestedTokenType: tokenexchange.TypeJWT, Scope: tokenexchange.Scope{"read"}}
+	answer, err := ours(t, "portal", demo.Tokens["end_user"].AccessToken, "",
+		r).Exchange(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.TokenType != "Bearer" || answer.IssuedTokenType != tokenexchange.TypeJWT || answer.Scope != "read" || answer.ExpiresIn <= 0 {
+	if answer.TokenType != "Bearer" || answer.IssuedTokenType != tokenexchange.TypeJWT ||
+		answer.Scope != "read" || answer.ExpiresIn <= 0 {
 		t.Errorf("the answer is %v", answer)
 	}
-	has(t, claims(t, aggregates, answer.AccessToken), map[string]any{"sub": "alice", "aud": aggregates, "scope": "read", "act": nil})
+	has(t, claims(t, aggregates, answer.AccessToken),
+		map[string]any{"sub": "alice", "aud": aggregates, "scope": "read", "act": nil})
 
-	r = tokenexchange.Request{Scope: tokenexchange.Scope{"openid", "profile", "read", "offline_access"}}
-	answer, err = ours(t, "portal", demo.Tokens["end_user"].AccessToken, demo.Tokens["impersonator"].AccessToken, r).Exchange(t.Context())
+	r = tokenexchange.Request{Scope: tokenexchange.Scope{"openid", "profile",
+		"read", "offline_access"}}
+	answer, err = ours(t, "portal", demo.Tokens["end_user"].AccessToken,
+		demo.Tokens["impersonator"].AccessToken, r).Exchange(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verified(t, "portal", answer.IDToken).VerifyAccessToken(answer.AccessToken); err != nil {
+	if err := verified(t, "portal",
+		answer.IDToken).VerifyAccessToken(answer.AccessToken); err != nil {
 		t.Error(err)
 	}
-	has(t, claims(t, "portal", answer.IDToken), map[string]any{"sub": "alice", "name": "Alice Archer", "act": actor("ines", "portal", nil)})
-	has(t, introspect(t, "portal", answer.RefreshToken), map[string]any{"active": true, "sub": "alice", "act": actor("ines", "portal", nil)})
+	has(t, claims(t, "portal", answer.IDToken),
+		map[string]any{"sub": "alice", "name": "Alice Archer", "act": actor("ines", "portal", nil)})
+	has(t, introspect(t, "portal", answer.RefreshToken),
+		map[string]any{"active": true, "sub": "alice", "act": actor("ines", "portal", nil)})
 }
 
-// TestClientConfigChain uses one exchange as the subject token source of the next, as a service does that calls another.
+// TestClientConfigChain uses one exchange as the subject token source of the next, as a service
+// does that calls another.
 func TestClientConfigChain(t *testing.T) {
-	first := ours(t, "portal", demo.Tokens["end_user"].AccessToken, demo.Tokens["impersonator"].AccessToken,
+	first := ours(t, "portal", demo.Tokens["end_user"].AccessToken,
+		demo.Tokens["impersonator"].AccessToken,
 		tokenexchange.Request{Audience: []string{aggregates}, Scope: tokenexchange.Scope{"read"}})
 	second := ours(t, "aggregates-api", "", "", tokenexchange.Request{Audience: []string{ledger}})
 	second.Subject = first.TokenSource(t.Context())
@@ -61,16 +74,20 @@ func TestClientConfigChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	expiresWithin(t, tok.Expiry, 5*time.Minute)
-	has(t, introspect(t, "bank-api", tok.AccessToken), map[string]any{"active": true, "sub": "alice", "aud": ledger, "scope": "read",
-		"client_id": "aggregates-api", "act": actor("aggregates-api", "aggregates-api", actor("ines", "portal", nil))})
+	has(t, introspect(t, "bank-api", tok.AccessToken),
+		map[string]any{"active": true, "sub": "alice", "aud": ledger, "scope": "read",
+			"client_id": "aggregates-api",
+			"act":       actor("aggregates-api", "aggregates-api", actor("ines", "portal", nil))})
 }
 
-// TestClientConfigAPI calls the management API of the server with what was exchanged: it lists users to an administrator, and
-// refuses whoever acts for one.
+// TestClientConfigAPI calls the management API of the server with exchanged tokens. It lists users
+// to an administrator and refuses an actor.
 func TestClientConfigAPI(t *testing.T) {
-	r := tokenexchange.Request{Audience: []string{management}, Scope: tokenexchange.Scope{"users:read"}}
+	r := tokenexchange.Request{Audience: []string{management},
+		Scope: tokenexchange.Scope{"users:read"}}
 	get := func(acting string) *http.Response {
-		source := ours(t, "portal", demo.Tokens["admin"].AccessToken, acting, r).TokenSource(t.Context())
+		source := ours(t, "portal", demo.Tokens["admin"].AccessToken, acting,
+			r).TokenSource(t.Context())
 		resp, err := oauth2.NewClient(t.Context(), source).Get(demo.Issuer + "/api/users")
 		if err != nil {
 			t.Fatal(err)
@@ -80,10 +97,12 @@ func TestClientConfigAPI(t *testing.T) {
 	}
 	var list struct{ Users []struct{ ID string } }
 	resp := get("")
-	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || resp.StatusCode != http.StatusOK || len(list.Users) == 0 {
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil ||
+		resp.StatusCode != http.StatusOK || len(list.Users) == 0 {
 		t.Errorf("the administrator gets %s with %d users, %v", resp.Status, len(list.Users), err)
 	}
-	if resp := get(demo.Tokens["org_admin_impersonator"].AccessToken); resp.StatusCode != http.StatusForbidden {
+	resp = get(demo.Tokens["org_admin_impersonator"].AccessToken)
+	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("who acts for the administrator gets %s", resp.Status)
 	}
 }
@@ -108,8 +127,10 @@ func TestClientConfigRefused(t *testing.T) {
 	_, err := config.Exchange(t.Context())
 	refused(t, err, http.StatusUnauthorized, "invalid_client")
 
-	// An ID token is no scheme to send a request with.
-	config = ours(t, "portal", user, "", tokenexchange.Request{RequestedTokenType: tokenexchange.TypeIDToken, Scope: tokenexchange.Scope{"openid"}})
+	// A request cannot be sent with an ID token.
+	config = ours(t, "portal", user, "",
+		tokenexchange.Request{RequestedTokenType: tokenexchange.TypeIDToken,
+			Scope: tokenexchange.Scope{"openid"}})
 	if _, err := config.TokenSource(t.Context()).Token(); err == nil {
 		t.Error("a TokenSource gives an ID token")
 	}
@@ -120,5 +141,6 @@ func TestClientConfigRefused(t *testing.T) {
 	if answer.TokenType != "N_A" || answer.IDToken != "" {
 		t.Errorf("the answer is %v", answer)
 	}
-	has(t, claims(t, "portal", answer.AccessToken), map[string]any{"sub": "alice", "azp": "portal", "act": nil})
+	has(t, claims(t, "portal", answer.AccessToken),
+		map[string]any{"sub": "alice", "azp": "portal", "act": nil})
 }

@@ -1,4 +1,4 @@
-// What the tests of npm clients share: the line of authserver -demo, and the names of its world.
+// Shared by the tests of npm clients: the line of authserver -demo, and names of its world.
 import { readFileSync } from 'node:fs'
 import { importPKCS8 } from 'jose'
 
@@ -20,7 +20,7 @@ export const settings = 'https://settings.example'
 export const management = 'https://management.example'
 export const ledger = 'https://ledger.example'
 export const tools = 'https://tools.example'
-export const payroll = 'https://payroll.example' // nobody's
+export const payroll = 'https://payroll.example' // no API has it
 
 /** The secret of a client of the demo world. */
 export function secret(id) {
@@ -29,7 +29,7 @@ export function secret(id) {
   return found
 }
 
-/** An act claim about somebody of our issuer; prior is who acted before. */
+/** An act claim about a party of our issuer; prior is the previous actor. */
 export const actor = (sub, client, prior) => ({
   iss: demo.issuer,
   sub,
@@ -37,7 +37,7 @@ export const actor = (sub, client, prior) => ({
   ...(prior && { act: prior }),
 })
 
-/** The parameters that say who is spoken of: a login of the demo, and, if there is one, a login that acts for it. */
+/** The parameters of the subject token of a login and, if given, of the actor token of another. */
 export function parties(subject, acting) {
   const form = { subject_token: demo.tokens[subject].access_token, subject_token_type: accessToken }
   if (acting) {

@@ -23,7 +23,7 @@ const (
 	settings   = "https://settings.example"
 	ledger     = "https://ledger.example"
 	management = "https://management.example"
-	payroll    = "https://payroll.example" // nobody's
+	payroll    = "https://payroll.example" // no API has it
 )
 
 // The token types, as the clients write them.
@@ -49,15 +49,16 @@ var demo struct {
 	}
 }
 
-// TestMain reads the line from the file that TOKENEXCHANGE_DEMO names. Without a server nothing has been tested, so that
-// is a failure.
+// TestMain reads the line from the file that TOKENEXCHANGE_DEMO names. Without a server nothing has
+// been tested, so that is a failure.
 func TestMain(m *testing.M) {
 	line, err := os.ReadFile(os.Getenv("TOKENEXCHANGE_DEMO"))
 	if err == nil {
 		err = json.Unmarshal(line, &demo)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "TOKENEXCHANGE_DEMO names no line of authserver -demo; use the script run:", err)
+		fmt.Fprintln(os.Stderr,
+			"TOKENEXCHANGE_DEMO names no line of authserver -demo; use the script run:", err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -75,7 +76,7 @@ func secret(t *testing.T, client string) string {
 	return ""
 }
 
-// introspect asks about a token as a resource server does.
+// introspect introspects a token as a resource server does.
 func introspect(t *testing.T, client, token string) map[string]any {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, demo.IntrospectionEndpoint,
@@ -91,13 +92,15 @@ func introspect(t *testing.T, client, token string) map[string]any {
 	}
 	defer resp.Body.Close()
 	var answer map[string]any
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil ||
+		resp.StatusCode != http.StatusOK {
 		t.Fatalf("introspection by %s: %s, %v", client, resp.Status, err)
 	}
 	return answer
 }
 
-// claims verifies the signature, issuer, audience and expiry of a JWT with go-oidc and returns what it says.
+// claims verifies the signature, issuer, audience and expiry of a JWT with go-oidc and returns its
+// claims.
 func claims(t *testing.T, audience, token string) map[string]any {
 	t.Helper()
 	all := map[string]any{}
@@ -118,7 +121,7 @@ func has(t *testing.T, object, want map[string]any) {
 	}
 }
 
-// actor is an act claim about somebody of our issuer. prior is who acted before, or nil.
+// actor is an act claim about a party of our issuer. prior is the previous actor, or nil.
 func actor(sub, client string, prior map[string]any) map[string]any {
 	act := map[string]any{"iss": demo.Issuer, "sub": sub, "client_id": client}
 	if prior != nil {
@@ -127,7 +130,7 @@ func actor(sub, client string, prior map[string]any) map[string]any {
 	return act
 }
 
-// expiresWithin checks that a token lives, and not longer than its rule says.
+// expiresWithin checks that a token lives, and not longer than its rule allows.
 func expiresWithin(t *testing.T, expiry time.Time, rule time.Duration) {
 	t.Helper()
 	if left := time.Until(expiry); left <= 0 || left > rule+time.Second {
@@ -135,10 +138,11 @@ func expiresWithin(t *testing.T, expiry time.Time, rule time.Duration) {
 	}
 }
 
-// provider is what go-oidc discovers.
+// provider is the server as go-oidc discovers it.
 func provider(t *testing.T) *oidc.Provider {
 	t.Helper()
-	p, err := oidc.NewProvider(context.Background(), demo.Issuer) // the key set outlives the test's context
+	// the key set outlives the test's context
+	p, err := oidc.NewProvider(context.Background(), demo.Issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +151,8 @@ func provider(t *testing.T) *oidc.Provider {
 
 func verified(t *testing.T, audience, token string) *oidc.IDToken {
 	t.Helper()
-	tok, err := provider(t).VerifierContext(t.Context(), &oidc.Config{ClientID: audience}).Verify(t.Context(), token)
+	tok, err := provider(t).VerifierContext(t.Context(),
+		&oidc.Config{ClientID: audience}).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,19 +16,21 @@ import (
 	"golang.org/x/oauth2/google/externalaccount"
 )
 
-// supplier hands out one subject token, and remembers what for.
+// supplier returns one subject token and keeps the options of each call.
 type supplier struct {
 	token string
 	asked *externalaccount.SupplierOptions
 }
 
-func (s supplier) SubjectToken(_ context.Context, o externalaccount.SupplierOptions) (string, error) {
+func (s supplier) SubjectToken(_ context.Context, o externalaccount.SupplierOptions) (
+	string, error) {
 	*s.asked = o
 	return s.token, nil
 }
 
-// TestExternalAccount is workload identity federation pointed at this server. The package always requests an access token,
-// sends scope= where there is no scope, and authenticates by HTTP Basic without form-encoding, or not at all.
+// TestExternalAccount uses workload identity federation with this server. The package always
+// requests an access token, sends scope= without a scope, and authenticates by HTTP Basic without
+// form-encoding, or not at all.
 func TestExternalAccount(t *testing.T) {
 	user := demo.Tokens["end_user"]
 	tests := map[string]struct{ typ, token, scope string }{
@@ -41,14 +43,17 @@ func TestExternalAccount(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var asked externalaccount.SupplierOptions
-			config := externalaccount.Config{Audience: aggregates, SubjectTokenType: test.typ, TokenURL: demo.TokenEndpoint,
-				ClientID: "portal", ClientSecret: secret(t, "portal"), Scopes: strings.Fields(test.scope),
+			config := externalaccount.Config{Audience: aggregates, SubjectTokenType: test.typ,
+				TokenURL: demo.TokenEndpoint,
+				ClientID: "portal", ClientSecret: secret(t, "portal"),
+				Scopes:               strings.Fields(test.scope),
 				SubjectTokenSupplier: supplier{test.token, &asked}}
 			tok := tokenOf(t, t.Context(), config)
 			if asked.Audience != aggregates || asked.SubjectTokenType != test.typ {
 				t.Errorf("the supplier was asked for %+v", asked)
 			}
-			want := map[string]any{"active": true, "sub": "alice", "client_id": "portal", "aud": aggregates, "act": nil}
+			want := map[string]any{"active": true, "sub": "alice", "client_id": "portal",
+				"aud": aggregates, "act": nil}
 			if test.scope != "" {
 				want["scope"] = test.scope
 			}
@@ -88,27 +93,42 @@ func TestExternalAccountFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok := tokenOf(t, t.Context(), externalaccount.Config{Audience: aggregates, SubjectTokenType: jwt, TokenURL: demo.TokenEndpoint,
+	tok := tokenOf(t, t.Context(), externalaccount.Config{Audience: aggregates,
+		SubjectTokenType: jwt, TokenURL: demo.TokenEndpoint,
 		ClientID: "portal", ClientSecret: secret(t, "portal"), Scopes: []string{"read", "write"},
 		CredentialSource: &externalaccount.CredentialSource{File: file,
 			Format: externalaccount.Format{Type: "json", SubjectTokenFieldName: "access_token"}}})
-	has(t, introspect(t, "aggregates-api", tok.AccessToken), map[string]any{"active": true, "sub": "alice", "scope": "read write"})
+	has(t, introspect(t, "aggregates-api", tok.AccessToken),
+		map[string]any{"active": true, "sub": "alice", "scope": "read write"})
 }
 
-// TestExternalAccountRefused looks for status and code in the one string that the package makes of a refusal.
+// TestExternalAccountRefused looks for status and code in the string that the package makes of a
+// refusal.
 func TestExternalAccountRefused(t *testing.T) {
-	good := externalaccount.Config{Audience: aggregates, SubjectTokenType: accessToken, TokenURL: demo.TokenEndpoint,
+	good := externalaccount.Config{Audience: aggregates, SubjectTokenType: accessToken,
+		TokenURL: demo.TokenEndpoint,
 		ClientID: "portal", ClientSecret: secret(t, "portal"), Scopes: []string{"read"},
-		SubjectTokenSupplier: supplier{demo.Tokens["end_user"].AccessToken, &externalaccount.SupplierOptions{}}}
+		SubjectTokenSupplier: supplier{demo.Tokens["end_user"].AccessToken,
+			&externalaccount.SupplierOptions{}}}
 	tests := map[string]struct {
 		change       func(*externalaccount.Config)
 		status, code string
 	}{
-		"unknown target":    {func(c *externalaccount.Config) { c.Audience = payroll }, "400", "invalid_target"},
-		"scope of nobody":   {func(c *externalaccount.Config) { c.Scopes = []string{"admin"} }, "400", "invalid_scope"},
-		"another type":      {func(c *externalaccount.Config) { c.SubjectTokenType = idToken }, "400", "invalid_request"},
-		"no credentials":    {func(c *externalaccount.Config) { c.ClientID, c.ClientSecret = "", "" }, "401", "invalid_client"},
-		"wrong credentials": {func(c *externalaccount.Config) { c.ClientSecret = "wrong" }, "401", "invalid_client"},
+		"unknown target": {func(c *externalaccount.Config) {
+			c.Audience = payroll
+		}, "400", "invalid_target"},
+		"an unknown scope": {func(c *externalaccount.Config) {
+			c.Scopes = []string{"admin"}
+		}, "400", "invalid_scope"},
+		"another type": {func(c *externalaccount.Config) {
+			c.SubjectTokenType = idToken
+		}, "400", "invalid_request"},
+		"no credentials": {func(c *externalaccount.Config) {
+			c.ClientID, c.ClientSecret = "", ""
+		}, "401", "invalid_client"},
+		"wrong credentials": {func(c *externalaccount.Config) {
+			c.ClientSecret = "wrong"
+		}, "401", "invalid_client"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -119,20 +139,23 @@ func TestExternalAccountRefused(t *testing.T) {
 	}
 }
 
-func externalAccountRefused(t *testing.T, ctx context.Context, config externalaccount.Config, status, code string) {
+func externalAccountRefused(t *testing.T, ctx context.Context, config externalaccount.Config,
+	status, code string) {
 	t.Helper()
 	source, err := externalaccount.NewTokenSource(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = source.Token()
-	if err == nil || !strings.Contains(err.Error(), "status code "+status+":") || !strings.Contains(err.Error(), `"error":"`+code+`"`) {
+	if err == nil || !strings.Contains(err.Error(), "status code "+status+":") ||
+		!strings.Contains(err.Error(), `"error":"`+code+`"`) {
 		t.Errorf("%v, want %s %s", err, status, code)
 	}
 }
 
-// TestExternalAccountOptions has the package send its parameter options, a JSON object that no RFC knows. It does so only for
-// an audience of Google's and without client credentials, so both are put in place on the way.
+// TestExternalAccountOptions makes the package send its parameter options, a JSON object of no RFC.
+// It does so only for an audience of Google's and without client credentials, so a transport adds
+// both.
 func TestExternalAccountOptions(t *testing.T) {
 	var sent url.Values
 	client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -141,7 +164,8 @@ func TestExternalAccountOptions(t *testing.T) {
 		}
 		sent = maps.Clone(r.PostForm)
 		r.PostForm.Set("audience", aggregates)
-		next, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), strings.NewReader(r.PostForm.Encode()))
+		next, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(),
+			strings.NewReader(r.PostForm.Encode()))
 		if err != nil {
 			return nil, err
 		}
@@ -149,14 +173,20 @@ func TestExternalAccountOptions(t *testing.T) {
 		next.SetBasicAuth("portal", secret(t, "portal"))
 		return http.DefaultTransport.RoundTrip(next)
 	})}
-	tok := tokenOf(t, context.WithValue(t.Context(), oauth2.HTTPClient, client), externalaccount.Config{
-		Audience:                 "//iam.googleapis.com/locations/global/workforcePools/pool/providers/provider",
-		WorkforcePoolUserProject: "4711", SubjectTokenType: accessToken, TokenURL: demo.TokenEndpoint,
-		SubjectTokenSupplier: supplier{demo.Tokens["end_user"].AccessToken, &externalaccount.SupplierOptions{}}})
-	if sent.Get("options") != `{"userProject":"4711"}` || !sent.Has("scope") || sent.Get("scope") != "" {
+	tok := tokenOf(t, context.WithValue(t.Context(), oauth2.HTTPClient, client),
+		externalaccount.Config{
+			Audience: "//iam.googleapis.com/locations/global/" +
+				"workforcePools/pool/providers/provider",
+			WorkforcePoolUserProject: "4711", SubjectTokenType: accessToken,
+			TokenURL: demo.TokenEndpoint,
+			SubjectTokenSupplier: supplier{demo.Tokens["end_user"].AccessToken,
+				&externalaccount.SupplierOptions{}}})
+	if sent.Get("options") != `{"userProject":"4711"}` || !sent.Has("scope") ||
+		sent.Get("scope") != "" {
 		t.Errorf("the package sends options=%q scope=%q", sent.Get("options"), sent["scope"])
 	}
-	has(t, introspect(t, "aggregates-api", tok.AccessToken), map[string]any{"active": true, "sub": "alice", "aud": aggregates})
+	has(t, introspect(t, "aggregates-api", tok.AccessToken),
+		map[string]any{"active": true, "sub": "alice", "aud": aggregates})
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

@@ -1,4 +1,4 @@
-// oauth4webapi is the strictest of the clients: it looks at status, media type and every member before it hands anything out.
+// oauth4webapi is the strictest client: it checks status, media type and every member of a response.
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import { SignJWT, createRemoteJWKSet, jwtVerify } from 'jose'
@@ -20,7 +20,7 @@ before(async () => {
 const basic = (client) => oauth.ClientSecretBasic(secret(client.client_id))
 const post = (client) => oauth.ClientSecretPost(secret(client.client_id))
 
-// token sends one request to the token endpoint and has the answer checked.
+// token sends one request to the token endpoint and validates the response.
 async function token(client, auth, type, form, options) {
   const response = await oauth.genericTokenEndpointRequest(as, client, auth, type, form, loopback)
   const answer = await oauth.processGenericTokenEndpointResponse(as, client, response, options)
@@ -35,7 +35,7 @@ async function introspect(api, value, auth) {
   return oauth.processIntrospectionResponse(as, client, response)
 }
 
-// validate is what a resource server does with a request that brings a JWT (RFC 9068).
+// validate is what a resource server does with a JWT in a request (RFC 9068).
 function validate(value, audience) {
   const request = new Request(`${audience}/orders`, { headers: { authorization: `Bearer ${value}` } })
   return oauth.validateJwtAccessToken(as, request, audience, loopback)
@@ -46,7 +46,7 @@ function has(object, want) {
   for (const [name, value] of Object.entries(want)) assert.deepEqual(object[name], value, name)
 }
 
-// refusal is an error of the token endpoint, as the client has understood it.
+// refusal is an error of the token endpoint as the client parses it.
 const refusal = (error, status = 400) => (err) => {
   assert.ok(err instanceof oauth.ResponseBodyError, `${err} (${err.code})`)
   assert.equal(err.error, error)
@@ -225,7 +225,7 @@ describe('introspection', () => {
   })
 })
 
-// challenge is what becomes of a 401 to Basic: a header that could be parsed.
+// challenge is the parsed header of a 401 to Basic.
 function challenge(err) {
   assert.ok(err instanceof oauth.WWWAuthenticateChallengeError, `${err} (${err.code})`)
   assert.equal(err.status, 401)

@@ -11,7 +11,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// TestDiscovery is what go-oidc reads at the issuer, and takes for granted afterwards.
+// TestDiscovery checks the metadata that go-oidc relies on.
 func TestDiscovery(t *testing.T) {
 	p := provider(t)
 	if got := p.Endpoint().TokenURL; got != demo.TokenEndpoint {
@@ -28,10 +28,12 @@ func TestDiscovery(t *testing.T) {
 	if err := p.Claims(&m); err != nil {
 		t.Fatal(err)
 	}
-	if m.Issuer != demo.Issuer || m.Introspection != demo.IntrospectionEndpoint || m.Revocation != demo.RevocationEndpoint || m.JWKS != demo.JWKSURI {
+	if m.Issuer != demo.Issuer || m.Introspection != demo.IntrospectionEndpoint ||
+		m.Revocation != demo.RevocationEndpoint || m.JWKS != demo.JWKSURI {
 		t.Errorf("the metadata name other endpoints than the demo: %+v", m)
 	}
-	if want := os.Getenv("TOKENEXCHANGE_ALGORITHM"); want != "" && !slices.Equal(m.Algorithms, []string{want}) {
+	if want := os.Getenv("TOKENEXCHANGE_ALGORITHM"); want != "" &&
+		!slices.Equal(m.Algorithms, []string{want}) {
 		t.Errorf("the server was to sign with %s, and says %q", want, m.Algorithms)
 	}
 	if len(m.Algorithms) == 0 || !strings.Contains(strings.Join(m.Grants, " "), "token-exchange") {
@@ -42,17 +44,20 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// TestIDTokenBeside verifies the ID token that comes beside the access token of an exchange, for opaque tokens and JWTs,
-// with and without an actor.
+// TestIDTokenBeside verifies the ID token in the response of an exchange, for opaque tokens and
+// JWTs, with and without an actor.
 func TestIDTokenBeside(t *testing.T) {
 	for name, test := range map[string]struct {
 		requested string
 		acting    bool
-	}{"opaque": {accessToken, false}, "jwt": {jwt, false}, "opaque, acted for": {accessToken, true}, "jwt, acted for": {jwt, true}} {
+	}{"opaque": {accessToken, false}, "jwt": {jwt, false}, "opaque, acted for": {accessToken,
+		true}, "jwt, acted for": {jwt, true}} {
 		t.Run(name, func(t *testing.T) {
-			form := url.Values{"subject_token": {demo.Tokens["end_user"].AccessToken}, "requested_token_type": {test.requested},
-				"scope": {"openid profile email read"}}
-			want := map[string]any{"sub": "alice", "aud": "portal", "azp": "portal", "name": "Alice Archer",
+			form := url.Values{"subject_token": {demo.Tokens["end_user"].AccessToken},
+				"requested_token_type": {test.requested},
+				"scope":                {"openid profile email read"}}
+			want := map[string]any{"sub": "alice", "aud": "portal", "azp": "portal",
+				"name":  "Alice Archer",
 				"email": "alice@acme.example", "nonce": nil, "scope": nil, "act": nil}
 			if test.acting {
 				form.Set("actor_token", demo.Tokens["impersonator"].AccessToken)
@@ -69,30 +74,36 @@ func TestIDTokenBeside(t *testing.T) {
 				t.Error("at_hash is that of another access token")
 			}
 			if id.IssuedAt.IsZero() || id.Expiry.After(tok.Expiry.Add(time.Second)) {
-				t.Errorf("the ID token is from %v until %v, the access token until %v", id.IssuedAt, id.Expiry, tok.Expiry)
+				t.Errorf("the ID token is from %v until %v, the access token until %v", id.IssuedAt,
+					id.Expiry, tok.Expiry)
 			}
 			has(t, claims(t, "portal", raw), want)
 		})
 	}
 }
 
-// TestIDTokenRequested verifies an ID token that is what the exchange was for. It comes as access_token, and belongs to
-// none.
+// TestIDTokenRequested verifies a requested ID token. It is in the member access_token.
 func TestIDTokenRequested(t *testing.T) {
-	tok := exchanged(t, url.Values{"subject_token": {demo.Tokens["end_user"].AccessToken}, "requested_token_type": {idToken},
-		"actor_token": {demo.Tokens["impersonator"].IDToken}, "actor_token_type": {idToken}, "scope": {"openid profile"}})
-	if tok.TokenType != "N_A" || tok.Extra("issued_token_type") != idToken || tok.Extra("id_token") != nil || tok.RefreshToken != "" {
-		t.Errorf("token_type %q, issued_token_type %v, refresh token %t", tok.TokenType, tok.Extra("issued_token_type"), tok.RefreshToken != "")
+	tok := exchanged(t, url.Values{"subject_token": {demo.Tokens["end_user"].AccessToken},
+		"requested_token_type": {idToken},
+		"actor_token":          {demo.Tokens["impersonator"].IDToken},
+		"actor_token_type":     {idToken}, "scope": {"openid profile"}})
+	if tok.TokenType != "N_A" || tok.Extra("issued_token_type") != idToken ||
+		tok.Extra("id_token") != nil || tok.RefreshToken != "" {
+		t.Errorf("token_type %q, issued_token_type %v, refresh token %t", tok.TokenType,
+			tok.Extra("issued_token_type"), tok.RefreshToken != "")
 	}
-	has(t, claims(t, "portal", tok.AccessToken), map[string]any{"sub": "alice", "aud": "portal", "azp": "portal", "at_hash": nil,
-		"act": actor("ines", "portal", nil), "name": "Alice Archer", "email": nil})
-	if err := verified(t, "portal", tok.AccessToken).VerifyAccessToken(tok.AccessToken); err == nil {
+	has(t, claims(t, "portal", tok.AccessToken),
+		map[string]any{"sub": "alice", "aud": "portal", "azp": "portal", "at_hash": nil,
+			"act": actor("ines", "portal", nil), "name": "Alice Archer", "email": nil})
+	if err := verified(t, "portal",
+		tok.AccessToken).VerifyAccessToken(tok.AccessToken); err == nil {
 		t.Error("an ID token with the hash of an access token, beside none")
 	}
 }
 
-// TestVerifierRefuses shows that what verifies here is not everything: another audience, an access token where an ID
-// token is due, a changed signature.
+// TestVerifierRefuses shows that go-oidc does not accept everything: it refuses another audience,
+// an access token in place of an ID token, and a changed signature.
 func TestVerifierRefuses(t *testing.T) {
 	user := demo.Tokens["end_user"]
 	verifier := provider(t).VerifierContext(t.Context(), &oidc.Config{ClientID: "portal"})
@@ -102,8 +113,9 @@ func TestVerifierRefuses(t *testing.T) {
 	dot := strings.LastIndex(user.IDToken, ".") + 1
 	changed := []byte(user.IDToken)
 	changed[dot] = 'A' + (changed[dot]-'A'+1)%26
-	for name, token := range map[string]string{"access token": user.JWT, "ID token of another client": demo.Tokens["customer"].IDToken,
-		"changed signature": string(changed)} {
+	for name, token := range map[string]string{"access token": user.JWT,
+		"ID token of another client": demo.Tokens["customer"].IDToken,
+		"changed signature":          string(changed)} {
 		if _, err := verifier.Verify(t.Context(), token); err == nil {
 			t.Errorf("%s: verified", name)
 		}

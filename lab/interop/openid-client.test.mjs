@@ -1,4 +1,4 @@
-// openid-client is what most Node programs use: it discovers, authenticates, and knows N_A for exchanges by itself.
+// openid-client is widely used in Node. It discovers, authenticates, and knows N_A for exchanges.
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import * as client from 'openid-client'
@@ -6,7 +6,7 @@ import {
   accessToken, actor, aggregates, demo, grant, idToken, issuer, jwt, management, parties, payroll, robotKey, secret, tools,
 } from './demo.mjs'
 
-// discover makes a client of the demo world. Signatures of ID tokens are verified too, which is not the default.
+// discover makes a client of the demo world that verifies the signatures of ID tokens too.
 const discover = (id, auth, algorithm) =>
   client.discovery(issuer, id, undefined, auth, {
     algorithm,
@@ -98,7 +98,7 @@ describe('later', () => {
     await assert.rejects(client.refreshTokenGrant(portal, second.refresh_token), refusal('invalid_grant'))
   })
 
-  test('an API takes a token, and refuses one that somebody uses for somebody else', async () => {
+  test('an API takes a token, and refuses one with an actor', async () => {
     const users = async (form) => {
       const { access_token } = await exchange({ ...form, audience: management, scope: 'users:read', requested_token_type: jwt })
       return client.fetchProtectedResource(portal, access_token, new URL('/api/users', issuer), 'GET')

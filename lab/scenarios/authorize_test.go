@@ -12,7 +12,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// The way of a browser through the login and of a code to its tokens (RFC 6749 §4.1, OpenID Connect Core §3.1).
+// A browser logs in and gets a code, and the code gets tokens (RFC 6749 §4.1, OpenID Connect Core
+// §3.1).
 func TestAuthorize_Code(t *testing.T) {
 	sc := play(t)
 	b, k, console := sc.browser(t), newPKCE(), sc.basic("console")
@@ -20,12 +21,12 @@ func TestAuthorize_Code(t *testing.T) {
 	require.Equal(t, http.StatusOK, p.status)
 	require.Contains(t, p.body, "Support console")
 	p = b.enter(t, p, "ines")
-	uri, said := b.landed(t, p)
+	uri, params := b.landed(t, p)
 	require.Equal(t, consoleURI, uri)
-	require.Equal(t, "state-1", said.Get("state"))
-	require.GreaterOrEqual(t, len(said.Get("code")), 43)
+	require.Equal(t, "state-1", params.Get("state"))
+	require.GreaterOrEqual(t, len(params.Get("code")), 43)
 
-	a := sc.redeem(t, console, said.Get("code"), k)
+	a := sc.redeem(t, console, params.Get("code"), k)
 	require.Equal(t, http.StatusOK, a.status, a.raw)
 	require.Equal(t, "openid read", a.body["scope"])
 	got := sc.active(t, console, a.body["access_token"].(string))
@@ -40,21 +41,21 @@ func TestAuthorize_Code(t *testing.T) {
 	require.Equal(t, "granted", a.logged[0]["outcome"])
 }
 
-// One login is enough for every client, until the session ends or the client wants a new one.
+// One login is enough for every client, until the session ends or the client asks for a new login.
 func TestAuthorize_SingleSignOn(t *testing.T) {
 	sc := play(t)
 	b, k := sc.browser(t), newPKCE()
 	b.refusedWith(t, b.get(t, k.ask("prompt", "none")), "login_required")
 	require.NotEqual(t, b.code(t, "ines", k), b.code(t, "ines", k))
 	for _, silent := range [][]string{{"prompt", "none"}, {}, {"max_age", "60"}} {
-		_, said := b.landed(t, b.get(t, k.ask(silent...)))
-		require.NotEmpty(t, said.Get("code"), "%v", silent)
+		_, params := b.landed(t, b.get(t, k.ask(silent...)))
+		require.NotEmpty(t, params.Get("code"), "%v", silent)
 	}
 	for _, again := range [][]string{{"prompt", "login"}, {"max_age", "0"}} {
 		p := b.get(t, k.ask(again...))
 		require.Equal(t, http.StatusOK, p.status, "%v", again)
-		_, said := b.landed(t, b.enter(t, p, "ines"))
-		require.NotEmpty(t, said.Get("code"), "%v", again)
+		_, params := b.landed(t, b.enter(t, p, "ines"))
+		require.NotEmpty(t, params.Get("code"), "%v", again)
 	}
 	sc.wait(2 * time.Minute)
 	require.Equal(t, http.StatusOK, b.get(t, k.ask("max_age", "60")).status, "the login is too old")

@@ -17,8 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// browser is what a user sits at: it keeps cookies, shows pages, and follows no redirect by itself, so that a test sees where
-// it would go.
+// browser keeps cookies and shows pages. It follows no redirect, so that a test can look at it.
 type browser struct {
 	*scene
 	http *http.Client
@@ -28,11 +27,14 @@ func (sc *scene) browser(t *testing.T) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	return &browser{sc, &http.Client{Jar: jar, Timeout: 30 * time.Second, Transport: sc.http.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{sc,
+		&http.Client{Jar: jar, Timeout: 30 * time.Second, Transport: sc.http.Transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			}}}
 }
 
-// page is what the browser shows.
+// page is a response to the browser.
 type page struct {
 	status int
 	header http.Header
@@ -57,9 +59,11 @@ func (b *browser) get(t *testing.T, path string) page {
 }
 
 // post sends a form as a page of this server does, with changes to the request.
-func (b *browser) post(t *testing.T, path string, form url.Values, changes ...func(*http.Request)) page {
+func (b *browser) post(t *testing.T, path string, form url.Values,
+	changes ...func(*http.Request)) page {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+path,
+		strings.NewReader(form.Encode()))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Origin", b.url)
@@ -76,7 +80,7 @@ var (
 	attrVal  = regexp.MustCompile(` value="([^"]*)"`)
 )
 
-// form reads the one form of a page: where it goes, and what is in it.
+// form reads the only form of a page: its action and its fields.
 func (p page) form(t *testing.T) (action string, fields url.Values) {
 	t.Helper()
 	found := formTag.FindAllStringSubmatch(p.body, -1)
@@ -106,29 +110,30 @@ func (b *browser) enterAs(t *testing.T, p page, user, password string) page {
 	return b.post(t, action, fields)
 }
 
-// landed is where the browser is sent, and what is said there: in the query or in the fragment.
-func (b *browser) landed(t *testing.T, p page) (uri string, said url.Values) {
+// landed returns where a page redirects to, and the parameters in the query or the fragment.
+func (b *browser) landed(t *testing.T, p page) (uri string, params url.Values) {
 	t.Helper()
 	require.Equal(t, http.StatusSeeOther, p.status, p.body)
 	to, err := url.Parse(p.header.Get("Location"))
 	require.NoError(t, err)
-	said = to.Query()
+	params = to.Query()
 	if to.Fragment != "" {
-		require.Empty(t, said, "a query beside the fragment")
-		said, err = url.ParseQuery(to.EscapedFragment())
+		require.Empty(t, params, "a query together with the fragment")
+		params, err = url.ParseQuery(to.EscapedFragment())
 		require.NoError(t, err)
 	}
 	to.RawQuery, to.Fragment, to.RawFragment = "", "", ""
-	require.Equal(t, b.iss(), said.Get("iss"), "RFC 9207")
-	return to.String(), said
+	require.Equal(t, b.iss(), params.Get("iss"), "RFC 9207")
+	return to.String(), params
 }
 
-// refusedWith is landed for an error, of which nothing is said but the code and its sentence.
+// refusedWith requires that a page redirects with an error, and with nothing but its code and its
+// sentence.
 func (b *browser) refusedWith(t *testing.T, p page, code string) {
 	t.Helper()
-	_, said := b.landed(t, p)
-	require.Equal(t, code, said.Get("error"), "%v", said)
-	for name := range said {
+	_, params := b.landed(t, p)
+	require.Equal(t, code, params.Get("error"), "%v", params)
+	for name := range params {
 		require.Contains(t, []string{"error", "error_description", "iss", "state"}, name)
 	}
 }
@@ -144,11 +149,13 @@ func newPKCE() pkce {
 
 const consoleURI = "http://127.0.0.1:50123/callback"
 
-// ask is the path of an authorization request of the console that is fine, with changes: names and values in turn, and an
-// empty value takes one away.
+// ask is the path of a valid authorization request of the console, with changes: names and values
+// in turn. An empty value removes a parameter.
 func (k pkce) ask(changes ...string) string {
-	q := formOf("response_type", "code", "client_id", "console", "redirect_uri", consoleURI, "scope", "openid read",
-		"state", "state-1", "nonce", "nonce-1", "code_challenge", k.challenge, "code_challenge_method", "S256")
+	q := formOf("response_type", "code", "client_id", "console", "redirect_uri", consoleURI,
+		"scope", "openid read",
+		"state", "state-1", "nonce", "nonce-1", "code_challenge", k.challenge,
+		"code_challenge_method", "S256")
 	for i := 0; i+1 < len(changes); i += 2 {
 		if q.Set(changes[i], changes[i+1]); changes[i+1] == "" {
 			q.Del(changes[i])
@@ -158,9 +165,11 @@ func (k pkce) ask(changes ...string) string {
 }
 
 // redeem posts a code as its client does, with changes as in ask.
-func (sc *scene) redeem(t *testing.T, as authentication, code string, k pkce, changes ...string) reply {
+func (sc *scene) redeem(t *testing.T, as authentication, code string, k pkce,
+	changes ...string) reply {
 	t.Helper()
-	form := formOf("grant_type", "authorization_code", "code", code, "redirect_uri", consoleURI, "code_verifier", k.verifier)
+	form := formOf("grant_type", "authorization_code", "code", code, "redirect_uri", consoleURI,
+		"code_verifier", k.verifier)
 	for i := 0; i+1 < len(changes); i += 2 {
 		if form.Set(changes[i], changes[i+1]); changes[i+1] == "" {
 			form.Del(changes[i])
@@ -169,14 +178,14 @@ func (sc *scene) redeem(t *testing.T, as authentication, code string, k pkce, ch
 	return sc.send(t, "/token", as, form)
 }
 
-// code logs somebody in with the console and returns the code.
+// code logs a user in with the console and returns the code.
 func (b *browser) code(t *testing.T, user string, k pkce, changes ...string) string {
 	t.Helper()
 	p := b.get(t, k.ask(changes...))
 	if p.status == http.StatusOK {
 		p = b.enter(t, p, user)
 	}
-	_, said := b.landed(t, p)
-	require.NotEmpty(t, said.Get("code"), "%v", said)
-	return said.Get("code")
+	_, params := b.landed(t, p)
+	require.NotEmpty(t, params.Get("code"), "%v", params)
+	return params.Get("code")
 }

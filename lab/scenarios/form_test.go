@@ -26,8 +26,8 @@ func (p page) filled(t *testing.T, user string) url.Values {
 	return fields
 }
 
-// A request comes back from the login as it was sent, whatever its characters, up to the longest
-// request that is accepted.
+// A request survives the login unchanged, with any characters, up to the longest request that is
+// accepted.
 func TestForm_CarriesTheRequest(t *testing.T) {
 	sc := play(t)
 	k := newPKCE()
@@ -46,10 +46,10 @@ func TestForm_CarriesTheRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ask := k.ask("state", state)
 			b := sc.browser(t)
-			_, said := b.landed(t, b.enter(t, b.get(t, ask), "ines"))
-			require.NotEmpty(t, said.Get("code"))
-			require.Equal(t, state, said.Get("state"))
-			redeemed := sc.redeem(t, sc.basic("console"), said.Get("code"), k)
+			_, params := b.landed(t, b.enter(t, b.get(t, ask), "ines"))
+			require.NotEmpty(t, params.Get("code"))
+			require.Equal(t, state, params.Get("state"))
+			redeemed := sc.redeem(t, sc.basic("console"), params.Get("code"), k)
 			require.Equal(t, http.StatusOK, redeemed.status)
 
 			_, query, _ := strings.Cut(ask, "?")
@@ -58,19 +58,19 @@ func TestForm_CarriesTheRequest(t *testing.T) {
 			b = sc.browser(t)
 			p := b.post(t, pathAuthorize, request)
 			require.Equal(t, http.StatusForbidden, b.enterAs(t, p, "ines", "wrong").status)
-			_, said = b.landed(t, b.enter(t, b.enterAs(t, p, "ines", "wrong"), "ines"))
-			require.Equal(t, state, said.Get("state"))
+			_, params = b.landed(t, b.enter(t, b.enterAs(t, p, "ines", "wrong"), "ines"))
+			require.Equal(t, state, params.Get("state"))
 		})
 	}
 	for _, query := range []string{fill("s") + "s", fill("<") + "<<<<"} {
 		p := sc.browser(t).get(t, k.ask("state", query))
 		require.Equal(t, http.StatusBadRequest, p.status, "too long")
 	}
-	raw := strings.Repeat("*", longestAuthorization/2) // which the form has as %2A
+	raw := strings.Repeat("*", longestAuthorization/2) // the form has each as %2A
 	require.Equal(t, http.StatusBadRequest, sc.browser(t).get(t, k.ask()+"&x="+raw).status)
 }
 
-// A form is good for one purpose, in one browser or session, at the server that made it, for ten
+// A form works for one purpose, in one browser or session, at the server that made it, for ten
 // minutes.
 func TestForm_Bound(t *testing.T) {
 	sc := play(t)
@@ -111,7 +111,7 @@ func TestForm_Bound(t *testing.T) {
 		session := ""
 		for _, line := range lines {
 			if e := objectOf([]byte(line)); e["msg"] == "login" {
-				session, _ = e["session"].(string) // the ID of a session is no secret
+				session, _ = e["session"].(string) // the ID of a session is not secret
 			}
 		}
 		require.NotEmpty(t, session)
@@ -150,25 +150,25 @@ func TestForm_Bound(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		late := b.get(t, k.ask()).filled(t, "ines")
 		sc.wait(formLifetime - time.Second)
-		_, said := b.landed(t, b.post(t, pathLogin, fields)) // nothing above has used it up
-		require.NotEmpty(t, said.Get("code"))
+		_, params := b.landed(t, b.post(t, pathLogin, fields)) // nothing above has used it up
+		require.NotEmpty(t, params.Get("code"))
 		sc.wait(time.Second)
 		refused(t, b.post(t, pathLogin, late))
 	})
 }
 
-// sameForm are texts that base64 reads as the same bytes.
+// sameForm returns texts that base64 decodes to the same bytes.
 func sameForm(value string) []string {
 	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	list := []string{value, value + "\n", value[:8] + "\r\n" + value[8:]}
-	if unused := len(value) % 4; unused > 1 { // the last character has bits that mean nothing
+	if unused := len(value) % 4; unused > 1 { // the last character has unused bits
 		last := strings.IndexByte(alphabet, value[len(value)-1])
 		list = append(list, value[:len(value)-1]+alphabet[last^1:last^1+1])
 	}
 	return list
 }
 
-// A form that has been accepted is not accepted again, however its base64 is written.
+// A form that was accepted is not accepted again, however its base64 is written.
 func TestForm_Once(t *testing.T) {
 	sc := play(t)
 	k := newPKCE()
@@ -176,8 +176,8 @@ func TestForm_Once(t *testing.T) {
 		b := sc.browser(t)
 		p := b.get(t, k.ask("state", pad))
 		require.Equal(t, http.StatusForbidden, b.enterAs(t, p, "ines", "wrong").status)
-		_, said := b.landed(t, b.enter(t, p, "ines"))
-		require.NotEmpty(t, said.Get("code"), "a wrong password does not use the form up")
+		_, params := b.landed(t, b.enter(t, p, "ines"))
+		require.NotEmpty(t, params.Get("code"), "a wrong password does not use the form up")
 		fields := p.filled(t, "ines")
 		for _, value := range sameForm(fields.Get(fieldTransaction)) {
 			fields.Set(fieldTransaction, value)
@@ -187,8 +187,8 @@ func TestForm_Once(t *testing.T) {
 		}
 
 		p = b.get(t, k.ask("state", pad, "prompt", "consent"))
-		_, said = b.landed(t, b.decide(t, p, "allow"))
-		require.NotEmpty(t, said.Get("code"))
+		_, params = b.landed(t, b.decide(t, p, "allow"))
+		require.NotEmpty(t, params.Get("code"))
 		_, fields = p.form(t)
 		fields.Set("decision", "allow")
 		for _, value := range sameForm(fields.Get(fieldTransaction)) {
@@ -203,7 +203,7 @@ func TestForm_Once(t *testing.T) {
 	}
 }
 
-// Of several answers at once, one counts.
+// Of several answers at the same time, one counts.
 func TestForm_AtOnce(t *testing.T) {
 	sc := play(t)
 	k, b := newPKCE(), sc.browser(t)
@@ -227,7 +227,7 @@ func TestForm_AtOnce(t *testing.T) {
 	require.EqualValues(t, 1, count(pathConsent, fields))
 }
 
-// The client is looked at again when the form comes back.
+// The client is validated again when the form comes back.
 func TestForm_ClientChanges(t *testing.T) {
 	sc := play(t)
 	k := newPKCE()
@@ -245,8 +245,8 @@ func TestForm_ClientChanges(t *testing.T) {
 				assert.Empty(t, p.header.Get("Location"))
 			}
 			sc.changeClient("console", func(c *world.Client) { *c = before })
-			_, said := desk.landed(t, desk.decide(t, consent, "allow"))
-			require.NotEmpty(t, said.Get("code"))
+			_, params := desk.landed(t, desk.decide(t, consent, "allow"))
+			require.NotEmpty(t, params.Get("code"))
 		})
 	}
 	b := sc.browser(t)

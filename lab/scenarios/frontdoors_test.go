@@ -22,10 +22,12 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// order notes what a request goes through, around the real policy, issuer, store and audit log of a running server.
+// order notes the steps of a request through the policy, issuer, store and audit log of a running
+// server.
 type order struct {
-	mu     sync.Mutex
-	steps  []string // "decided", "refused", "issuing", "written", "recorded"; with the grant, save "written"
+	mu sync.Mutex
+	// "decided", "refused", "issuing", "written", "recorded"; each with the grant, except "written"
+	steps  []string
 	events []tokenexchange.Event
 }
 
@@ -35,7 +37,7 @@ func (o *order) note(step, grant string) {
 	o.steps = append(o.steps, strings.TrimSpace(step+" "+grant))
 }
 
-// taken returns what has been noted since, and forgets it.
+// taken returns the notes and forgets them.
 func (o *order) taken() (steps []string, events []tokenexchange.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -49,7 +51,8 @@ type notedIssuer struct {
 	tokenexchange.TokenIssuer
 }
 
-func (i notedIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+func (i notedIssuer) IssueToken(ctx context.Context,
+	d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
 	i.note("issuing", d.Facts.Grant)
 	return i.TokenIssuer.IssueToken(ctx, d)
 }
@@ -67,7 +70,7 @@ func (s notedSink) RecordExchange(ctx context.Context, ev tokenexchange.Event) e
 	return s.AuditSink.RecordExchange(ctx, ev)
 }
 
-// watch puts an order around a server that has not been asked anything yet.
+// watch puts an order around a server that has had no request yet.
 func (sc *scene) watch() *order {
 	o, x := &order{}, sc.server.Exchanger
 	decide := x.Decide
@@ -87,14 +90,16 @@ func (sc *scene) watch() *order {
 	return o
 }
 
-// frontDoor is one way to a token. Ask comes through it; bad does in a way that the policy or the directory refuses.
+// frontDoor is one way to a token. ask uses it; bad uses it so that the policy or the directory
+// refuses.
 type frontDoor struct {
-	prepare  func(*testing.T) // what comes before, and is not looked at
+	prepare  func(*testing.T) // what comes before, and is not compared
 	ask, bad func(*testing.T) (tokens []string)
-	within   string // a grant in whose course this one happens; empty: it stands alone
+	within   string // the grant that this one happens in; empty: none
 }
 
-// grants are the names that the sources have for grants, in package grants and here, and the grant of an exchange.
+// grantsOf returns the names of grants in the sources of package grants and of the server, and the
+// grant of an exchange.
 func grantsOf(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{"GrantType": tokenexchange.GrantType}
@@ -113,7 +118,8 @@ func grantsOf(t *testing.T) map[string]string {
 					return true
 				}
 				for i, id := range spec.Names {
-					if value, ok := spec.Values[i].(*ast.BasicLit); ok && strings.HasPrefix(strings.ToLower(id.Name), "grant") {
+					if value, ok := spec.Values[i].(*ast.BasicLit); ok &&
+						strings.HasPrefix(strings.ToLower(id.Name), "grant") {
 						found[id.Name], err = strconv.Unquote(value.Value)
 						require.NoError(t, err)
 					}
@@ -125,13 +131,14 @@ func grantsOf(t *testing.T) map[string]string {
 	return found
 }
 
-// TestFrontDoors walks through every door of the server: each ends in the same kind of event, nothing is made before there is a
-// decision, and nothing leaves before there is an event; what is refused makes nothing, and is on record all the same. A grant
-// that is added without a row here is a failure.
+// TestFrontDoors uses every way to a token. Each ends in the same kind of event, nothing is made
+// before there is a decision, and nothing leaves before there is an event. A refusal makes nothing
+// and is recorded. A new grant without a row here is a failure.
 func TestFrontDoors(t *testing.T) {
 	sc := counted(t, quickPortal)
 	o := sc.watch()
-	portal, helpdesk, robot := sc.private(t, "portal", "testdata/robot.pem"), sc.basic("helpdesk"), sc.private(t, "robot", "testdata/robot.pem")
+	portal, helpdesk, robot := sc.private(t, "portal",
+		"testdata/robot.pem"), sc.basic("helpdesk"), sc.private(t, "robot", "testdata/robot.pem")
 	alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
 	b, bob, k := sc.desk(t, "ines"), sc.desk(t, "bob"), newPKCE()
 	partnerKey := readPEM(t, "testdata/partner.pem")
@@ -139,8 +146,9 @@ func TestFrontDoors(t *testing.T) {
 	says := func(sub string) string {
 		n++
 		now := sc.clock.Now()
-		return mint(t, partnerKey, object{"kid": "partner-1"}, object{"iss": "https://idp.partner.example", "sub": sub, "aud": sc.iss(),
-			"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": fmt.Sprint(n)})
+		return mint(t, partnerKey, object{"kid": "partner-1"},
+			object{"iss": "https://idp.partner.example", "sub": sub, "aud": sc.iss(),
+				"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": fmt.Sprint(n)})
 	}
 	given := func(answers ...reply) (tokens []string) {
 		for _, a := range answers {
@@ -153,10 +161,10 @@ func TestFrontDoors(t *testing.T) {
 		return tokens
 	}
 	front := func(p page) (tokens []string) {
-		_, said := b.landed(t, p)
+		_, params := b.landed(t, p)
 		for _, name := range []string{"subject_token", "id_token"} {
-			if said.Get(name) != "" {
-				tokens = append(tokens, said.Get(name))
+			if params.Get(name) != "" {
+				tokens = append(tokens, params.Get(name))
 			}
 		}
 		return tokens
@@ -164,9 +172,9 @@ func TestFrontDoors(t *testing.T) {
 	refresh, code, ticket, idToken := "", "", "", ""
 	codeFor := func(changes ...string) func(*testing.T) {
 		return func(t *testing.T) {
-			_, said := b.landed(t, b.get(t, k.actAs(changes...)))
-			code = said.Get("code")
-			require.NotEmpty(t, code, "%v", said)
+			_, params := b.landed(t, b.get(t, k.actAs(changes...)))
+			code = params.Get("code")
+			require.NotEmpty(t, code, "%v", params)
 		}
 	}
 	redeem := func(t *testing.T) []string {
@@ -177,10 +185,12 @@ func TestFrontDoors(t *testing.T) {
 	rows := map[string]frontDoor{
 		tokenexchange.GrantType: {
 			ask: func(t *testing.T) []string {
-				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), byInes, []string{"scope", "openid read"}))
+				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), byInes,
+					[]string{"scope", "openid read"}))
 			},
 			bad: func(t *testing.T) []string {
-				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), byInes, []string{"scope", "fly"}))
+				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), byInes,
+					[]string{"scope", "fly"}))
 			},
 		},
 		tokenexchange.GrantType + " of a ticket": {
@@ -190,22 +200,27 @@ func TestFrontDoors(t *testing.T) {
 		},
 		grantRefresh: {
 			prepare: func(t *testing.T) {
-				refresh = sc.exchange(t, portal, about(alice.AccessToken, urnAccess), byInes, []string{"scope", "offline_access read"}).text("refresh_token")
+				refresh = sc.exchange(t, portal, about(alice.AccessToken, urnAccess), byInes,
+					[]string{"scope", "offline_access read"}).text("refresh_token")
 				require.NotEmpty(t, refresh)
 			},
 			ask: func(t *testing.T) []string { return given(sc.refresh(t, portal, refresh)) },
 			bad: func(t *testing.T) []string {
 				sc.changeUser("ines", func(u *world.User) { u.Roles = nil })
-				defer sc.changeUser("ines", func(u *world.User) { u.Roles = []string{"org-user-impersonator"} })
+				defer sc.changeUser("ines", func(u *world.User) {
+					u.Roles = []string{"org-user-impersonator"}
+				})
 				return given(sc.refresh(t, portal, refresh))
 			},
 		},
 		"subject_ticket": {
 			ask: func(t *testing.T) []string {
-				return front(b.get(t, askTicket("alice", "response_type", "subject_token", "scope", "internal_user_impersonate read")))
+				return front(b.get(t, askTicket("alice", "response_type", "subject_token",
+					"scope", "internal_user_impersonate read")))
 			},
 			bad: func(t *testing.T) []string {
-				return front(bob.get(t, askTicket("alice", "response_type", "subject_token", "scope", "internal_user_impersonate read")))
+				return front(bob.get(t, askTicket("alice", "response_type", "subject_token",
+					"scope", "internal_user_impersonate read")))
 			},
 		},
 		grantImplicit: {
@@ -229,24 +244,35 @@ func TestFrontDoors(t *testing.T) {
 		},
 		grantCode + " with act_as": {
 			prepare: codeFor("scope", "openid act_as:alice read"), ask: redeem,
-			bad: func(t *testing.T) []string { return front(bob.get(t, k.actAs("scope", "act_as:alice read"))) },
+			bad: func(t *testing.T) []string {
+				return front(bob.get(t, k.actAs("scope", "act_as:alice read")))
+			},
 		},
 		grantClient: {
 			ask: func(t *testing.T) []string { return given(sc.own(t, robot)) },
 			bad: func(t *testing.T) []string { return given(sc.own(t, robot, "scope", "fly")) },
 		},
 		grantClient + " with act_as": {
-			ask: func(t *testing.T) []string { return given(sc.own(t, robot, "scope", "read act_as:alice")) },
-			bad: func(t *testing.T) []string { return given(sc.own(t, robot, "scope", "read act_as:bob")) },
+			ask: func(t *testing.T) []string {
+				return given(sc.own(t, robot, "scope", "read act_as:alice"))
+			},
+			bad: func(t *testing.T) []string {
+				return given(sc.own(t, robot, "scope", "read act_as:bob"))
+			},
 		},
 		"embedded_token": {
 			ask: func(t *testing.T) []string {
-				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"audience", orders, "requested_token_type", urnJWT, "scope", "read"}))
+				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+					[]string{"audience", orders, "requested_token_type", urnJWT, "scope", "read"}))
 			},
 			bad: func(t *testing.T) []string {
-				sc.changeClient("portal", func(c *world.Client) { c.Scope = []string{"write"} }) // which the inner token's rule does not have
-				defer sc.changeClient("portal", func(c *world.Client) { c.Scope = []string{"openid", "offline_access", "read", "write"} })
-				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"audience", orders, "requested_token_type", urnJWT, "scope", "read"}))
+				// the rule of the inner token does not have it
+				sc.changeClient("portal", func(c *world.Client) { c.Scope = []string{"write"} })
+				defer sc.changeClient("portal", func(c *world.Client) {
+					c.Scope = []string{"openid", "offline_access", "read", "write"}
+				})
+				return given(sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+					[]string{"audience", orders, "requested_token_type", urnJWT, "scope", "read"}))
 			},
 			within: tokenexchange.GrantType,
 		},
@@ -277,7 +303,8 @@ func TestFrontDoors(t *testing.T) {
 		}
 		assert.Len(t, covered, len(grantsOf(t)), "%v", slices.Sorted(maps.Keys(covered)))
 		for _, responseType := range world.AllResponseTypes {
-			assert.Contains(t, []string{responseCode, responseTicket, responseIDTicket}, responseType, "a response type without a row")
+			assert.Contains(t, []string{responseCode, responseTicket, responseIDTicket},
+				responseType, "a response type without a row")
 		}
 	})
 	for name, door := range rows {
@@ -332,9 +359,12 @@ func TestFrontDoors(t *testing.T) {
 					assert.Error(t, err)
 				})
 			} else {
-				sc.withoutAudit(func() { assert.Empty(t, door.ask(t), "a token without an event (I06)") })
+				sc.withoutAudit(func() {
+					assert.Empty(t, door.ask(t), "a token without an event (I06)")
+				})
 			}
-			assert.Equal(t, before, sc.written.live(sc.clock.Now()), "a live record of a token that did not leave")
+			assert.Equal(t, before, sc.written.live(sc.clock.Now()),
+				"a live record of a token that did not leave")
 			o.taken()
 		})
 	}
@@ -350,7 +380,7 @@ func TestFrontDoors(t *testing.T) {
 	}
 }
 
-// checkOrder holds what was noted to the one order: decided, made, recorded. Within one request another may be nested.
+// checkOrder requires the order decided, made, recorded. One request may be nested in another.
 func checkOrder(t *testing.T, steps []string) {
 	t.Helper()
 	var decided []string
@@ -364,7 +394,7 @@ func checkOrder(t *testing.T, steps []string) {
 			require.NotEmpty(t, decided, "%v", steps)
 			assert.Equal(t, decided[len(decided)-1], grant, "step %d of %v", i, steps)
 		case "written":
-			require.NotEmpty(t, decided, "something was made that nobody has decided: %v", steps)
+			require.NotEmpty(t, decided, "something was made without a decision: %v", steps)
 			written++
 		case "recorded":
 			require.NotEmpty(t, decided, "%v", steps)

@@ -10,8 +10,8 @@ import (
 )
 
 // withHashes returns a world with bcrypt hashes in place of its secrets and passwords. A server
-// hashes them itself when it starts, and bcrypt under the race detector takes most of the time of
-// these tests if each of some hundred servers does so.
+// would hash them itself when it starts. There are some hundred servers, and bcrypt under the race
+// detector is slow.
 func withHashes(w *world.World) *world.World {
 	hashed := *w
 	hashed.Clients, hashed.Users = slices.Clone(w.Clients), slices.Clone(w.Users)

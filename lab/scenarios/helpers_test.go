@@ -27,7 +27,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// running is a server on loopback, and what a test needs of it.
+// running is a server on loopback, for tests.
 type running struct {
 	*server.Server
 	t   *testing.T
@@ -36,14 +36,14 @@ type running struct {
 	w   *world.World
 }
 
-// demo is a copy of the demo world, to be changed by a test before it is started.
+// demo returns a copy of the demo world, to be changed before the start.
 func demo(t *testing.T) *world.World {
 	w, err := world.Parse(demoWorld)
 	require.NoError(t, err)
 	return w
 }
 
-// start serves a world until the test ends. The options may be changed before: the key, the clock.
+// start serves a world until the test ends. change can set options such as the key or the clock.
 func start(t *testing.T, w *world.World, change ...func(*server.Options)) *running {
 	t.Helper()
 	require.NoError(t, w.Check())
@@ -67,7 +67,7 @@ func clientOf(w *world.World, id string) *world.Client {
 	return &w.Clients[slices.IndexFunc(w.Clients, func(c world.Client) bool { return c.ID == id })]
 }
 
-// answer is what came back.
+// answer is a response.
 type answer struct {
 	status int
 	header http.Header
@@ -77,7 +77,7 @@ type answer struct {
 // code is the OAuth error code, or empty.
 func (a answer) code() string { return a.text("error") }
 
-// text is a member that is a string, or empty.
+// text is a member that is a string, or "".
 func (a answer) text(member string) string {
 	s, _ := a.body[member].(string)
 	return s
@@ -105,7 +105,7 @@ func (r *running) do(req *http.Request) answer {
 	return a
 }
 
-// post sends a form without any authentication of its own.
+// post sends a form without client authentication.
 func (r *running) post(path string, f url.Values) answer {
 	r.t.Helper()
 	req, err := http.NewRequest(http.MethodPost, r.url+path, strings.NewReader(f.Encode()))
@@ -114,7 +114,7 @@ func (r *running) post(path string, f url.Values) answer {
 	return r.do(req)
 }
 
-// as sends a form as a client of the world, in the way that it has first: by secret, or by name where it is public.
+// as sends a form as a client of the world: with its secret, or with its id if it is public.
 func (r *running) as(id, path string, f url.Values) answer {
 	r.t.Helper()
 	c := clientOf(r.w, id)
@@ -132,8 +132,9 @@ func (r *running) as(id, path string, f url.Values) answer {
 	return r.do(req)
 }
 
-// exchange is a token exchange as a client; the rest is names and values, the types in full.
-func (r *running) exchange(id string, subject string, subjectType tokenexchange.TokenType, pairs ...string) answer {
+// exchange posts a token exchange as a client, with further names and values.
+func (r *running) exchange(id string, subject string, subjectType tokenexchange.TokenType,
+	pairs ...string) answer {
 	r.t.Helper()
 	f := form(pairs...)
 	f.Set("grant_type", tokenexchange.GrantType)
@@ -142,7 +143,7 @@ func (r *running) exchange(id string, subject string, subjectType tokenexchange.
 	return r.as(id, pathToken, f)
 }
 
-// actor is the actor token as names and values.
+// actor has the parameters of an actor token.
 func actor(token string, kind tokenexchange.TokenType) []string {
 	return []string{"actor_token", token, "actor_token_type", string(kind)}
 }
@@ -155,7 +156,7 @@ func (r *running) introspect(id, token string) map[string]any {
 	return a.body
 }
 
-// login logs somebody in with a client.
+// login logs a user in with a client.
 func (r *running) login(user, client string) server.TokenSet {
 	r.t.Helper()
 	tokens, err := r.LogIn(r.t.Context(), user, client)
@@ -175,7 +176,7 @@ func (r *running) events() []map[string]any {
 	return list
 }
 
-// last is the last event.
+// last is the last of the events.
 func (r *running) last() map[string]any {
 	r.t.Helper()
 	list := r.events()
@@ -183,7 +184,7 @@ func (r *running) last() map[string]any {
 	return list[len(list)-1]
 }
 
-// claims are those of a JWT; nobody has verified it.
+// claims reads the claims of a JWT without verifying it.
 func claims(t *testing.T, token string) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")
@@ -215,11 +216,12 @@ func sign(t *testing.T, key crypto.Signer, kid, typ string, claims map[string]an
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// assertion is a client's word, about itself where sub is its id.
+// assertion is a statement signed by a client, about itself if sub is its id.
 func (r *running) assertion(key crypto.Signer, kid, iss, sub string, change map[string]any) string {
 	r.t.Helper()
 	now := time.Now()
-	m := map[string]any{"iss": iss, "sub": sub, "aud": r.Issuer, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": rand.Text()}
+	m := map[string]any{"iss": iss, "sub": sub, "aud": r.Issuer, "iat": now.Unix(),
+		"exp": now.Add(time.Minute).Unix(), "jti": rand.Text()}
 	for name, value := range change {
 		if m[name] = value; value == nil {
 			delete(m, name)
@@ -228,8 +230,8 @@ func (r *running) assertion(key crypto.Signer, kid, iss, sub string, change map[
 	return sign(r.t, key, kid, "JWT", m)
 }
 
-// testKey reads a private key from testdata: robot, a client of the demo world, or partner, its foreign issuer. The kid
-// is the name and "-1".
+// testKey reads a private key of testdata: robot is a client of the demo world, partner its foreign
+// issuer. The kid is the name and "-1".
 func testKey(t *testing.T, name string) crypto.Signer {
 	t.Helper()
 	key, err := server.ReadKey(authserver + "testdata/" + name + ".pem")
@@ -245,7 +247,7 @@ func (r *running) asRobot(path string, f url.Values) answer {
 	return r.post(path, f)
 }
 
-// lockedBuffer is a log that is written to and read at the same time.
+// lockedBuffer is a log that one goroutine writes and another reads.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

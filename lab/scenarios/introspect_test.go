@@ -6,8 +6,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// An API that asks about a token learns at once that the user, or the party acting for them, has
-// been locked.
+// Introspection shows at once that the user, or the actor, has been locked.
 func TestIntrospectionOfTheLocked(t *testing.T) {
 	for _, locked := range []string{"adam", "gustav"} {
 		for _, kind := range []string{urnAccess, urnJWT} {

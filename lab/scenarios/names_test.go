@@ -10,7 +10,7 @@ import (
 // authserver is the folder of the server.
 const authserver = "../../examples/authserver/"
 
-// demoWorld is the world that the server has by default.
+// demoWorld is the default world of the server.
 var demoWorld = func() []byte {
 	data, err := os.ReadFile(authserver + "world.json")
 	if err != nil {
@@ -19,7 +19,8 @@ var demoWorld = func() []byte {
 	return data
 }()
 
-// The names and limits below are written out here: a client knows no constants of the server.
+// The names and limits below are written out here, because a client knows no constants of the
+// server.
 
 const (
 	pathAuthorize  = "/authorize"
@@ -32,7 +33,7 @@ const (
 	pathJWKS       = "/jwks"
 )
 
-// Grants, and the names of what the audit log calls a grant.
+// The grants, and the names of the audit log for other ways to a token.
 const (
 	grantCode     = "authorization_code"
 	grantRefresh  = "refresh_token"
@@ -75,7 +76,7 @@ const (
 const (
 	longestAuthorization = 16 << 10
 	longestForm          = 2 * longestAuthorization
-	maxForm              = 1 << 20
+	maxForm              = 256 << 10
 	longestSecret        = 72
 	codeLifetime         = time.Minute
 	formLifetime         = 10 * time.Minute

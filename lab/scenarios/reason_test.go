@@ -10,7 +10,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// U01: who acts for somebody through a client with require_reason says why, and the audit log has it, refusals included.
+// A client with require_reason must state why it acts for a user, and the audit log has the reason,
+// refusals included (U01).
 func TestReason(t *testing.T) {
 	w := demo(t)
 	clientOf(w, "portal").RequireReason = true
@@ -19,10 +20,12 @@ func TestReason(t *testing.T) {
 	alice, ines := r.login("alice", "portal"), r.login("ines", "portal")
 	require.NotContains(t, r.last(), "stated_reason", "a login takes no reason")
 	ask := func(subject string, pairs ...string) answer {
-		return r.exchange("portal", subject, w.UserIDType, append(pairs, append(actor(ines.AccessToken, access), "scope", "read")...)...)
+		return r.exchange("portal", subject, w.UserIDType,
+			append(pairs, append(actor(ines.AccessToken, access), "scope", "read")...)...)
 	}
 	for name, reason := range map[string]string{
-		"none": "", "white space": "  ", "too long": strings.Repeat("x", 201), "a line break": "ticket\n{}", "bidirectional": "ticket \u202e 12",
+		"none": "", "white space": "  ", "too long": strings.Repeat("x", 201),
+		"a line break": "ticket\n{}", "bidirectional": "ticket \u202e 12",
 		"not UTF-8": "ticket \xff", "a tab": "a\tb",
 	} {
 		a := ask("alice", "reason", reason)
@@ -40,34 +43,38 @@ func TestReason(t *testing.T) {
 
 	require.Equal(t, http.StatusBadRequest, ask("adam", "reason", "curiosity").status)
 	require.Equal(t, "curiosity", r.last()["stated_reason"], "a refusal has the reason too")
-	require.Contains(t, r.last()["cause"], "does not reach")
-	require.Equal(t, http.StatusBadRequest, ask("alice", "reason", "one", "reason", "another").status, "R04: repeated")
+	require.Contains(t, r.last()["cause"], "role_not_sufficient")
+	require.Equal(t, http.StatusBadRequest,
+		ask("alice", "reason", "one", "reason", "another").status, "R04: repeated")
 
 	narrowed := r.exchange("portal", alice.AccessToken, access, "scope", "read")
-	require.Equal(t, http.StatusOK, narrowed.status, "nobody new acts: no reason is needed")
+	require.Equal(t, http.StatusOK, narrowed.status, "without a new actor no reason is needed")
 }
 
-// A client that need not state a reason may; one that cannot be recorded is refused all the same.
+// Other clients may state a reason. A reason that cannot be logged is refused for them too.
 func TestReason_Optional(t *testing.T) {
 	r := start(t, demo(t))
 	access := tokenexchange.TypeAccessToken
 	alice, ines := r.login("alice", "portal"), r.login("ines", "portal")
-	for reason, want := range map[string]int{"": http.StatusOK, "asked by Alice": http.StatusOK, "a\nb": http.StatusBadRequest} {
-		a := r.exchange("portal", alice.AccessToken, access, append(actor(ines.AccessToken, access), "reason", reason)...)
+	for reason, want := range map[string]int{"": http.StatusOK, "asked by Alice": http.StatusOK,
+		"a\nb": http.StatusBadRequest} {
+		a := r.exchange("portal", alice.AccessToken, access,
+			append(actor(ines.AccessToken, access), "reason", reason)...)
 		require.Equal(t, want, a.status, "%q", reason)
 	}
 }
 
-// What the directory says about a user is what a person at a console needs to understand a refusal.
+// The directory tells a support console why a user cannot be impersonated.
 func TestManagementAPI_Status(t *testing.T) {
 	r := start(t, demo(t))
-	said := map[string][]any{}
+	listed := map[string][]any{}
 	for _, u := range r.get("/api/users", r.login("adam", "portal").JWT).body["users"].([]any) {
 		u := u.(map[string]any)
-		said[u["id"].(string)] = []any{u["status"], u["privileges"]}
+		listed[u["id"].(string)] = []any{u["status"], u["privileges"]}
 	}
-	require.Equal(t, []any{"enabled", []any{}}, said["alice"])
-	require.Equal(t, []any{"enabled", []any{"org-admin"}}, said["adam"], "an ordinary role is no privilege")
-	require.Equal(t, []any{"locked", []any{}}, said["lola"])
-	require.Equal(t, []any{"disabled", []any{}}, said["dora"])
+	require.Equal(t, []any{"enabled", []any{}}, listed["alice"])
+	require.Equal(t, []any{"enabled", []any{"org-admin"}}, listed["adam"],
+		"an ordinary role is no privilege")
+	require.Equal(t, []any{"locked", []any{}}, listed["lola"])
+	require.Equal(t, []any{"disabled", []any{}}, listed["dora"])
 }

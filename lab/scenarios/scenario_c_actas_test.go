@@ -14,23 +14,27 @@ import (
 
 func init() { scenario("C04", scenarioC04) }
 
-// claimsFor is the parameter claims that asks to act for somebody.
+// claimsFor is the parameter claims that names a user to act for.
 func claimsFor(user string) string { return `{"id_token":{"act_as":{"value":"` + user + `"}}}` }
 
 // actAs is a request of the helpdesk for a code, with changes as in pkce.ask.
 func (k pkce) actAs(changes ...string) string {
-	return k.ask(append([]string{"client_id", "helpdesk", "redirect_uri", helpdeskURI}, changes...)...)
+	return k.ask(append([]string{"client_id", "helpdesk", "redirect_uri", helpdeskURI},
+		changes...)...)
 }
 
-// scenarioC04: an ordinary code or client_credentials flow in which a scope, or the parameter claims, names somebody to act for.
+// scenarioC04: in an ordinary code or client_credentials flow, a scope or the parameter claims
+// names a user to act for.
 func scenarioC04(t *testing.T) {
 	for _, shape := range []string{"act", "act_as"} {
 		t.Run("the code flow, claims in shape "+shape, func(t *testing.T) { rowC04Code(t, shape) })
-		t.Run("client_credentials, claims in shape "+shape, func(t *testing.T) { rowC04Client(t, shape) })
+		t.Run("client_credentials, claims in shape "+shape, func(t *testing.T) {
+			rowC04Client(t, shape)
+		})
 	}
 }
 
-// inShape asserts what a JWT says of two people, in either shape.
+// inShape checks the claims of a JWT that name two people, in either shape.
 func inShape(t *testing.T, shape string, claims object, subject, actor string) {
 	t.Helper()
 	outer, inner, other := subject, actor, "act_as"
@@ -44,14 +48,15 @@ func inShape(t *testing.T, shape string, claims object, subject, actor string) {
 }
 
 func rowC04Code(t *testing.T, shape string) {
-	sc := counted(t, setting("claim_shape", shape), changing("rules", "helpdesk-act-as", object{"types": []string{urnJWT, urnAccess}}))
+	sc := counted(t, setting("claim_shape", shape),
+		changing("rules", "helpdesk-act-as", object{"types": []string{urnJWT, urnAccess}}))
 	helpdesk, k := sc.basic("helpdesk"), newPKCE()
 	b := sc.desk(t, "ines")
 	redeem := func(t *testing.T, b *browser, changes ...string) reply {
 		t.Helper()
-		_, said := b.landed(t, b.get(t, k.actAs(changes...)))
-		require.NotEmpty(t, said.Get("code"), "%v", said)
-		return sc.redeem(t, helpdesk, said.Get("code"), k, "redirect_uri", helpdeskURI)
+		_, params := b.landed(t, b.get(t, k.actAs(changes...)))
+		require.NotEmpty(t, params.Get("code"), "%v", params)
+		return sc.redeem(t, helpdesk, params.Get("code"), k, "redirect_uri", helpdeskURI)
 	}
 	for name, ask := range map[string][]string{
 		"by scope":  {"scope", "openid act_as:alice read"},
@@ -72,12 +77,13 @@ func rowC04Code(t *testing.T, shape string) {
 			m := sc.active(t, sc.basic("orders-api"), a.token())
 			assert.Equal(t, "openid read", m["scope"])
 			e := a.event(t)
-			assert.Equal(t, []any{"granted", "authorization_code", "delegate", "helpdesk-act-as"}, []any{e["outcome"], e["grant"], e["mode"], e["rule"]})
+			assert.Equal(t, []any{"granted", "authorization_code", "delegate", "helpdesk-act-as"},
+				[]any{e["outcome"], e["grant"], e["mode"], e["rule"]})
 			assert.Equal(t, "alice", inside(e, "subject", "id"))
 			assert.Equal(t, "ines", inside(e, "actor", "id"))
 		})
 	}
-	t.Run("nobody is named", func(t *testing.T) {
+	t.Run("no user is named", func(t *testing.T) {
 		a := redeem(t, b)
 		require.Equal(t, http.StatusOK, a.status, a.raw)
 		assert.Equal(t, "ines", sc.active(t, sc.basic("orders-api"), a.token())["sub"])
@@ -86,27 +92,38 @@ func rowC04Code(t *testing.T, shape string) {
 	t.Run("scopes of the user, not of who acts", func(t *testing.T) {
 		sc.changeUser("alice", func(u *world.User) { u.Scope = []string{"read"} })
 		b.refusedWith(t, b.get(t, k.actAs("scope", "act_as:alice write")), "invalid_scope")
-		sc.changeUser("alice", func(u *world.User) { u.Scope = []string{"openid", "read", "write"} })
+		sc.changeUser("alice", func(u *world.User) {
+			u.Scope = []string{"openid", "read", "write"}
+		})
 	})
 	for name, row := range map[string]struct {
 		user    string
 		code    tokenexchange.Code
 		changes []string
 	}{
-		"without the role":          {"bob", accessDenied, []string{"scope", "act_as:alice read"}},
-		"above the reach":           {"ines", accessDenied, []string{"scope", "act_as:adam read"}},
-		"of another organisation":   {"ines", accessDenied, []string{"scope", "act_as:carol read"}},
-		"locked":                    {"ines", accessDenied, []string{"scope", "act_as:lola read"}},
-		"unknown":                   {"ines", accessDenied, []string{"scope", "act_as:zoe read"}},
-		"unknown, by claims":        {"ines", accessDenied, []string{"claims", claimsFor("zoe")}},
-		"oneself":                   {"ines", accessDenied, []string{"scope", "act_as:ines read"}},
-		"nobody":                    {"ines", tokenexchange.InvalidScope, []string{"scope", "act_as: read"}},
-		"two":                       {"ines", tokenexchange.InvalidScope, []string{"scope", "act_as:alice act_as:bob"}},
-		"another by claims":         {"ines", tokenexchange.InvalidRequest, []string{"scope", "act_as:alice read", "claims", claimsFor("bob")}},
-		"malformed claims":          {"ines", tokenexchange.InvalidRequest, []string{"claims", `{"id_token":`}},
-		"claims that are no object": {"ines", tokenexchange.InvalidRequest, []string{"claims", `[]`}},
-		"a name in claims twice":    {"ines", tokenexchange.InvalidRequest, []string{"claims", `{"id_token":{"act_as":{"value":"alice"},"act_as":{"value":"bob"}}}`}},
-		"through another client":    {"ines", accessDenied, []string{"client_id", "console", "redirect_uri", consoleURI, "scope", "act_as:alice read"}},
+		"without the role":        {"bob", accessDenied, []string{"scope", "act_as:alice read"}},
+		"above the reach":         {"ines", accessDenied, []string{"scope", "act_as:adam read"}},
+		"of another organisation": {"ines", accessDenied, []string{"scope", "act_as:carol read"}},
+		"locked":                  {"ines", accessDenied, []string{"scope", "act_as:lola read"}},
+		"unknown":                 {"ines", accessDenied, []string{"scope", "act_as:zoe read"}},
+		"unknown, by claims":      {"ines", accessDenied, []string{"claims", claimsFor("zoe")}},
+		"oneself":                 {"ines", accessDenied, []string{"scope", "act_as:ines read"}},
+		"nobody": {"ines", tokenexchange.InvalidScope,
+			[]string{"scope", "act_as: read"}},
+		"two": {"ines", tokenexchange.InvalidScope,
+			[]string{"scope", "act_as:alice act_as:bob"}},
+		"another by claims": {"ines", tokenexchange.InvalidRequest,
+			[]string{"scope", "act_as:alice read", "claims", claimsFor("bob")}},
+		"malformed claims": {"ines", tokenexchange.InvalidRequest,
+			[]string{"claims", `{"id_token":`}},
+		"claims that are no object": {"ines", tokenexchange.InvalidRequest,
+			[]string{"claims", `[]`}},
+		"a name in claims twice": {"ines", tokenexchange.InvalidRequest,
+			[]string{"claims",
+				`{"id_token":{"act_as":{"value":"alice"},"act_as":{"value":"bob"}}}`}},
+		"through another client": {"ines", accessDenied,
+			[]string{"client_id", "console", "redirect_uri", consoleURI,
+				"scope", "act_as:alice read"}},
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
 			b := b
@@ -119,17 +136,20 @@ func rowC04Code(t *testing.T, shape string) {
 			if row.code != accessDenied {
 				return
 			}
-			require.Len(t, sc.events(t), events+1, "what is decided is on record, also before there is a code")
+			require.Len(t, sc.events(t), events+1,
+				"what is decided is on record, also before there is a code")
 			e := sc.lastEvent(t)
-			assert.Equal(t, []any{"refused", "authorization_code", "invalid_request"}, []any{e["outcome"], e["grant"], e["error"]})
+			assert.Equal(t, []any{"refused", "authorization_code", "invalid_request"},
+				[]any{e["outcome"], e["grant"], e["error"]})
 			assert.Equal(t, row.user, inside(e, "actor", "id"))
 		})
 	}
 	t.Run("decided again when the code is redeemed", func(t *testing.T) {
-		_, said := b.landed(t, b.get(t, k.actAs("scope", "act_as:alice read")))
+		_, params := b.landed(t, b.get(t, k.actAs("scope", "act_as:alice read")))
 		sc.changeUser("ines", func(u *world.User) { u.Roles = nil })
-		a := sc.redeem(t, helpdesk, said.Get("code"), k, "redirect_uri", helpdeskURI)
-		assert.Equal(t, []any{http.StatusBadRequest, "invalid_grant"}, []any{a.status, a.text("error")})
+		a := sc.redeem(t, helpdesk, params.Get("code"), k, "redirect_uri", helpdeskURI)
+		assert.Equal(t, []any{http.StatusBadRequest, "invalid_grant"},
+			[]any{a.status, a.text("error")})
 		assert.Equal(t, "refused", a.event(t)["outcome"])
 		assert.Contains(t, noted(a.event(t), "reason")+noted(a.event(t), "detail"), "D11")
 		sc.changeUser("ines", func(u *world.User) { u.Roles = []string{"org-user-impersonator"} })
@@ -145,17 +165,20 @@ func rowC04Code(t *testing.T, shape string) {
 	t.Run("asked about by name", func(t *testing.T) { // W08
 		_, fields := b.get(t, k.actAs("scope", "act_as:alice read", "prompt", "consent")).form(t)
 		require.NotEmpty(t, fields.Get("transaction"))
-		assert.Contains(t, b.get(t, k.actAs("scope", "act_as:alice read", "prompt", "consent")).body, "<strong>alice</strong>")
+		assert.Contains(t, b.get(t, k.actAs("scope", "act_as:alice read",
+			"prompt", "consent")).body, "<strong>alice</strong>")
 	})
 	t.Run("exchanged again, the actor stays", func(t *testing.T) { // D18
 		token := redeem(t, b, "scope", "act_as:alice read").token()
 		sc.exchange(t, helpdesk, about(token, urnAccess)).refused(t, tokenexchange.InvalidRequest)
-		sc.exchange(t, helpdesk, about(string("alice"), string(world.TypeActAs)), acting(token, urnAccess)).refused(t, tokenexchange.InvalidRequest)
+		sc.exchange(t, helpdesk, about(string("alice"), string(world.TypeActAs)),
+			acting(token, urnAccess)).refused(t, tokenexchange.InvalidRequest)
 	})
 }
 
 func rowC04Client(t *testing.T, shape string) {
-	sc := counted(t, setting("claim_shape", shape), changing("rules", "robot-act-as", object{"types": []string{urnJWT}}))
+	sc := counted(t, setting("claim_shape", shape),
+		changing("rules", "robot-act-as", object{"types": []string{urnJWT}}))
 	robot := sc.private(t, "robot", "testdata/robot.pem")
 	for name, ask := range map[string][]string{
 		"by scope":  {"scope", "read act_as:alice"},
@@ -169,7 +192,8 @@ func rowC04Client(t *testing.T, shape string) {
 			assert.Equal(t, "read", claims["scope"])
 			assert.Equal(t, tools, claims["aud"])
 			e := a.event(t)
-			assert.Equal(t, []any{"client_credentials", "delegate", "robot-act-as"}, []any{e["grant"], e["mode"], e["rule"]})
+			assert.Equal(t, []any{"client_credentials", "delegate", "robot-act-as"},
+				[]any{e["grant"], e["mode"], e["rule"]})
 			assert.Equal(t, "alice", inside(e, "subject", "id"))
 			assert.Equal(t, "client", inside(e, "actor", "kind"))
 		})
@@ -183,18 +207,28 @@ func rowC04Client(t *testing.T, shape string) {
 		code tokenexchange.Code
 		ask  []string
 	}{
-		"for whom it is not registered": {robot, tokenexchange.InvalidRequest, []string{"scope", "read act_as:bob"}},
-		"an administrator":              {robot, tokenexchange.InvalidRequest, []string{"scope", "read act_as:adam"}},
-		"an unknown user":               {robot, tokenexchange.InvalidRequest, []string{"scope", "read act_as:zoe"}},
-		"a client":                      {robot, tokenexchange.InvalidRequest, []string{"scope", "read act_as:portal"}},
-		"another client":                {sc.basic("portal"), tokenexchange.InvalidRequest, []string{"scope", "read act_as:alice"}},
-		"beyond the rule":               {robot, tokenexchange.InvalidScope, []string{"scope", "write act_as:alice"}},
-		"beyond the targets":            {robot, tokenexchange.InvalidTarget, []string{"scope", "read act_as:alice", "audience", bank}},
-		"two":                           {robot, tokenexchange.InvalidScope, []string{"scope", "act_as:alice act_as:bob"}},
-		"nobody":                        {robot, tokenexchange.InvalidScope, []string{"scope", "act_as: read"}},
-		"scope and claims":              {robot, tokenexchange.InvalidRequest, []string{"scope", "act_as:alice", "claims", claimsFor("bob")}},
-		"malformed claims":              {robot, tokenexchange.InvalidRequest, []string{"claims", "alice"}},
-		"claims twice":                  {robot, tokenexchange.InvalidRequest, []string{"claims", claimsFor("alice"), "claims", claimsFor("alice")}},
+		"a user it is not registered for": {robot, tokenexchange.InvalidRequest,
+			[]string{"scope", "read act_as:bob"}},
+		"an administrator": {robot, tokenexchange.InvalidRequest,
+			[]string{"scope", "read act_as:adam"}},
+		"an unknown user": {robot, tokenexchange.InvalidRequest,
+			[]string{"scope", "read act_as:zoe"}},
+		"a client": {robot, tokenexchange.InvalidRequest,
+			[]string{"scope", "read act_as:portal"}},
+		"another client": {sc.basic("portal"), tokenexchange.InvalidRequest,
+			[]string{"scope", "read act_as:alice"}},
+		"beyond the rule": {robot, tokenexchange.InvalidScope,
+			[]string{"scope", "write act_as:alice"}},
+		"beyond the targets": {robot, tokenexchange.InvalidTarget,
+			[]string{"scope", "read act_as:alice", "audience", bank}},
+		"two": {robot, tokenexchange.InvalidScope,
+			[]string{"scope", "act_as:alice act_as:bob"}},
+		"nobody": {robot, tokenexchange.InvalidScope, []string{"scope", "act_as: read"}},
+		"scope and claims": {robot, tokenexchange.InvalidRequest,
+			[]string{"scope", "act_as:alice", "claims", claimsFor("bob")}},
+		"malformed claims": {robot, tokenexchange.InvalidRequest, []string{"claims", "alice"}},
+		"claims twice": {robot, tokenexchange.InvalidRequest,
+			[]string{"claims", claimsFor("alice"), "claims", claimsFor("alice")}},
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
 			before := sc.written.tokens()
@@ -205,14 +239,17 @@ func rowC04Client(t *testing.T, shape string) {
 	}
 	t.Run("who is locked", func(t *testing.T) {
 		sc.changeUser("alice", func(u *world.User) { u.Status = "locked" })
-		sc.own(t, robot, "scope", "read act_as:alice").refused(t, tokenexchange.InvalidRequest, "D07")
+		sc.own(t, robot, "scope", "read act_as:alice").refused(t, tokenexchange.InvalidRequest,
+			"D07")
 		sc.changeUser("alice", func(u *world.User) { u.Status = "enabled" })
 		sc.changeClient("robot", func(c *world.Client) { c.ActsFor = nil })
-		sc.own(t, robot, "scope", "read act_as:alice").refused(t, tokenexchange.InvalidRequest, "D11")
+		sc.own(t, robot, "scope", "read act_as:alice").refused(t, tokenexchange.InvalidRequest,
+			"D11")
 	})
 	t.Run("the master switch", func(t *testing.T) {
 		off := play(t, setting("allow_impersonation", false))
-		off.own(t, off.private(t, "robot", "testdata/robot.pem"), "scope", "read act_as:alice").refused(t, tokenexchange.InvalidRequest)
+		off.own(t, off.private(t, "robot", "testdata/robot.pem"),
+			"scope", "read act_as:alice").refused(t, tokenexchange.InvalidRequest)
 		off.own(t, off.private(t, "robot", "testdata/robot.pem"), "scope", "read").opaque(t)
 	})
 }

@@ -30,9 +30,11 @@ func (sc *scene) ask(t *testing.T, method, path, token string) reply {
 	return sc.do(t, r, url.Values{"token": {token}})
 }
 
-// ruleOf is a rule of a world: about access tokens of all users, unless the members say otherwise.
+// ruleOf is a rule of a world. It is about access tokens of all users, unless the members say
+// otherwise.
 func ruleOf(name string, members object) string {
-	rule := object{"name": name, "lifetime": "5m", "subjects": []object{{"kind": "user", "tenant": "*", "id": "*"}},
+	rule := object{"name": name, "lifetime": "5m",
+		"subjects":      []object{{"kind": "user", "tenant": "*", "id": "*"}},
 		"subject_types": []string{urnAccess}, "types": []string{urnAccess, urnJWT}}
 	maps.Copy(rule, members)
 	raw, err := json.Marshal(rule)
@@ -42,7 +44,7 @@ func ruleOf(name string, members object) string {
 	return string(raw)
 }
 
-// delegations are those that a user sees with their own token.
+// delegations lists the delegations of a user with their own token.
 func (sc *scene) delegations(t *testing.T, token string) []object {
 	t.Helper()
 	a := sc.ask(t, http.MethodGet, "/api/delegations", token)
@@ -55,7 +57,7 @@ func (sc *scene) delegations(t *testing.T, token string) []object {
 	return list
 }
 
-// scenarioC07: users see who acts for them and end it, with every token that has come of it.
+// scenarioC07: users see who acts for them and end it, with every token made from it.
 func scenarioC07(t *testing.T) {
 	t.Run("who, through which client, since when, what and where", c07Shown)
 	t.Run("ended, three hops deep", c07Ended)
@@ -69,19 +71,25 @@ func c07Shown(t *testing.T) {
 	sc := play(t)
 	portal := sc.basic("portal")
 	own := sc.logIn(t, "alice", "account").AccessToken
-	alice, ines, begun := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal"), sc.clock.Now()
+	alice, ines, begun := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines",
+		"portal"), sc.clock.Now()
 	assert.Empty(t, sc.delegations(t, own), "logins are the user's own")
 
 	sc.wait(time.Second)
 	sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"scope", "read"}).opaque(t)
 	assert.Empty(t, sc.delegations(t, own), "and so is a narrower token of the same client")
 
-	acted := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(ines.AccessToken, urnAccess), []string{"scope", "read write", "audience", aggregates}).opaque(t)
+	acted := sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+		acting(ines.AccessToken, urnAccess),
+		[]string{"scope", "read write", "audience", aggregates}).opaque(t)
 	list := sc.delegations(t, own)
 	require.Len(t, list, 1)
 	at := func(d time.Duration) string { return begun.Add(d).Format(time.RFC3339) }
-	assert.Equal(t, object{"id": list[0]["id"], "actor": object{"id": "ines", "name": "Ines Support"}, "client": object{"id": "portal", "name": "Acme Portal"},
-		"audience": []any{aggregates}, "scope": []any{"read", "write"}, "since": at(time.Second), "until": at(30*time.Minute + time.Second), "tokens": list[0]["tokens"]}, list[0])
+	assert.Equal(t, object{"id": list[0]["id"],
+		"actor":    object{"id": "ines", "name": "Ines Support"},
+		"client":   object{"id": "portal", "name": "Acme Portal"},
+		"audience": []any{aggregates}, "scope": []any{"read", "write"}, "since": at(time.Second),
+		"until": at(30*time.Minute + time.Second), "tokens": list[0]["tokens"]}, list[0])
 	assert.EqualValues(t, "1", list[0]["tokens"])
 
 	sc.wait(time.Minute)
@@ -101,28 +109,39 @@ func c07Shown(t *testing.T) {
 	require.Len(t, list, 2, "an impersonation without a trace in the token is seen here (C01)")
 	assert.NotContains(t, list[1], "actor")
 	assert.Equal(t, "service", inside(list[1], "client", "id"))
-	assert.Empty(t, sc.delegations(t, sc.logIn(t, "bob", "account").AccessToken), "somebody else's")
+	assert.Empty(t, sc.delegations(t, sc.logIn(t, "bob", "account").AccessToken),
+		"those of another user")
 }
 
 func c07Ended(t *testing.T) {
-	sc := play(t, adding("rules", ruleOf("ledger-further", object{"client_as_actor": object{}, "clients": []string{"internal-api"}, "targets": []string{robots},
-		"default_targets": []string{robots}, "scope": []string{"read"}})),
-		changing("clients", "internal-api", object{"grants": []string{grantExchange}, "scope": []string{"read"}, "audiences": []string{"https://ledger.example"}}),
+	sc := play(t, adding("rules", ruleOf("ledger-further",
+		object{"client_as_actor": object{}, "clients": []string{"internal-api"},
+			"targets":         []string{robots},
+			"default_targets": []string{robots}, "scope": []string{"read"}})),
+		changing("clients", "internal-api",
+			object{"grants": []string{grantExchange}, "scope": []string{"read"},
+				"audiences": []string{"https://ledger.example"}}),
 		changing("clients", "bank-api", object{"audiences": []string{"https://bank.example"}}))
 	portal := sc.basic("portal")
 	own := sc.logIn(t, "alice", "account").AccessToken
 	alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
 	act := func() reply {
-		return sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(ines.AccessToken, urnAccess), []string{"scope", "openid offline_access read"})
+		return sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+			acting(ines.AccessToken, urnAccess), []string{"scope", "openid offline_access read"})
 	}
 	first := act().opaque(t)
-	second := sc.exchange(t, sc.basic("aggregates-api"), about(first.token(), urnAccess), []string{"requested_token_type", urnJWT}).jwt(t)
+	second := sc.exchange(t, sc.basic("aggregates-api"), about(first.token(), urnAccess),
+		[]string{"requested_token_type", urnJWT}).jwt(t)
 	third := sc.exchange(t, sc.basic("internal-api"), about(second.token(), urnAccess)).opaque(t)
 	chain := sc.active(t, sc.basic("internal-api"), third.token())["act"].(object)
-	assert.Equal(t, []any{"internal-api", "aggregates-api", "ines"}, []any{chain["sub"], inside(chain, "act", "sub"), inside(chain["act"].(object), "act", "sub")})
+	assert.Equal(t, []any{"internal-api", "aggregates-api", "ines"},
+		[]any{chain["sub"], inside(chain, "act", "sub"),
+			inside(chain["act"].(object), "act", "sub")})
 	renewed := sc.refresh(t, portal, first.text("refresh_token")).opaque(t)
 	sc.wait(time.Second)
-	other := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(sc.logIn(t, "greta", "portal").AccessToken, urnAccess), []string{"scope", "read"}).opaque(t)
+	other := sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+		acting(sc.logIn(t, "greta", "portal").AccessToken, urnAccess),
+		[]string{"scope", "read"}).opaque(t)
 
 	list := sc.delegations(t, own)
 	require.Len(t, list, 2)
@@ -138,11 +157,16 @@ func c07Ended(t *testing.T) {
 	for _, still := range []string{alice.AccessToken, ines.AccessToken, other.token()} {
 		sc.active(t, portal, still)
 	}
-	sc.refresh(t, portal, renewed.text("refresh_token")).refused(t, tokenexchange.InvalidGrant, "revoked")
-	sc.exchange(t, portal, about(first.text("id_token"), urnID), []string{"scope", "read"}).refused(t, tokenexchange.InvalidRequest, "revoked")
-	sc.exchange(t, sc.basic("internal-api"), about(second.token(), urnAccess)).refused(t, tokenexchange.InvalidRequest, "revoked")
+	sc.refresh(t, portal, renewed.text("refresh_token")).refused(t, tokenexchange.InvalidGrant,
+		"revoked")
+	sc.exchange(t, portal, about(first.text("id_token"), urnID),
+		[]string{"scope", "read"}).refused(t, tokenexchange.InvalidRequest, "revoked")
+	sc.exchange(t, sc.basic("internal-api"), about(second.token(), urnAccess)).refused(t,
+		tokenexchange.InvalidRequest, "revoked")
 	act().refused(t, tokenexchange.InvalidRequest, "revoked")
-	assert.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, "/api/delegations/"+list[0]["id"].(string), own).status, "only once")
+	assert.Equal(t, http.StatusNotFound,
+		sc.ask(t, http.MethodDelete, "/api/delegations/"+list[0]["id"].(string), own).status,
+		"only once")
 	ines = sc.logIn(t, "ines", "portal")
 	act().refused(t, tokenexchange.InvalidRequest, "the user ended this delegation")
 	sc.wait(time.Second)
@@ -150,11 +174,14 @@ func c07Ended(t *testing.T) {
 	act().opaque(t)
 }
 
-// c07AmongExchanges: what is being exchanged when the delegation ends is refused, or is dead on arrival.
+// c07AmongExchanges: an exchange under way when the delegation ends is refused, or its token is
+// inactive from the start.
 func c07AmongExchanges(t *testing.T) {
 	sc := play(t)
 	own := sc.logIn(t, "alice", "account").AccessToken
-	first := sc.exchange(t, sc.basic("portal"), about("alice", urnUserID), acting(sc.logIn(t, "ines", "portal").AccessToken, urnAccess), []string{"scope", "read"}).opaque(t)
+	first := sc.exchange(t, sc.basic("portal"), about("alice", urnUserID),
+		acting(sc.logIn(t, "ines", "portal").AccessToken, urnAccess),
+		[]string{"scope", "read"}).opaque(t)
 	id := sc.delegations(t, own)[0]["id"].(string)
 	var mu sync.Mutex
 	var tokens []string
@@ -186,7 +213,8 @@ func c07AmongExchanges(t *testing.T) {
 	for range 8 {
 		<-running
 	}
-	require.Equal(t, http.StatusNoContent, sc.ask(t, http.MethodDelete, "/api/delegations/"+id, own).status)
+	require.Equal(t, http.StatusNoContent,
+		sc.ask(t, http.MethodDelete, "/api/delegations/"+id, own).status)
 	close(ended)
 	all.Wait()
 	require.NotEmpty(t, tokens)
@@ -197,8 +225,8 @@ func c07AmongExchanges(t *testing.T) {
 	assert.Empty(t, sc.delegations(t, own))
 }
 
-// c07Allowed: what a user has ended is not begun again over a detour, before the user logs in anew
-// or allows it.
+// c07Allowed: a delegation that the user has ended does not begin again by another way, until the
+// user logs in anew or allows it.
 func c07Allowed(t *testing.T) {
 	sc := play(t)
 	portal := sc.basic("portal")
@@ -252,39 +280,48 @@ func c07Allowed(t *testing.T) {
 	all(t, append(everything, "a later login")...)
 }
 
-// c07Parents: revoking any token that others were made from ends those, and its own end by time does not.
+// c07Parents: revoking a token ends every token made from it, and its own expiry does not.
 func c07Parents(t *testing.T) {
 	for _, parent := range []string{"subject", "actor", "refresh"} {
 		sc := play(t)
 		portal, aggregator := sc.basic("portal"), sc.basic("aggregates-api")
 		alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
-		a := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(ines.AccessToken, urnAccess), []string{"scope", "read offline_access"}).opaque(t)
+		a := sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+			acting(ines.AccessToken, urnAccess), []string{"scope", "read offline_access"}).opaque(t)
 		on := sc.exchange(t, aggregator, about(a.token(), urnAccess)).opaque(t)
 		sc.active(t, aggregator, on.token())
-		sc.revoke(t, portal, map[string]string{"subject": alice.AccessToken, "actor": ines.AccessToken, "refresh": a.text("refresh_token")}[parent])
+		sc.revoke(t, portal, map[string]string{"subject": alice.AccessToken,
+			"actor": ines.AccessToken, "refresh": a.text("refresh_token")}[parent])
 		sc.inactive(t, aggregator, on.token())
 		assert.Empty(t, sc.delegations(t, sc.logIn(t, "alice", "account").AccessToken), parent)
 	}
-	sc := play(t, changing("rules", "aggregates-downstream", object{"client_as_actor": object{"outlive_subject": true}, "lifetime": "3h"}))
+	sc := play(t, changing("rules", "aggregates-downstream",
+		object{"client_as_actor": object{"outlive_subject": true}, "lifetime": "3h"}))
 	aggregator := sc.basic("aggregates-api")
-	on := sc.exchange(t, aggregator, about(sc.logIn(t, "alice", "portal").AccessToken, urnAccess)).opaque(t)
+	on := sc.exchange(t, aggregator,
+		about(sc.logIn(t, "alice", "portal").AccessToken, urnAccess)).opaque(t)
 	own := sc.logIn(t, "alice", "account").AccessToken
 	before := sc.delegations(t, own)
 	sc.wait(2 * time.Hour) // the login's tokens have expired
 	sc.active(t, aggregator, on.token())
 	own = sc.logIn(t, "alice", "account").AccessToken
 	assert.Equal(t, before, sc.delegations(t, own))
-	require.Equal(t, http.StatusNoContent, sc.ask(t, http.MethodDelete, "/api/delegations/"+before[0]["id"].(string), own).status)
+	require.Equal(t, http.StatusNoContent,
+		sc.ask(t, http.MethodDelete, "/api/delegations/"+before[0]["id"].(string), own).status)
 	sc.inactive(t, aggregator, on.token())
 }
 
 func c07Refused(t *testing.T) {
 	for _, shape := range []string{"act", "act_as"} {
-		sc := play(t, setting("claim_shape", shape), changing("clients", "portal", object{"scope": []string{"read", "delegations", "users:read"}}))
+		sc := play(t, setting("claim_shape", shape),
+			changing("clients", "portal",
+				object{"scope": []string{"read", "delegations", "users:read"}}))
 		portal := sc.basic("portal")
 		own := sc.logIn(t, "alice", "account").AccessToken
 		alice, ines := sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal")
-		acted := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), acting(ines.AccessToken, urnAccess), []string{"scope", "read delegations", "requested_token_type", urnJWT}).jwt(t)
+		acted := sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+			acting(ines.AccessToken, urnAccess),
+			[]string{"scope", "read delegations", "requested_token_type", urnJWT}).jwt(t)
 		id := sc.delegations(t, own)[0]["id"].(string)
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
 			path := "/api/delegations"
@@ -295,11 +332,13 @@ func c07Refused(t *testing.T) {
 			assert.Equal(t, http.StatusForbidden, a.status, "acted for (Z22): %s", a.raw)
 			assert.Equal(t, "ines", inside(a.logged[0], "actor", "id"))
 			assert.NotContains(t, a.raw, id)
-			narrow := sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"scope", "read"}).opaque(t)
+			narrow := sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+				[]string{"scope", "read"}).opaque(t)
 			service := sc.own(t, portal, "scope", "delegations").opaque(t)
 			elsewhere := sc.logIn(t, "alice", "customer")
 			for _, token := range []string{narrow.token(), service.token()} {
-				assert.Equal(t, http.StatusForbidden, sc.ask(t, method, path, token).status, "without the scope, or without a user")
+				assert.Equal(t, http.StatusForbidden, sc.ask(t, method, path, token).status,
+					"without the scope, or without a user")
 			}
 			for _, token := range []string{"x", elsewhere.AccessToken, alice.IDToken + "x"} {
 				assert.Equal(t, http.StatusUnauthorized, sc.ask(t, method, path, token).status)
@@ -307,7 +346,9 @@ func c07Refused(t *testing.T) {
 		}
 		bob := sc.logIn(t, "bob", "account").AccessToken
 		for _, other := range []string{id, "x", id + "AAAA", url.PathEscape("../users")} {
-			assert.Equal(t, http.StatusNotFound, sc.ask(t, http.MethodDelete, "/api/delegations/"+other, bob).status, "another's, or none")
+			assert.Equal(t, http.StatusNotFound,
+				sc.ask(t, http.MethodDelete, "/api/delegations/"+other, bob).status,
+				"another's, or none")
 		}
 		sc.active(t, portal, acted.token())
 
@@ -315,7 +356,10 @@ func c07Refused(t *testing.T) {
 		sc.server.Tokens.Store = broken
 		broken.set(errors.New("the database is down"))
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
-			assert.Equal(t, http.StatusInternalServerError, sc.ask(t, method, map[string]string{http.MethodGet: "/api/delegations", http.MethodDelete: "/api/delegations/" + id}[method], own).status, "no answer is not none")
+			assert.Equal(t, http.StatusInternalServerError,
+				sc.ask(t, method, map[string]string{http.MethodGet: "/api/delegations",
+					http.MethodDelete: "/api/delegations/" + id}[method], own).status,
+				"no answer is not none")
 		}
 		broken.set(nil)
 		require.Len(t, sc.delegations(t, own), 1)

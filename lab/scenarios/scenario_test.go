@@ -29,7 +29,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// scenarios are the rows of the table of reference systems, by id. Each file adds its own in init.
+// scenarios are the tests of the rows of docs/scenarios.md, by id. Each file adds its own in init.
 var scenarios = map[string]func(*testing.T){}
 
 func scenario(id string, row func(*testing.T)) {
@@ -41,12 +41,15 @@ func scenario(id string, row func(*testing.T)) {
 
 // TestScenario runs every row over real HTTP. A row without a test is a failure.
 func TestScenario(t *testing.T) {
-	for _, id := range strings.Fields(`Z01 Z02 Z03 Z04 Z05 Z06 Z07 Z08 Z09 Z10 Z11 Z12 Z13 Z14 Z15 Z16 Z17 Z18 Z19 Z20 Z21 Z22 Z23 Z24 Z25
-		F01 F02 F03 F04 F05 F06 F07 F08 F09 F10 F11 U02
-		W05 W06 W07 C01 C02 C06 C07 C08 C09
-		W01 W02 W03 W04 W08 C03 C04 C05`) {
+	for _, id := range strings.Fields(`
+		Z01 Z02 Z03 Z04 Z05 Z06 Z07 Z08 Z09 Z10 Z11 Z12 Z13
+		Z14 Z15 Z16 Z17 Z18 Z19 Z20 Z21 Z22 Z23 Z24 Z25
+		W01 W02 W03 W04 W05 W06 W07 W08 U02
+		C01 C02 C03 C04 C05 C06 C07 C08 C09
+		F01 F02 F03 F04 F05 F06 F07 F08 F09 F10 F11`) {
 		t.Run(id, func(t *testing.T) {
 			require.NotNil(t, scenarios[id], "there is no test of this row")
+			t.Parallel() // each row has servers of its own
 			scenarios[id](t)
 		})
 	}
@@ -63,16 +66,16 @@ const (
 	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
 
-// scene is one server on a loopback address, and those who talk to it.
+// scene is one server on a loopback address, with its audit log, clock and clients.
 type scene struct {
-	url     string // of the server, and its issuer
+	url     string // address and issuer of the server
 	server  *server.Server
 	world   *world.World
 	options server.Options
 	audit   *auditTrail
 	clock   *stoppedClock
 	http    *http.Client
-	written *countedStore // what exchanges have written, where the scene was made by counted
+	written *countedStore // what exchanges have written; nil unless the scene was made by counted
 }
 
 // edit changes a world file before it is read.
@@ -81,7 +84,7 @@ type edit func(doc object)
 // play serves the demo world, with changes.
 func play(t *testing.T, edits ...edit) *scene { return playOn(t, server.Options{}, edits...) }
 
-// playOn is play with options: the Store and Key of another scene, for a server that is started again.
+// playOn is play with options: the Store and Key of another scene make it a restart.
 func playOn(t *testing.T, o server.Options, edits ...edit) *scene {
 	return playWorld(t, demoWorld, o, edits...)
 }
@@ -99,8 +102,10 @@ func playWorld(t *testing.T, data []byte, o server.Options, edits ...edit) *scen
 	w, err := world.Parse(data)
 	require.NoError(t, err)
 
-	sc := &scene{world: w, audit: &auditTrail{}, clock: &stoppedClock{now: time.Now().UTC().Truncate(time.Second)},
-		http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	sc := &scene{world: w, audit: &auditTrail{},
+		clock: &stoppedClock{now: time.Now().UTC().Truncate(time.Second)},
+		http: &http.Client{Timeout: 30 * time.Second,
+			Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	if o.Key == nil {
@@ -127,7 +132,7 @@ func playWorld(t *testing.T, data []byte, o server.Options, edits ...edit) *scen
 	return sc
 }
 
-// iss is what the server writes as iss: its address, or what the world says.
+// iss is the issuer of the server.
 func (sc *scene) iss() string { return sc.server.Issuer }
 
 // setting sets a member of the world.
@@ -135,7 +140,8 @@ func setting(name string, value any) edit {
 	return func(doc object) { doc[name] = value }
 }
 
-// adding appends to a list of the world: "users", "clients", "foreign_issuers", or "rules" of the policy.
+// adding appends to a list of the world: "users", "clients", "foreign_issuers", or "rules" of the
+// policy.
 func adding(list string, elements ...string) edit {
 	return func(doc object) {
 		if list == "rules" {
@@ -151,8 +157,8 @@ func adding(list string, elements ...string) edit {
 	}
 }
 
-// changing changes members of one element of a list of the world, found by its name or id; nil removes one. Of a rule it
-// changes the members of a mode as well, one by one.
+// changing changes members of one element of a list of the world, found by its name or id; nil
+// removes a member. In a rule it changes the members of a mode object one by one too.
 func changing(list, name string, changes object) edit {
 	return func(doc object) {
 		if list == "rules" {
@@ -182,7 +188,9 @@ func onlyRules(names ...string) edit {
 		var kept []any
 		policy := doc["policy"].(object)
 		for _, name := range names {
-			i := slices.IndexFunc(policy["rules"].([]any), func(r any) bool { return r.(object)["name"] == name })
+			i := slices.IndexFunc(policy["rules"].([]any), func(r any) bool {
+				return r.(object)["name"] == name
+			})
 			kept = append(kept, policy["rules"].([]any)[i])
 		}
 		policy["rules"] = kept
@@ -191,7 +199,7 @@ func onlyRules(names ...string) edit {
 	}
 }
 
-// stoppedClock is the clock of a scene. It stands still until somebody waits.
+// stoppedClock is the clock of a scene. It moves only by wait.
 type stoppedClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -203,14 +211,14 @@ func (c *stoppedClock) Now() time.Time {
 	return c.now
 }
 
-// wait lets time pass for the server.
+// wait moves the clock of the server.
 func (sc *scene) wait(d time.Duration) {
 	sc.clock.mu.Lock()
 	defer sc.clock.mu.Unlock()
 	sc.clock.now = sc.clock.now.Add(d)
 }
 
-// logIn is what happens at the login page that the server does not have.
+// logIn logs a user in without the login page.
 func (sc *scene) logIn(t *testing.T, user, client string) server.TokenSet {
 	t.Helper()
 	tokens, err := sc.server.LogIn(t.Context(), user, client)
@@ -228,10 +236,10 @@ func (sc *scene) changeClient(id string, change func(*world.Client)) {
 	sc.server.Directory.ChangeClient(id, change)
 }
 
-// authentication adds to a request what shows which client it is from.
+// authentication adds the client authentication to a request.
 type authentication func(*http.Request, url.Values)
 
-// secret is the one that the world has for a client.
+// secret is the secret of a client in the world.
 func (sc *scene) secret(id string) string {
 	i := slices.IndexFunc(sc.world.Clients, func(c world.Client) bool { return c.ID == id })
 	if i < 0 || sc.world.Clients[i].Secret == "" {
@@ -246,7 +254,7 @@ func (sc *scene) basic(id string) authentication { return basicAs(id, sc.secret(
 // post is client_secret_post with the secret of the world.
 func (sc *scene) post(id string) authentication { return postAs(id, sc.secret(id)) }
 
-// private is private_key_jwt, with a new assertion for every request; file is the key, "testdata/robot.pem".
+// private is private_key_jwt, with a new assertion for every request; file is the key.
 func (sc *scene) private(t *testing.T, id, file string) authentication {
 	key := readPEM(t, file)
 	return func(r *http.Request, form url.Values) {
@@ -254,27 +262,35 @@ func (sc *scene) private(t *testing.T, id, file string) authentication {
 	}
 }
 
-// quickPortal lets the portal authenticate with the key of the robot too: a bcrypt hash is slow, and slower with -race.
+// quickPortal lets the portal authenticate with the key of the robot, since bcrypt is slow.
 func quickPortal(doc object) {
 	for _, c := range doc["clients"].([]any) {
 		if c := c.(object); c["id"] == "robot" {
-			changing("clients", "portal", object{"jwks": c["jwks"], "auth_methods": []string{"client_secret_basic", "private_key_jwt"}})(doc)
+			changing("clients", "portal",
+				object{"jwks": c["jwks"],
+					"auth_methods": []string{"client_secret_basic", "private_key_jwt"}})(doc)
 		}
 	}
 }
 
-// assertion are the claims of a client assertion that is fine.
+// assertion has the claims of a valid client assertion.
 func (sc *scene) assertion(id string) object {
 	now := sc.clock.Now()
-	return object{"iss": id, "sub": id, "aud": sc.iss(), "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": rand.Text()}
+	return object{"iss": id, "sub": id, "aud": sc.iss(), "iat": now.Unix(),
+		"exp": now.Add(time.Minute).Unix(), "jti": rand.Text()}
 }
 
 func basicAs(id, secret string) authentication {
-	return func(r *http.Request, _ url.Values) { r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret)) }
+	return func(r *http.Request, _ url.Values) {
+		r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
+	}
 }
 
 func postAs(id, secret string) authentication {
-	return func(_ *http.Request, form url.Values) { form.Set("client_id", id); form.Set("client_secret", secret) }
+	return func(_ *http.Request, form url.Values) {
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	}
 }
 
 func assertionAs(jwt string) authentication {
@@ -284,7 +300,7 @@ func assertionAs(jwt string) authentication {
 	}
 }
 
-// publicAs is a client that only says its name.
+// publicAs is a client that sends its id alone.
 func publicAs(id string) authentication {
 	return func(_ *http.Request, form url.Values) { form.Set("client_id", id) }
 }
@@ -300,7 +316,7 @@ func formOf(list ...string) url.Values {
 	return form
 }
 
-// about and acting are the parameters that belong together.
+// about and acting have the parameters of a subject token and of an actor token.
 func about(token, kind string) []string {
 	return []string{"subject_token", token, "subject_token_type", kind}
 }
@@ -322,16 +338,18 @@ func (sc *scene) exchange(t *testing.T, as authentication, parts ...[]string) re
 // refresh posts a refresh_token grant.
 func (sc *scene) refresh(t *testing.T, as authentication, token string, more ...string) reply {
 	t.Helper()
-	return sc.send(t, "/token", as, formOf(append([]string{"grant_type", "refresh_token", "refresh_token", token}, more...)...))
+	return sc.send(t, "/token", as,
+		formOf(append([]string{"grant_type", "refresh_token", "refresh_token", token}, more...)...))
 }
 
 // own posts a client_credentials grant.
 func (sc *scene) own(t *testing.T, as authentication, more ...string) reply {
 	t.Helper()
-	return sc.send(t, "/token", as, formOf(append([]string{"grant_type", "client_credentials"}, more...)...))
+	return sc.send(t, "/token", as,
+		formOf(append([]string{"grant_type", "client_credentials"}, more...)...))
 }
 
-// revoke ends a token and says nothing of what it was.
+// revoke revokes a token. The response is always the same.
 func (sc *scene) revoke(t *testing.T, as authentication, token string) {
 	t.Helper()
 	require.Equal(t, http.StatusOK, sc.send(t, "/revoke", as, formOf("token", token)).status)
@@ -346,7 +364,7 @@ func (sc *scene) introspect(t *testing.T, as authentication, token string) objec
 	return a.body
 }
 
-// active asks about a token that is good.
+// active introspects an active token.
 func (sc *scene) active(t *testing.T, as authentication, token string) object {
 	t.Helper()
 	m := sc.introspect(t, as, token)
@@ -354,13 +372,13 @@ func (sc *scene) active(t *testing.T, as authentication, token string) object {
 	return m
 }
 
-// inactive asks about a token that is not, and must not learn more.
+// inactive introspects an inactive token, and requires that the response says nothing else.
 func (sc *scene) inactive(t *testing.T, as authentication, token string) {
 	t.Helper()
 	assert.Equal(t, object{"active": false}, sc.introspect(t, as, token))
 }
 
-// call asks the protected API of the server.
+// call uses the protected API of the server.
 func (sc *scene) call(t *testing.T, token string) reply {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, sc.url+"/api/users", nil)
@@ -390,7 +408,8 @@ func (sc *scene) do(t *testing.T, r *http.Request, form url.Values) reply {
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	a := reply{status: response.StatusCode, header: response.Header, raw: string(raw), sent: form, basic: strings.HasPrefix(r.Header.Get("Authorization"), "Basic ")}
+	a := reply{status: response.StatusCode, header: response.Header, raw: string(raw), sent: form,
+		basic: strings.HasPrefix(r.Header.Get("Authorization"), "Basic ")}
 	a.body = objectOf(raw)
 	for _, line := range sc.audit.all()[before:] {
 		a.logged = append(a.logged, objectOf([]byte(line)))
@@ -399,10 +418,10 @@ func (sc *scene) do(t *testing.T, r *http.Request, form url.Values) reply {
 	return a
 }
 
-// object is a JOSE header, or claims, or any other JSON object.
+// object is a JSON object.
 type object = map[string]any
 
-// verified returns header and claims of a JWT whose signature fits the keys that the server publishes.
+// verified returns header and claims of a JWT, verified with the published keys.
 func (sc *scene) verified(t *testing.T, token string) (header, claims object) {
 	t.Helper()
 	keys, err := jwk.Fetch(t.Context(), sc.url+"/jwks", jwk.WithHTTPClient(sc.http))
@@ -416,7 +435,7 @@ func (sc *scene) verified(t *testing.T, token string) (header, claims object) {
 	return objectOf(protected), objectOf(payload)
 }
 
-// claims are the claims of a JWT access token as RFC 9068 wants it.
+// claims returns the claims of a JWT access token, and checks what RFC 9068 requires.
 func (sc *scene) claims(t *testing.T, token string) object {
 	t.Helper()
 	header, claims := sc.verified(t, token)
@@ -428,7 +447,7 @@ func (sc *scene) claims(t *testing.T, token string) object {
 	return claims
 }
 
-// idClaims are the claims of an ID token for a client.
+// idClaims returns the claims of an ID token for a client.
 func (sc *scene) idClaims(t *testing.T, token, client string) object {
 	t.Helper()
 	header, claims := sc.verified(t, token)
@@ -442,7 +461,8 @@ func (sc *scene) idClaims(t *testing.T, token, client string) object {
 	return claims
 }
 
-// mint makes a JWT with an EC key. The header is alg and typ JWT, with changes; a nil value takes something away.
+// mint makes a JWT with an EC key. The header is alg and typ JWT, with changes; nil removes a
+// member.
 func mint(t *testing.T, key crypto.Signer, header, claims object) string {
 	t.Helper()
 	h := jws.NewHeaders()

@@ -17,7 +17,8 @@ func init() { scenario("W08", scenarioW08) }
 const portalURI = "https://portal.example/callback"
 
 // decide presses a button of the consent page.
-func (b *browser) decide(t *testing.T, p page, decision string, changes ...func(*http.Request)) page {
+func (b *browser) decide(t *testing.T, p page, decision string,
+	changes ...func(*http.Request)) page {
 	t.Helper()
 	action, fields := p.form(t)
 	require.Equal(t, "/consent", action)
@@ -25,30 +26,33 @@ func (b *browser) decide(t *testing.T, p page, decision string, changes ...func(
 	return b.post(t, action, fields, changes...)
 }
 
-// scenarioW08: the users of an approved client are not asked, all others are, each time.
+// scenarioW08: the users of an approved client are not asked for consent; all others are, each
+// time.
 func scenarioW08(t *testing.T) {
 	sc := counted(t)
 	k := newPKCE()
-	portal := k.ask("client_id", "portal", "redirect_uri", portalURI, "scope", "openid email read offline_access")
+	portal := k.ask("client_id", "portal", "redirect_uri", portalURI,
+		"scope", "openid email read offline_access")
 
 	t.Run("approved", func(t *testing.T) {
-		_, said := sc.browser(t).landed(t, sc.desk(t, "ines").get(t, k.ask()))
-		require.NotEmpty(t, said.Get("code"))
+		_, params := sc.browser(t).landed(t, sc.desk(t, "ines").get(t, k.ask()))
+		require.NotEmpty(t, params.Get("code"))
 		sc.desk(t, "ines").ticket(t, "alice")
 	})
 	t.Run("shown otherwise", func(t *testing.T) {
 		b := sc.browser(t)
 		p := b.enter(t, b.get(t, portal), "alice")
 		require.Equal(t, http.StatusOK, p.status)
-		for _, said := range []string{"Acme Portal", "alice", "<li>email</li>", "<li>read</li>", "when you are away"} {
-			assert.Contains(t, p.body, said)
+		for _, params := range []string{"Acme Portal", "alice", "<li>email</li>",
+			"<li>read</li>", "when you are away"} {
+			assert.Contains(t, p.body, params)
 		}
 		assert.Equal(t, "DENY", p.header.Get("X-Frame-Options"))
 		assert.Equal(t, "no-store", p.header.Get("Cache-Control"))
-		uri, said := b.landed(t, b.decide(t, p, "allow"))
+		uri, params := b.landed(t, b.decide(t, p, "allow"))
 		assert.Equal(t, portalURI, uri)
-		assert.Equal(t, "state-1", said.Get("state"))
-		a := sc.redeem(t, sc.basic("portal"), said.Get("code"), k, "redirect_uri", portalURI)
+		assert.Equal(t, "state-1", params.Get("state"))
+		a := sc.redeem(t, sc.basic("portal"), params.Get("code"), k, "redirect_uri", portalURI)
 		require.Equal(t, http.StatusOK, a.status, a.raw)
 		assert.Equal(t, "openid email read offline_access", a.text("scope"))
 
@@ -65,36 +69,42 @@ func scenarioW08(t *testing.T) {
 			b.refusedWith(t, b.decide(t, b.get(t, portal), no), "access_denied")
 		}
 	})
-	t.Run("nobody can be asked", func(t *testing.T) {
+	t.Run("the user cannot be asked", func(t *testing.T) {
 		b := sc.desk(t, "alice")
-		b.refusedWith(t, b.get(t, k.ask("client_id", "portal", "redirect_uri", portalURI, "prompt", "none")), "consent_required")
-		_, said := b.landed(t, b.get(t, k.ask("prompt", "none")))
-		require.NotEmpty(t, said.Get("code"), "an approved client needs no question")
+		b.refusedWith(t, b.get(t, k.ask("client_id", "portal", "redirect_uri", portalURI,
+			"prompt", "none")), "consent_required")
+		_, params := b.landed(t, b.get(t, k.ask("prompt", "none")))
+		require.NotEmpty(t, params.Get("code"), "an approved client needs no question")
 	})
 	t.Run("an approved client that wants it", func(t *testing.T) {
 		b := sc.desk(t, "alice")
-		_, said := b.landed(t, b.decide(t, b.get(t, k.ask("prompt", "consent")), "allow"))
-		require.NotEmpty(t, said.Get("code"))
+		_, params := b.landed(t, b.decide(t, b.get(t, k.ask("prompt", "consent")), "allow"))
+		require.NotEmpty(t, params.Get("code"))
 		p := b.get(t, k.ask("prompt", "consent login"))
-		_, said = b.landed(t, b.decide(t, b.enter(t, p, "alice"), "allow"))
-		require.NotEmpty(t, said.Get("code"))
+		_, params = b.landed(t, b.decide(t, b.enter(t, p, "alice"), "allow"))
+		require.NotEmpty(t, params.Get("code"))
 		b.refusedWith(t, b.get(t, k.ask("prompt", "none consent")), "invalid_request")
 	})
-	t.Run("nobody answers for somebody else", func(t *testing.T) {
+	t.Run("one user cannot answer for another", func(t *testing.T) {
 		b, other := sc.desk(t, "alice"), sc.desk(t, "bob")
 		p := b.get(t, portal)
-		assert.Equal(t, http.StatusBadRequest, other.decide(t, p, "allow").status, "another browser")
-		assert.Equal(t, http.StatusBadRequest, sc.browser(t).decide(t, p, "allow").status, "a browser without a session")
+		assert.Equal(t, http.StatusBadRequest, other.decide(t, p, "allow").status,
+			"another browser")
+		assert.Equal(t, http.StatusBadRequest, sc.browser(t).decide(t, p, "allow").status,
+			"a browser without a session")
 		from := func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }
 		assert.Equal(t, http.StatusForbidden, b.decide(t, p, "allow", from).status, "another site")
 		login := b.get(t, k.ask("prompt", "login"))
 		b.enter(t, login, "bob")
-		assert.Equal(t, http.StatusBadRequest, b.decide(t, p, "allow").status, "another session in the same browser")
-		assert.Equal(t, http.StatusBadRequest, b.post(t, "/consent", formOf("decision", "allow")).status)
+		assert.Equal(t, http.StatusBadRequest, b.decide(t, p, "allow").status,
+			"another session in the same browser")
+		assert.Equal(t, http.StatusBadRequest,
+			b.post(t, "/consent", formOf("decision", "allow")).status)
 	})
 	t.Run("not of what is refused anyway", func(t *testing.T) {
 		b := sc.desk(t, "alice")
-		b.refusedWith(t, b.get(t, k.ask("client_id", "portal", "redirect_uri", portalURI, "scope", "openid transfer")), "invalid_scope")
+		b.refusedWith(t, b.get(t, k.ask("client_id", "portal", "redirect_uri", portalURI,
+			"scope", "openid transfer")), "invalid_scope")
 	})
 	t.Run("too late", func(t *testing.T) {
 		b := sc.desk(t, "alice")
@@ -113,18 +123,20 @@ func scenarioW08(t *testing.T) {
 		before := sc.written.tokens()
 		p := b.get(t, askTicket("alice"))
 		require.Equal(t, http.StatusOK, p.status)
-		for _, said := range []string{"Acme Helpdesk", "<strong>ines</strong>", "<strong>alice</strong>", "<li>read</li>"} {
-			assert.Contains(t, p.body, said)
+		for _, params := range []string{"Acme Helpdesk", "<strong>ines</strong>",
+			"<strong>alice</strong>", "<li>read</li>"} {
+			assert.Contains(t, p.body, params)
 		}
-		said := b.inFragment(t, b.decide(t, p, "deny"))
-		assert.Equal(t, "access_denied", said.Get("error"))
+		params := b.inFragment(t, b.decide(t, p, "deny"))
+		assert.Equal(t, "access_denied", params.Get("error"))
 		strange := b.get(t, askTicket(`<b>zoe</b>`))
 		assert.NotContains(t, strange.body, "<b>zoe")
-		assert.Equal(t, "access_denied", b.inFragment(t, b.decide(t, strange, "allow")).Get("error"))
+		assert.Equal(t, "access_denied",
+			b.inFragment(t, b.decide(t, strange, "allow")).Get("error"))
 		p = b.get(t, askTicket("alice"))
 		assert.Equal(t, before, sc.written.tokens(), "there is no ticket before there is a yes")
-		said = b.inFragment(t, b.decide(t, p, "allow"))
-		sc.spend(t, said.Get("subject_token"), said.Get("id_token")).opaque(t)
+		params = b.inFragment(t, b.decide(t, p, "allow"))
+		sc.spend(t, params.Get("subject_token"), params.Get("id_token")).opaque(t)
 	})
 	t.Run("no client can be approved whose name anybody can say", func(t *testing.T) {
 		doc := object{}

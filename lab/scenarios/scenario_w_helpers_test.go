@@ -24,10 +24,13 @@ const (
 	urnTicket   = "urn:example:token-type:subject-token"
 )
 
-// askTicket is the path of a request of the helpdesk for a ticket about a user that is fine, with changes as in pkce.ask.
+// askTicket is the path of a valid request of the helpdesk for a ticket about a user, with changes
+// as in pkce.ask.
 func askTicket(user string, changes ...string) string {
-	q := formOf("response_type", "id_token subject_token", "client_id", "helpdesk", "redirect_uri", helpdeskURI,
-		"scope", "internal_user_impersonate openid read", "requested_subject", user, "state", "state-1", "nonce", "nonce-1")
+	q := formOf("response_type", "id_token subject_token", "client_id", "helpdesk", "redirect_uri",
+		helpdeskURI,
+		"scope", "internal_user_impersonate openid read", "requested_subject", user, "state",
+		"state-1", "nonce", "nonce-1")
 	for i := 0; i+1 < len(changes); i += 2 {
 		if q.Set(changes[i], changes[i+1]); changes[i+1] == "" {
 			q.Del(changes[i])
@@ -36,7 +39,7 @@ func askTicket(user string, changes ...string) string {
 	return "/authorize?" + q.Encode()
 }
 
-// desk is somebody at the helpdesk who has logged in.
+// desk is the browser of a user who has logged in to the helpdesk.
 func (sc *scene) desk(t *testing.T, user string) *browser {
 	t.Helper()
 	b := sc.browser(t)
@@ -44,37 +47,40 @@ func (sc *scene) desk(t *testing.T, user string) *browser {
 	return b
 }
 
-// inFragment is landed for an answer that must be in the fragment, since a token is, or could have been, in it.
+// inFragment is landed for a response in the fragment, because it has a token or could have had
+// one.
 func (b *browser) inFragment(t *testing.T, p page) url.Values {
 	t.Helper()
 	to, err := url.Parse(p.header.Get("Location"))
 	require.NoError(t, err)
 	require.NotEmpty(t, to.Fragment, "%d %s", p.status, p.header.Get("Location"))
 	require.Empty(t, to.RawQuery)
-	uri, said := b.landed(t, p)
+	uri, params := b.landed(t, p)
 	require.Equal(t, helpdeskURI, uri)
-	return said
+	return params
 }
 
-// ticket gets a ticket about a user, and the ID token of who has asked.
+// ticket gets a ticket about a user, and the ID token of the user who asked.
 func (b *browser) ticket(t *testing.T, user string, changes ...string) (ticket, idToken string) {
 	t.Helper()
-	said := b.inFragment(t, b.get(t, askTicket(user, changes...)))
-	require.NotEmpty(t, said.Get("subject_token"), "%v\n%v", said, b.events(t))
-	return said.Get("subject_token"), said.Get("id_token")
+	params := b.inFragment(t, b.get(t, askTicket(user, changes...)))
+	require.NotEmpty(t, params.Get("subject_token"), "%v\n%v", params, b.events(t))
+	return params.Get("subject_token"), params.Get("id_token")
 }
 
-// noTicket asserts that a request for a ticket is refused with a code, in the fragment, and that nothing was made.
-func (b *browser) noTicket(t *testing.T, code tokenexchange.Code, user string, changes ...string) url.Values {
+// noTicket requires that a request for a ticket is refused with a code, in the fragment, and that
+// nothing was made.
+func (b *browser) noTicket(t *testing.T, code tokenexchange.Code, user string,
+	changes ...string) url.Values {
 	t.Helper()
 	before := b.written.tokens()
-	said := b.inFragment(t, b.get(t, askTicket(user, changes...)))
-	require.Equal(t, string(code), said.Get("error"), "%v", said)
-	for name := range said {
+	params := b.inFragment(t, b.get(t, askTicket(user, changes...)))
+	require.Equal(t, string(code), params.Get("error"), "%v", params)
+	for name := range params {
 		require.Contains(t, []string{"error", "error_description", "iss", "state"}, name)
 	}
 	require.Equal(t, before, b.written.tokens(), "a token has been recorded")
-	return said
+	return params
 }
 
 // spend exchanges a ticket as the helpdesk.
@@ -106,11 +112,11 @@ func (sc *scene) lastEvent(t *testing.T) object {
 	return list[len(list)-1]
 }
 
-// countedStore is a store that knows what has been written for exchanges, and that a test can let fail.
+// countedStore is a store that counts the tokens of exchanges, and that a test can make fail.
 type countedStore struct {
 	tokenstore.Store
 	mu   sync.Mutex
-	puts []tokenstore.Key // of tokens: only they have owners
+	puts []tokenstore.Key // of tokens: other records have no owner
 	fail error            // of every Commit that puts a token
 	note func()           // called for each such Commit
 }
@@ -137,7 +143,7 @@ func (s *countedStore) Commit(ctx context.Context, now time.Time, b tokenstore.B
 	return s.Store.Commit(ctx, now, b)
 }
 
-// tokens counts the tokens of exchanges that were ever written.
+// tokens counts all tokens that exchanges have written.
 func (s *countedStore) tokens() int {
 	if s == nil {
 		return 0
@@ -174,14 +180,14 @@ func counted(t *testing.T, edits ...edit) *scene {
 	return sc
 }
 
-// failing is an AuditSink that does not record.
+// failing is an AuditSink that fails.
 type failing struct{}
 
 func (failing) RecordExchange(context.Context, tokenexchange.Event) error {
 	return errors.New("disk full")
 }
 
-// failingFor is an AuditSink that does not record one grant.
+// failingFor is an AuditSink that fails for one grant.
 type failingFor struct {
 	tokenexchange.AuditSink
 	grant string
@@ -194,7 +200,7 @@ func (s failingFor) RecordExchange(ctx context.Context, ev tokenexchange.Event) 
 	return s.AuditSink.RecordExchange(ctx, ev)
 }
 
-// withoutAudit does something while the audit log fails.
+// withoutAudit calls do while the audit sink fails.
 func (sc *scene) withoutAudit(do func()) {
 	sink := sc.server.Exchanger.Audit
 	sc.server.Exchanger.Audit = failing{}
@@ -202,7 +208,7 @@ func (sc *scene) withoutAudit(do func()) {
 	do()
 }
 
-// atOnce does something n times at the same moment.
+// atOnce calls do n times concurrently.
 func atOnce(n int, do func(i int)) {
 	var ready, done sync.WaitGroup
 	ready.Add(n)
@@ -216,7 +222,7 @@ func atOnce(n int, do func(i int)) {
 	done.Wait()
 }
 
-// broken is what a client is told where this server has failed.
+// broken requires the response of a failure of the server.
 func (a reply) broken(t *testing.T) {
 	t.Helper()
 	assert.Equal(t, http.StatusInternalServerError, a.status)

@@ -19,7 +19,7 @@ func init() {
 	scenario("Z19", scenarioZ19)
 }
 
-// scenarioZ07: the actor token is an access token or an ID token of somebody who may impersonate.
+// scenarioZ07: the actor token is an access token or an ID token of a user who may impersonate.
 func scenarioZ07(t *testing.T) {
 	sc := play(t)
 	portal := sc.basic("portal")
@@ -33,19 +33,22 @@ func scenarioZ07(t *testing.T) {
 		"ID token": func(s server.TokenSet) []string { return acting(s.IDToken, urnID) },
 	} {
 		for subject, about := range map[string][]string{
-			"opaque": alice, "JWT": about(login.JWT, urnAccess), "ID token": about(login.IDToken, urnID), "user id": about("alice", urnUserID),
+			"opaque": alice, "JWT": about(login.JWT, urnAccess),
+			"ID token": about(login.IDToken, urnID), "user id": about("alice", urnUserID),
 		} {
 			t.Run(name+" for "+subject, func(t *testing.T) {
 				read := []string{"scope", "read"}
 				a := sc.exchange(t, portal, about, of(ines), read).opaque(t)
 				m := sc.active(t, portal, a.token())
 				assert.Equal(t, "alice", m["sub"])
-				assert.Equal(t, object{"iss": sc.iss(), "sub": "ines", "client_id": "portal"}, m["act"])
+				assert.Equal(t, object{"iss": sc.iss(), "sub": "ines", "client_id": "portal"},
+					m["act"])
 
-				refused := sc.exchange(t, portal, about, of(bob), read).refused(t, tokenexchange.InvalidRequest, "D11")
+				refused := sc.exchange(t, portal, about, of(bob), read).refused(t,
+					tokenexchange.InvalidRequest, "D11")
 				event := refused.event(t)
 				assert.Equal(t, "bob", inside(event, "actor", "id"), "who tried")
-				assert.Equal(t, "alice", inside(event, "subject", "id"), "for whom")
+				assert.Equal(t, "alice", inside(event, "subject", "id"), "the subject")
 				assert.Equal(t, "portal", event["client"], "with what")
 			})
 		}
@@ -74,30 +77,40 @@ func scenarioZ07(t *testing.T) {
 	})
 	t.Run("with act", func(t *testing.T) { // D14
 		oleg := sc.logIn(t, "oleg", "portal")
-		byOleg := sc.exchange(t, portal, about(ines.AccessToken, urnAccess), acting(oleg.AccessToken, urnAccess)).opaque(t)
-		sc.exchange(t, portal, alice, acting(byOleg.token(), urnAccess)).refused(t, tokenexchange.InvalidRequest, "D14")
-		sc.exchange(t, portal, about("bob", urnUserID), acting(byOleg.token(), urnAccess)).refused(t, tokenexchange.InvalidRequest, "D14")
+		byOleg := sc.exchange(t, portal, about(ines.AccessToken, urnAccess),
+			acting(oleg.AccessToken, urnAccess)).opaque(t)
+		sc.exchange(t, portal, alice, acting(byOleg.token(), urnAccess)).refused(t,
+			tokenexchange.InvalidRequest, "D14")
+		sc.exchange(t, portal, about("bob", urnUserID),
+			acting(byOleg.token(), urnAccess)).refused(t, tokenexchange.InvalidRequest, "D14")
 	})
 	t.Run("the permission as it is now", func(t *testing.T) {
 		sc.changeUser("bob", func(u *world.User) { u.Roles = []string{"org-user-impersonator"} })
 		sc.exchange(t, portal, alice, acting(bob.AccessToken, urnAccess)).opaque(t)
 		sc.changeUser("bob", func(u *world.User) { u.Roles = []string{"member"} })
-		sc.exchange(t, portal, alice, acting(bob.AccessToken, urnAccess)).refused(t, tokenexchange.InvalidRequest, "D11")
+		sc.exchange(t, portal, alice, acting(bob.AccessToken, urnAccess)).refused(t,
+			tokenexchange.InvalidRequest, "D11")
 		sc.changeUser("ines", func(u *world.User) { u.Status = "locked" })
-		sc.exchange(t, portal, alice, acting(ines.AccessToken, urnAccess)).refused(t, tokenexchange.InvalidRequest, "D07")
+		sc.exchange(t, portal, alice, acting(ines.AccessToken, urnAccess)).refused(t,
+			tokenexchange.InvalidRequest, "D07")
 		sc.changeUser("ines", func(u *world.User) { u.Status = "" })
 	})
-	t.Run("nobody learns about targets before", func(t *testing.T) { // D03
-		sc.exchange(t, portal, alice, acting(bob.AccessToken, urnAccess), []string{"audience", "https://nowhere.example"}).refused(t, tokenexchange.InvalidRequest)
-		sc.exchange(t, portal, alice, acting(ines.AccessToken, urnAccess), []string{"audience", "https://nowhere.example"}).refused(t, tokenexchange.InvalidTarget)
+	t.Run("targets are not revealed before", func(t *testing.T) { // D03
+		sc.exchange(t, portal, alice, acting(bob.AccessToken, urnAccess),
+			[]string{"audience", "https://nowhere.example"}).refused(t,
+			tokenexchange.InvalidRequest)
+		sc.exchange(t, portal, alice, acting(ines.AccessToken, urnAccess),
+			[]string{"audience", "https://nowhere.example"}).refused(t, tokenexchange.InvalidTarget)
 	})
 	t.Run("expired", func(t *testing.T) {
 		sc.wait(30 * time.Minute)
 		fresh := about(sc.logIn(t, "alice", "portal").AccessToken, urnAccess)
 		sc.exchange(t, portal, fresh, acting(ines.IDToken, urnID)).opaque(t)
 		sc.wait(30 * time.Minute)
-		sc.exchange(t, portal, fresh, acting(ines.AccessToken, urnAccess)).refused(t, tokenexchange.InvalidRequest)
-		sc.exchange(t, portal, fresh, acting(ines.IDToken, urnID)).refused(t, tokenexchange.InvalidRequest)
+		sc.exchange(t, portal, fresh, acting(ines.AccessToken, urnAccess)).refused(t,
+			tokenexchange.InvalidRequest)
+		sc.exchange(t, portal, fresh, acting(ines.IDToken, urnID)).refused(t,
+			tokenexchange.InvalidRequest)
 	})
 }
 
@@ -107,7 +120,8 @@ func scenarioZ17(t *testing.T) {
 	portal := sc.basic("portal")
 	login := sc.logIn(t, "alice", "portal")
 	ines := acting(sc.logIn(t, "ines", "portal").AccessToken, urnAccess)
-	narrow := sc.exchange(t, portal, about(login.AccessToken, urnAccess), []string{"audience", aggregates, "scope", "read"}).opaque(t)
+	narrow := sc.exchange(t, portal, about(login.AccessToken, urnAccess),
+		[]string{"audience", aggregates, "scope", "read"}).opaque(t)
 	act := object{"iss": sc.iss(), "sub": "ines", "client_id": "portal"}
 
 	for kind, check := range map[string]func(*testing.T, reply) reply{
@@ -115,8 +129,10 @@ func scenarioZ17(t *testing.T) {
 		urnJWT:    func(t *testing.T, a reply) reply { return a.jwt(t) },
 	} {
 		t.Run(kind, func(t *testing.T) {
-			a := check(t, sc.exchange(t, portal, about(login.AccessToken, urnAccess), ines, []string{"requested_token_type", kind}))
-			assert.Equal(t, []string{"email", "offline_access", "openid", "profile", "read", "write"}, a.scope(), "the subject's (D20)")
+			a := check(t, sc.exchange(t, portal, about(login.AccessToken, urnAccess), ines,
+				[]string{"requested_token_type", kind}))
+			assert.Equal(t, []string{"email", "offline_access", "openid", "profile",
+				"read", "write"}, a.scope(), "the subject's (D20)")
 			m := sc.active(t, portal, a.token())
 			assert.Equal(t, "alice", m["sub"])
 			assert.Equal(t, "portal", m["client_id"])
@@ -145,10 +161,12 @@ func scenarioZ17(t *testing.T) {
 		assert.Equal(t, aggregates, m["aud"])
 		assert.Equal(t, "read", m["scope"])
 		assert.Equal(t, "read", a.text("scope"))
-		sc.exchange(t, portal, about(narrow.token(), urnAccess), ines, []string{"scope", "write"}).refused(t, tokenexchange.InvalidScope)
+		sc.exchange(t, portal, about(narrow.token(), urnAccess), ines,
+			[]string{"scope", "write"}).refused(t, tokenexchange.InvalidScope)
 	})
 	t.Run("ID token asked for", func(t *testing.T) {
-		a := sc.exchange(t, portal, about(login.AccessToken, urnAccess), ines, []string{"requested_token_type", urnID}).idToken(t)
+		a := sc.exchange(t, portal, about(login.AccessToken, urnAccess), ines,
+			[]string{"requested_token_type", urnID}).idToken(t)
 		c := sc.idClaims(t, a.token(), "portal")
 		assert.Equal(t, "alice", c["sub"])
 		assert.Equal(t, act, c["act"])
@@ -174,7 +192,8 @@ func scenarioZ19(t *testing.T) {
 	begin := func(t *testing.T, kind string) reply {
 		ines := acting(sc.logIn(t, "ines", "portal").AccessToken, urnAccess)
 		a := sc.exchange(t, portal, about("alice", urnUserID), ines,
-			[]string{"scope", "openid profile read offline_access", "requested_token_type", kind}).granted(t, kind, "Bearer")
+			[]string{"scope", "openid profile read offline_access",
+				"requested_token_type", kind}).granted(t, kind, "Bearer")
 		require.NotEmpty(t, a.text("refresh_token"))
 		return a
 	}
@@ -216,7 +235,8 @@ func scenarioZ19(t *testing.T) {
 		first := begin(t, urnAccess)
 		next := sc.refresh(t, portal, first.text("refresh_token")).opaque(t)
 		sc.active(t, portal, first.token())
-		sc.refresh(t, portal, first.text("refresh_token")).refused(t, tokenexchange.InvalidGrant, "twice")
+		sc.refresh(t, portal, first.text("refresh_token")).refused(t, tokenexchange.InvalidGrant,
+			"twice")
 		for _, token := range []string{first.token(), next.token(), next.text("refresh_token")} {
 			sc.inactive(t, portal, token)
 		}
@@ -231,15 +251,33 @@ func scenarioZ19(t *testing.T) {
 	disable := func(u *world.User) { u.Status = "disabled" }
 	enable := func(u *world.User) { u.Status = "enabled" }
 	for name, change := range map[string]struct{ lose, regain func() }{
-		"actor lost the role": {func() { sc.changeUser("ines", func(u *world.User) { u.Roles = nil }) },
-			func() { sc.changeUser("ines", func(u *world.User) { u.Roles = []string{"org-user-impersonator"} }) }},
-		"user disabled":  {func() { sc.changeUser("alice", disable) }, func() { sc.changeUser("alice", enable) }},
-		"actor disabled": {func() { sc.changeUser("ines", disable) }, func() { sc.changeUser("ines", enable) }},
-		"user locked": {func() { sc.changeUser("alice", func(u *world.User) { u.Status = "locked" }) },
+		"actor lost the role": {func() {
+			sc.changeUser("ines", func(u *world.User) { u.Roles = nil })
+		},
+			func() {
+				sc.changeUser("ines", func(u *world.User) {
+					u.Roles = []string{"org-user-impersonator"}
+				})
+			}},
+		"user disabled": {func() {
+			sc.changeUser("alice", disable)
+		}, func() { sc.changeUser("alice", enable) }},
+		"actor disabled": {func() {
+			sc.changeUser("ines", disable)
+		}, func() { sc.changeUser("ines", enable) }},
+		"user locked": {func() {
+			sc.changeUser("alice", func(u *world.User) { u.Status = "locked" })
+		},
 			func() { sc.changeUser("alice", enable) }},
-		"user became an administrator": {func() { sc.changeUser("alice", func(u *world.User) { u.Roles = []string{"org-admin"} }) },
-			func() { sc.changeUser("alice", func(u *world.User) { u.Roles = []string{"member"} }) }},
-		"user moved to another organisation": {func() { sc.changeUser("alice", func(u *world.User) { u.Organization = "globex" }) },
+		"user became an administrator": {func() {
+			sc.changeUser("alice", func(u *world.User) { u.Roles = []string{"org-admin"} })
+		},
+			func() {
+				sc.changeUser("alice", func(u *world.User) { u.Roles = []string{"member"} })
+			}},
+		"user moved to another organisation": {func() {
+			sc.changeUser("alice", func(u *world.User) { u.Organization = "globex" })
+		},
 			func() { sc.changeUser("alice", func(u *world.User) { u.Organization = "acme" }) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,7 +300,9 @@ func scenarioZ19(t *testing.T) {
 	t.Run("client lost the grant", func(t *testing.T) {
 		token := begin(t, urnAccess).text("refresh_token")
 		var before []string
-		sc.changeClient("portal", func(c *world.Client) { before, c.Grants = c.Grants, []string{grantExchange} })
+		sc.changeClient("portal", func(c *world.Client) {
+			before, c.Grants = c.Grants, []string{grantExchange}
+		})
 		sc.refresh(t, portal, token).refused(t, tokenexchange.UnauthorizedClient)
 		sc.changeClient("portal", func(c *world.Client) { c.Grants = before })
 	})
@@ -276,16 +316,20 @@ func scenarioZ19(t *testing.T) {
 		sc.changeClient("portal", func(c *world.Client) { c.Scope = before })
 	})
 	t.Run("today's policy", func(t *testing.T) {
-		// Two servers over one store: yesterday's world, and today's, in which the rule is gone or the switch is off.
+		// Two servers over one store: yesterday's world, and today's, in which the rule is gone or
+		// the switch is off.
 		const issuer = "http://as.example"
 		old := play(t, setting("issuer", issuer))
 		start := func() string {
 			ines := acting(old.logIn(t, "ines", "portal").AccessToken, urnAccess)
-			return old.exchange(t, old.basic("portal"), about("alice", urnUserID), ines, []string{"scope", "read offline_access"}).opaque(t).text("refresh_token")
+			return old.exchange(t, old.basic("portal"), about("alice", urnUserID), ines,
+				[]string{"scope", "read offline_access"}).opaque(t).text("refresh_token")
 		}
-		o := server.Options{Store: old.server.Tokens.Store, Key: old.options.Key, Now: old.clock.Now}
+		o := server.Options{Store: old.server.Tokens.Store, Key: old.options.Key,
+			Now: old.clock.Now}
 		same := playOn(t, o, setting("issuer", issuer))
-		gone := playOn(t, o, setting("issuer", issuer), onlyRules("portal-narrow", "portal-own", "portal-delegate"))
+		gone := playOn(t, o, setting("issuer", issuer),
+			onlyRules("portal-narrow", "portal-own", "portal-delegate"))
 		off := playOn(t, o, setting("issuer", issuer), setting("allow_impersonation", false))
 		token := start()
 		gone.refresh(t, gone.basic("portal"), token).refused(t, tokenexchange.InvalidGrant)
@@ -293,7 +337,7 @@ func scenarioZ19(t *testing.T) {
 		same.refresh(t, same.basic("portal"), token).opaque(t)
 	})
 	t.Run("no longer than its inputs", func(t *testing.T) {
-		first := begin(t, urnAccess) // an hour of ines' token is the most
+		first := begin(t, urnAccess) // ines' token lives for an hour at most
 		sc.wait(45 * time.Minute)
 		next := sc.refresh(t, portal, first.text("refresh_token")).opaque(t)
 		assert.Equal(t, json.Number("900"), next.body["expires_in"])

@@ -17,14 +17,14 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// reply is what the server said, and what it noted meanwhile.
+// reply is a response of the server, and what it logged meanwhile.
 type reply struct {
 	status int
 	header http.Header
 	raw    string
-	body   object // nil: no JSON object
+	body   object // nil: not a JSON object
 	sent   url.Values
-	basic  bool // tried to authenticate by Basic
+	basic  bool // sent with Basic authentication
 	logged []object
 }
 
@@ -37,7 +37,7 @@ func objectOf(raw []byte) (o object) {
 	return o
 }
 
-// text is a member that is a string; empty if there is none.
+// text is a member that is a string, or "".
 func (a reply) text(member string) string { s, _ := a.body[member].(string); return s }
 
 func (a reply) token() string { return a.text("access_token") }
@@ -58,7 +58,7 @@ func (a reply) isJSON(t *testing.T) {
 	}
 }
 
-// granted asserts a success that all clients take, of these types, and that it is on record.
+// granted requires a success that all clients accept, with these types, and that it is recorded.
 func (a reply) granted(t *testing.T, issued, tokenType string) reply {
 	t.Helper()
 	require.Equal(t, http.StatusOK, a.status, "%s\nlogged: %v", a.raw, a.logged)
@@ -92,8 +92,8 @@ func (a reply) jwt(t *testing.T) reply { t.Helper(); return a.granted(t, urnJWT,
 
 func (a reply) idToken(t *testing.T) reply { t.Helper(); return a.granted(t, urnID, "N_A") }
 
-// refused asserts an OAuth error that all clients take, that it says nothing of what was sent, and that it is on record,
-// where it has each of the reasons: "D21" or another part of what an operator reads.
+// refused requires an OAuth error that all clients accept, that repeats nothing of the request, and
+// that is recorded with each of the reasons: a row such as "D21", or another part of the reason.
 func (a reply) refused(t *testing.T, code tokenexchange.Code, reasons ...string) reply {
 	t.Helper()
 	require.Equal(t, string(code), a.text("error"), "%d %s\nlogged: %v", a.status, a.raw, a.logged)
@@ -103,9 +103,11 @@ func (a reply) refused(t *testing.T, code tokenexchange.Code, reasons ...string)
 		assert.Contains(t, []string{"error", "error_description", "error_uri"}, name)
 		assert.IsType(t, "", value)
 	}
-	assert.Equal(t, a.status == http.StatusUnauthorized && a.basic, a.header.Get("WWW-Authenticate") != "", "WWW-Authenticate")
+	assert.Equal(t, a.status == http.StatusUnauthorized && a.basic,
+		a.header.Get("WWW-Authenticate") != "", "WWW-Authenticate")
 	a.notLeaked(t, a.raw)
-	if code == tokenexchange.InvalidClient || code == tokenexchange.UnauthorizedClient && !a.hasEvent() {
+	if code == tokenexchange.InvalidClient || code == tokenexchange.UnauthorizedClient &&
+		!a.hasEvent() {
 		require.NotEmpty(t, a.logged, "nothing is on record")
 		return a
 	}
@@ -113,23 +115,25 @@ func (a reply) refused(t *testing.T, code tokenexchange.Code, reasons ...string)
 	assert.Equal(t, "refused", event["outcome"])
 	assert.Equal(t, string(code), event["error"])
 	for _, reason := range reasons {
-		assert.Contains(t, noted(event, "reason")+noted(event, "detail")+noted(event, "cause"), reason)
+		assert.Contains(t, noted(event, "reason")+noted(event, "detail")+noted(event, "cause"),
+			reason)
 	}
 	return a
 }
 
 func noted(event object, name string) string { s, _ := event[name].(string); return s + "\n" }
 
-// inside is a member of a member; nil if there is none.
+// inside is a member of a member, or nil.
 func inside(o object, outer, inner string) any {
 	within, _ := o[outer].(object)
 	return within[inner]
 }
 
-// notLeaked asserts that a text has no token, secret or signature of the request (I08).
+// notLeaked requires that a text has no token, secret or signature of the request (I08).
 func (a reply) notLeaked(t *testing.T, text string) {
 	t.Helper()
-	for _, name := range []string{"subject_token", "actor_token", "refresh_token", "client_secret", "client_assertion", "token"} {
+	for _, name := range []string{"subject_token", "actor_token", "refresh_token", "client_secret",
+		"client_assertion", "token"} {
 		value := a.sent.Get(name)
 		if isName := a.sent.Get(name+"_type") == urnUserID; len(value) > 12 && !isName {
 			assert.NotContains(t, text, value, name)
@@ -140,7 +144,9 @@ func (a reply) notLeaked(t *testing.T, text string) {
 const exchangeEvent = "token exchange"
 
 func (a reply) hasEvent() bool {
-	return slices.ContainsFunc(a.logged, func(line object) bool { return line["msg"] == exchangeEvent })
+	return slices.ContainsFunc(a.logged, func(line object) bool {
+		return line["msg"] == exchangeEvent
+	})
 }
 
 // event is the one audit event of the request.

@@ -13,10 +13,11 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/server"
 )
 
-// family is what was made from one login of alice's: three hops, of every kind, with ines in the second.
+// family has the tokens made from one login of alice: three hops, of every type, with ines in the
+// second.
 type family struct {
 	alice, ines server.TokenSet
-	hops        [][]string // access tokens by hop, the login's first
+	hops        [][]string // access tokens by hop, those of the login first
 	refresh     []string
 	ids         []string
 }
@@ -29,18 +30,20 @@ func newFamily(t *testing.T, sc *scene) family {
 	for hop := 1; hop <= 3; hop++ {
 		for _, parent := range f.hops[hop-1] {
 			for _, kind := range []string{urnAccess, urnJWT} {
-				more := []string{"requested_token_type", kind, "scope", "openid offline_access read write"}
+				more := []string{"requested_token_type", kind,
+					"scope", "openid offline_access read write"}
 				if hop == 2 {
 					more = append(more, acting(f.ines.AccessToken, urnAccess)...)
 				}
-				a := sc.exchange(t, portal, about(parent, urnAccess), more).granted(t, kind, "Bearer")
+				a := sc.exchange(t, portal, about(parent, urnAccess), more).granted(t, kind,
+					"Bearer")
 				f.hops[hop] = append(f.hops[hop], a.token())
 				f.refresh = append(f.refresh, a.text("refresh_token"))
 				f.ids = append(f.ids, a.text("id_token"))
 			}
 		}
 	}
-	// An API has handed one of the last on, and a refresh made one more.
+	// An API has exchanged one of the last tokens, and a refresh made one more.
 	down := sc.exchange(t, sc.basic("aggregates-api"), about(f.hops[3][0], urnAccess))
 	f.hops[3] = append(f.hops[3], down.opaque(t).token())
 	next := sc.refresh(t, portal, f.refresh[len(f.refresh)-1]).granted(t, urnJWT, "Bearer")
@@ -49,7 +52,7 @@ func newFamily(t *testing.T, sc *scene) family {
 	return f
 }
 
-// state says of each hop how many of its access tokens are active at introspection.
+// state counts for each hop how many of its access tokens are active.
 func (f family) state(t *testing.T, sc *scene) (active []int) {
 	t.Helper()
 	portal := sc.private(t, "portal", "testdata/robot.pem")
@@ -58,7 +61,8 @@ func (f family) state(t *testing.T, sc *scene) (active []int) {
 		for _, token := range hop {
 			m := sc.introspect(t, portal, token)
 			if m["active"] != true {
-				m = sc.introspect(t, sc.basic("aggregates-api"), token) // which knows what it was issued
+				// it may introspect tokens that were issued to it
+				m = sc.introspect(t, sc.basic("aggregates-api"), token)
 			}
 			if m["active"] == true {
 				n++
@@ -71,7 +75,7 @@ func (f family) state(t *testing.T, sc *scene) (active []int) {
 	return active
 }
 
-// TestRevocation: what was made from a token dies with it, over three hops, whatever the kinds.
+// TestRevocation: the tokens made from a token end with it, over three hops and for all types.
 func TestRevocation(t *testing.T) {
 	sc := play(t, quickPortal)
 	portal := sc.private(t, "portal", "testdata/robot.pem")
@@ -81,7 +85,8 @@ func TestRevocation(t *testing.T) {
 		t.Helper()
 		for _, hop := range f.hops[1:] {
 			for _, token := range hop {
-				sc.exchange(t, portal, about(token, urnAccess)).refused(t, tokenexchange.InvalidRequest)
+				sc.exchange(t, portal, about(token, urnAccess)).refused(t,
+					tokenexchange.InvalidRequest)
 			}
 		}
 		for _, token := range f.refresh {
@@ -89,7 +94,8 @@ func TestRevocation(t *testing.T) {
 			sc.refresh(t, portal, token).refused(t, tokenexchange.InvalidGrant)
 		}
 		for _, token := range f.ids {
-			sc.exchange(t, portal, about(token, urnID), []string{"scope", "read"}).refused(t, tokenexchange.InvalidRequest)
+			sc.exchange(t, portal, about(token, urnID), []string{"scope", "read"}).refused(t,
+				tokenexchange.InvalidRequest)
 		}
 	}
 	t.Run("the subject token", func(t *testing.T) {
@@ -117,7 +123,8 @@ func TestRevocation(t *testing.T) {
 	t.Run("one in the middle", func(t *testing.T) {
 		f := newFamily(t, sc)
 		sc.revoke(t, portal, f.hops[2][1])
-		assert.Equal(t, []int{1, 2, 3, 8}, f.state(t, sc), "its two children, and no parent or sibling")
+		assert.Equal(t, []int{1, 2, 3, 8}, f.state(t, sc),
+			"its two children, and no parent or sibling")
 		sc.revoke(t, portal, f.hops[1][1])
 		assert.Equal(t, []int{1, 1, 1, 3}, f.state(t, sc))
 	})
@@ -130,7 +137,8 @@ func TestRevocation(t *testing.T) {
 	})
 	t.Run("an ID token", func(t *testing.T) {
 		login := sc.logIn(t, "alice", "portal")
-		a := sc.exchange(t, portal, about(login.IDToken, urnID), []string{"scope", "read"}).opaque(t)
+		a := sc.exchange(t, portal, about(login.IDToken, urnID),
+			[]string{"scope", "read"}).opaque(t)
 		b := sc.exchange(t, portal, about(a.token(), urnAccess)).opaque(t)
 		sc.revoke(t, portal, login.IDToken)
 		sc.inactive(t, portal, a.token())
@@ -139,7 +147,8 @@ func TestRevocation(t *testing.T) {
 	})
 	t.Run("a refresh token", func(t *testing.T) {
 		login := sc.logIn(t, "alice", "portal")
-		a := sc.exchange(t, portal, about(login.AccessToken, urnAccess), []string{"scope", "offline_access read"}).opaque(t)
+		a := sc.exchange(t, portal, about(login.AccessToken, urnAccess),
+			[]string{"scope", "offline_access read"}).opaque(t)
 		b := sc.refresh(t, portal, a.text("refresh_token")).opaque(t)
 		c := sc.exchange(t, portal, about(b.token(), urnAccess)).opaque(t)
 		sc.revoke(t, portal, b.text("refresh_token"))
@@ -156,10 +165,12 @@ func TestRevocation(t *testing.T) {
 		sc.send(t, "/revoke", nobodySays, formOf("token", f.alice.AccessToken))
 		assert.Equal(t, all, f.state(t, sc), "not theirs to end")
 	})
-	t.Run("natural expiry", func(t *testing.T) { // a parent that expires revokes nothing
-		longer := play(t, setting("lifetimes", object{"access_token": "1m", "refresh_token": "12h", "session": "12h"}),
+	t.Run("natural expiry", func(t *testing.T) { // the expiry of a parent revokes nothing
+		longer := play(t, setting("lifetimes",
+			object{"access_token": "1m", "refresh_token": "12h", "session": "12h"}),
 			changing("rules", "portal-narrow", object{"clients": []string{"retired"}}),
-			changing("rules", "portal-own", object{"impersonate": object{"outlive_subject": true}, "lifetime": "1h"}))
+			changing("rules", "portal-own",
+				object{"impersonate": object{"outlive_subject": true}, "lifetime": "1h"}))
 		as := longer.basic("portal")
 		login := longer.logIn(t, "alice", "portal")
 		a := longer.exchange(t, as, about(login.AccessToken, urnAccess)).opaque(t)
@@ -169,21 +180,26 @@ func TestRevocation(t *testing.T) {
 		b := longer.exchange(t, as, about(a.token(), urnAccess)).opaque(t)
 		longer.wait(30 * time.Minute)
 		longer.active(t, as, b.token())
-		require.NoError(t, longer.server.LogOut(t.Context(), login.Session)) // and still it is the session's
+		// it is still made from the session
+		require.NoError(t, longer.server.LogOut(t.Context(), login.Session))
 		longer.inactive(t, as, a.token())
 		longer.inactive(t, as, b.token())
 	})
 }
 
-// TestRevocationDuringExchange: no token that was issued while its parent was being revoked stays active.
+// TestRevocationDuringExchange: no token stays active that was issued while its parent was being
+// revoked.
 func TestRevocationDuringExchange(t *testing.T) {
 	sc := play(t, quickPortal)
 	portal := sc.private(t, "portal", "testdata/robot.pem")
-	for name, pick := range map[string]func(server.TokenSet, server.TokenSet) (subject, actor, end string){
+	for name, pick := range map[string]func(server.TokenSet, server.TokenSet) (subject, actor,
+		end string){
 		"subject": func(alice, _ server.TokenSet) (string, string, string) {
 			return alice.AccessToken, "", alice.AccessToken
 		},
-		"subject JWT": func(alice, _ server.TokenSet) (string, string, string) { return alice.JWT, "", alice.JWT },
+		"subject JWT": func(alice, _ server.TokenSet) (string, string, string) {
+			return alice.JWT, "", alice.JWT
+		},
 		"actor": func(alice, ines server.TokenSet) (string, string, string) {
 			return alice.AccessToken, ines.AccessToken, ines.AccessToken
 		},
@@ -191,8 +207,10 @@ func TestRevocationDuringExchange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			granted, refused := 0, 0
 			for round := range 12 {
-				subject, actor, end := pick(sc.logIn(t, "alice", "portal"), sc.logIn(t, "ines", "portal"))
-				issued, failed := race(t, sc, subject, actor, end, time.Duration(round)*time.Millisecond)
+				subject, actor, end := pick(sc.logIn(t, "alice", "portal"),
+					sc.logIn(t, "ines", "portal"))
+				issued, failed := race(t, sc, subject, actor, end,
+					time.Duration(round)*time.Millisecond)
 				granted, refused = granted+len(issued), refused+failed
 				for _, token := range issued {
 					sc.inactive(t, portal, token)
@@ -205,8 +223,10 @@ func TestRevocationDuringExchange(t *testing.T) {
 	}
 }
 
-// race exchanges a token in several chains at once, ends one of the parents meanwhile, and returns all that was issued.
-func race(t *testing.T, sc *scene, subject, actor, end string, head time.Duration) (issued []string, refused int) {
+// race exchanges a token in several chains at once, revokes one of the parents meanwhile, and
+// returns the issued tokens.
+func race(t *testing.T, sc *scene, subject, actor, end string, head time.Duration) (
+	issued []string, refused int) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	portal := sc.private(t, "portal", "testdata/robot.pem")
@@ -227,7 +247,8 @@ func race(t *testing.T, sc *scene, subject, actor, end string, head time.Duratio
 	}
 	for chain := range 6 {
 		work.Go(func() {
-			kind := []string{"requested_token_type", []string{urnAccess, urnJWT}[chain%2], "scope", "read offline_access"}
+			kind := []string{"requested_token_type", []string{urnAccess, urnJWT}[chain%2],
+				"scope", "read offline_access"}
 			for range 6 {
 				token, first := subject, [][]string{about(subject, urnAccess), kind}
 				if actor != "" {

@@ -18,20 +18,31 @@ func init() {
 	scenario("Z21", scenarioZ21)
 }
 
-// scenarioZ20: end-user or administrator impersonators, of their own organisation or of all.
+// scenarioZ20: impersonators of end users or of administrators, in their own organization or in
+// all.
 func scenarioZ20(t *testing.T) {
 	sc := play(t, quickPortal,
-		func(doc object) { // a role of one organisation that lists one of all: it reaches no further by that
-			doc["roles"].(object)["org-lead"] = object{"impersonates": object{"administrators": []string{"global-user-impersonator", "org-user-impersonator"}}}
+		// a role in one organization that lists a role in all: it reaches no further
+		func(doc object) {
+			doc["roles"].(object)["org-lead"] = object{"impersonates": object{
+				"administrators": []string{"global-user-impersonator", "org-user-impersonator"}}}
 		},
 		adding("users",
-			`{"id": "root", "name": "Root", "org": "acme", "roles": ["global-admin"], "scope": ["read"]}`,
-			`{"id": "gerd", "name": "Globex Support", "org": "globex", "roles": ["org-user-impersonator"], "scope": ["read"]}`,
-			`{"id": "otto", "name": "Globex Admin Support", "org": "globex", "roles": ["org-admin-impersonator"], "scope": ["read"]}`,
-			`{"id": "ivan", "name": "Admin and Support", "org": "acme", "roles": ["org-admin", "org-user-impersonator"], "scope": ["read"]}`,
-			`{"id": "iris", "name": "Support too", "org": "acme", "roles": ["org-user-impersonator"], "scope": ["read"]}`,
-			`{"id": "lead", "name": "Lead", "org": "acme", "roles": ["org-lead"], "scope": ["read"]}`,
-			`{"id": "dual", "name": "Half and half", "org": "acme", "roles": ["org-admin-impersonator", "global-user-impersonator"], "scope": ["read"]}`,
+			`{"id": "root", "name": "Root", "org": "acme", "roles": ["global-admin"],
+				"scope": ["read"]}`,
+			`{"id": "gerd", "name": "Globex Support", "org": "globex",
+				"roles": ["org-user-impersonator"], "scope": ["read"]}`,
+			`{"id": "otto", "name": "Globex Admin Support", "org": "globex",
+				"roles": ["org-admin-impersonator"], "scope": ["read"]}`,
+			`{"id": "ivan", "name": "Admin and Support", "org": "acme", "roles": ["org-admin",
+				"org-user-impersonator"], "scope": ["read"]}`,
+			`{"id": "iris", "name": "Support too", "org": "acme",
+				"roles": ["org-user-impersonator"], "scope": ["read"]}`,
+			`{"id": "lead", "name": "Lead", "org": "acme", "roles": ["org-lead"],
+				"scope": ["read"]}`,
+			`{"id": "dual", "name": "Half and half", "org": "acme",
+				"roles": ["org-admin-impersonator", "global-user-impersonator"],
+				"scope": ["read"]}`,
 		))
 	portal := sc.private(t, "portal", "testdata/robot.pem")
 	read := []string{"scope", "read"}
@@ -41,19 +52,25 @@ func scenarioZ20(t *testing.T) {
 			logins[u.ID] = sc.logIn(t, u.ID, "portal")
 		}
 	}
-	// Whom each may act for; everybody else is out of reach.
-	const here, there = "alice bob sam", "carol" // end users of acme, and of globex
+	// The users that each impersonator may act for. All others are out of reach.
+	const here, there = "alice bob sam", "carol" // end users of acme and of globex
 	for actor, reach := range map[string]string{
-		"ines":   here,                                                                            // end users, own organisation
-		"greta":  here + " " + there,                                                              // end users, all
-		"oleg":   here + " adam ines iris ivan",                                                   // administrators too, own
-		"gustav": here + " " + there + " adam gina root ines iris ivan gerd greta oleg otto dual", // all
+		// end users, own organization
+		"ines": here,
+		// end users, all organizations
+		"greta": here + " " + there,
+		// administrators too, own organization
+		"oleg": here + " adam ines iris ivan",
+		// administrators too, all organizations
+		"gustav": here + " " + there + " adam gina root ines iris ivan gerd greta oleg otto dual",
 		"gerd":   there,
 		"otto":   there + " gina gerd",
-		"ivan":   here,                                        // being an administrator does not make them reach one
-		"lead":   here + " ines iris",                         // not greta, whose reach is wider
-		"dual":   here + " " + there + " adam ines iris ivan", // two roles are not one wider one: not gina
-		"alice":  "", "adam": "", "root": "", "gina": "", "sam": "",
+		// being an administrator does not extend the reach
+		"ivan": here,
+		"lead": here + " ines iris", // not greta, whose reach is wider
+		// two roles do not add up to a wider one
+		"dual":  here + " " + there + " adam ines iris ivan",
+		"alice": "", "adam": "", "root": "", "gina": "", "sam": "",
 	} {
 		t.Run(actor, func(t *testing.T) {
 			for _, target := range sc.world.Users {
@@ -67,7 +84,8 @@ func scenarioZ20(t *testing.T) {
 					if subject[1] == "" {
 						continue // a login without openid has no ID token
 					}
-					a := sc.exchange(t, portal, subject, acting(logins[actor].AccessToken, urnAccess), read)
+					a := sc.exchange(t, portal, subject,
+						acting(logins[actor].AccessToken, urnAccess), read)
 					what := fmt.Sprintf("%s for %s %s", actor, target.ID, way)
 					if !want {
 						a.refused(t, tokenexchange.InvalidRequest)
@@ -87,7 +105,8 @@ func scenarioZ20(t *testing.T) {
 	}
 	t.Run("as they are now", func(t *testing.T) {
 		ask := func(actor, target string) reply {
-			return sc.exchange(t, portal, about(target, urnUserID), acting(logins[actor].AccessToken, urnAccess), read)
+			return sc.exchange(t, portal, about(target, urnUserID),
+				acting(logins[actor].AccessToken, urnAccess), read)
 		}
 		ask("ines", "bob").opaque(t)
 		sc.changeUser("bob", func(u *world.User) { u.Roles = []string{"member", "org-admin"} })
@@ -103,13 +122,14 @@ func scenarioZ20(t *testing.T) {
 	})
 }
 
-// scenarioZ21: the master switch. Off, nobody new gets into a token; on, as the policy says. What names nobody new is the
-// same in both positions.
+// scenarioZ21: the master switch. Off, no new actor gets into a token; exchanges without a new
+// actor stay the same.
 func scenarioZ21(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		t.Run(fmt.Sprintf("allow_impersonation %t", on), func(t *testing.T) {
 			sc := play(t, setting("allow_impersonation", on))
-			portal, service, api := sc.basic("portal"), sc.basic("service"), sc.basic("aggregates-api")
+			portal, service, api := sc.basic("portal"), sc.basic("service"), sc.basic(
+				"aggregates-api")
 			robot := sc.private(t, "robot", "testdata/robot.pem")
 			alice := sc.logIn(t, "alice", "portal")
 			ines := acting(sc.logIn(t, "ines", "portal").AccessToken, urnAccess)
@@ -118,16 +138,29 @@ func scenarioZ21(t *testing.T) {
 			read := []string{"scope", "read"}
 
 			for name, call := range map[string]func() reply{
-				"delegate":            func() reply { return sc.exchange(t, portal, about(alice.AccessToken, urnAccess), ines) },
-				"delegate, ID token":  func() reply { return sc.exchange(t, portal, about(alice.IDToken, urnID), ines, read) },
-				"delegate by name":    func() reply { return sc.exchange(t, portal, about("alice", urnUserID), ines, read) },
-				"delegate by may_act": func() reply { return sc.exchange(t, service, about(customer.AccessToken, urnAccess), sam, read) },
-				"delegate to an agent": func() reply {
-					return sc.exchange(t, robot, about(alice.AccessToken, urnAccess), acting(sc.own(t, robot).token(), urnAccess))
+				"delegate": func() reply {
+					return sc.exchange(t, portal, about(alice.AccessToken, urnAccess), ines)
 				},
-				"client-as-actor": func() reply { return sc.exchange(t, api, about(alice.AccessToken, urnAccess)) },
+				"delegate, ID token": func() reply {
+					return sc.exchange(t, portal, about(alice.IDToken, urnID), ines, read)
+				},
+				"delegate by name": func() reply {
+					return sc.exchange(t, portal, about("alice", urnUserID), ines, read)
+				},
+				"delegate by may_act": func() reply {
+					return sc.exchange(t, service, about(customer.AccessToken, urnAccess), sam,
+						read)
+				},
+				"delegate to an agent": func() reply {
+					return sc.exchange(t, robot, about(alice.AccessToken, urnAccess),
+						acting(sc.own(t, robot).token(), urnAccess))
+				},
+				"client-as-actor": func() reply {
+					return sc.exchange(t, api, about(alice.AccessToken, urnAccess))
+				},
 				"client-as-actor, a JWT": func() reply {
-					return sc.exchange(t, api, about(alice.JWT, urnAccess), []string{"requested_token_type", urnJWT})
+					return sc.exchange(t, api, about(alice.JWT, urnAccess),
+						[]string{"requested_token_type", urnJWT})
 				},
 			} {
 				t.Run(name, func(t *testing.T) {
@@ -142,17 +175,24 @@ func scenarioZ21(t *testing.T) {
 			}
 			for name, call := range map[string]func(t *testing.T) reply{
 				"narrow": func(t *testing.T) reply {
-					return sc.exchange(t, portal, about(alice.AccessToken, urnAccess), read).opaque(t)
+					return sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+						read).opaque(t)
 				},
 				"narrow, public": func(t *testing.T) reply {
-					return sc.exchange(t, publicAs("mobile"), about(sc.logIn(t, "alice", "mobile").AccessToken, urnAccess), read).opaque(t)
+					return sc.exchange(t, publicAs("mobile"),
+						about(sc.logIn(t, "alice", "mobile").AccessToken, urnAccess),
+						read).opaque(t)
 				},
 				"impersonate": func(t *testing.T) reply {
-					return sc.exchange(t, portal, about(alice.AccessToken, urnAccess), []string{"scope", "openid offline_access"}).opaque(t)
+					return sc.exchange(t, portal, about(alice.AccessToken, urnAccess),
+						[]string{"scope", "openid offline_access"}).opaque(t)
 				},
-				"impersonate, ID": func(t *testing.T) reply { return sc.exchange(t, portal, about(alice.IDToken, urnID), read).opaque(t) },
+				"impersonate, ID": func(t *testing.T) reply {
+					return sc.exchange(t, portal, about(alice.IDToken, urnID), read).opaque(t)
+				},
 				"impersonate, named": func(t *testing.T) reply {
-					return sc.exchange(t, service, about(customer.AccessToken, urnAccess), read).opaque(t)
+					return sc.exchange(t, service, about(customer.AccessToken, urnAccess),
+						read).opaque(t)
 				},
 			} {
 				t.Run(name, func(t *testing.T) {

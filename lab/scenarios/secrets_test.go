@@ -17,7 +17,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
-// hashOf is a hash of a given cost.
+// hashOf returns a hash of the given cost.
 func hashOf(t *testing.T, secret string, cost int) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(secret), cost)
@@ -25,10 +25,10 @@ func hashOf(t *testing.T, secret string, cost int) string {
 	return string(hash)
 }
 
-// work counts what comparisons do: 2^cost for each.
+// work counts the rounds of comparisons: 2^cost for each.
 type work struct{ atomic.Int64 }
 
-// measure counts the work of all comparisons that are made.
+// measure counts the work of all comparisons.
 func (w *work) measure(h *world.Hashes) {
 	compare := h.Compare
 	h.Compare = func(hash, secret []byte) error {
@@ -41,7 +41,7 @@ func (w *work) measure(h *world.Hashes) {
 	}
 }
 
-// taken is the work since it was last asked for.
+// taken returns the work since the last call.
 func (w *work) taken() int64 { return w.Swap(0) }
 
 // Checking a secret is the same work for every client at every endpoint: whether the secret is
@@ -128,13 +128,13 @@ func TestSecrets_SameWork(t *testing.T) {
 	}
 }
 
-// scene is the server for those who sit at a browser.
+// scene is the server for tests with a browser.
 func (r *running) scene() *scene {
 	return &scene{url: r.url, server: r.Server, world: r.w, http: http.DefaultClient,
 		audit: &auditTrail{}}
 }
 
-// sendForm sends a form with a request that has been prepared.
+// sendForm sends a form with the header of a request.
 func (r *running) sendForm(req *http.Request, f url.Values) answer {
 	r.t.Helper()
 	filled, err := http.NewRequest(req.Method, req.URL.String(), strings.NewReader(f.Encode()))

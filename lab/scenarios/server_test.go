@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/auditlog"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 	"github.com/go-tokenexchange/tokenexchange/tokenexchangetest"
 )
@@ -29,7 +30,8 @@ func (r *running) get(path, token string) answer {
 
 func TestMetadata(t *testing.T) {
 	r := start(t, demo(t))
-	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
+	for _, path := range []string{"/.well-known/oauth-authorization-server",
+		"/.well-known/openid-configuration"} {
 		a := r.get(path, "")
 		require.Equal(t, "application/json", a.header.Get("Content-Type"))
 		require.Equal(t, r.url, a.text("issuer"))
@@ -40,18 +42,22 @@ func TestMetadata(t *testing.T) {
 		require.Equal(t, []any{"ES256"}, a.body["id_token_signing_alg_values_supported"])
 		require.Contains(t, a.body["grant_types_supported"], tokenexchange.GrantType)
 		require.Contains(t, a.body["subject_token_types_supported"], string(userID))
-		require.NotContains(t, a.body["subject_token_types_supported"], string(tokenexchange.TypeRefreshToken))
-		require.Equal(t, []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}, a.body["token_endpoint_auth_methods_supported"])
+		require.NotContains(t, a.body["subject_token_types_supported"],
+			string(tokenexchange.TypeRefreshToken))
+		require.Equal(t, []any{"client_secret_basic", "client_secret_post",
+			"private_key_jwt", "none"}, a.body["token_endpoint_auth_methods_supported"])
 	}
 	keys := r.get("/jwks", "")
 	require.Len(t, keys.body["keys"], 1)
 	require.NotContains(t, keys.body["keys"].([]any)[0], "d", "the private part")
-	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: r.Issuer, JWKSURL: r.url + "/jwks",
-		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
-		Live:  func(context.Context, tokenexchange.Token) error { return nil }})
+	verifier, err := tokenexchange.NewVerifier(tokenexchange.Trust{Issuer: r.Issuer,
+		JWKSURL: r.url + "/jwks",
+		Types:   map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: ""},
+		Live:    func(context.Context, tokenexchange.Token) error { return nil }})
 	require.NoError(t, err)
-	_, err = verifier.Verify(t.Context(), tokenexchange.Credential{Token: r.login("alice", "portal").JWT,
-		Type: tokenexchange.TypeAccessToken, Issuer: r.Issuer, Now: time.Now()})
+	_, err = verifier.Verify(t.Context(),
+		tokenexchange.Credential{Token: r.login("alice", "portal").JWT,
+			Type: tokenexchange.TypeAccessToken, Issuer: r.Issuer, Now: time.Now()})
 	require.NoError(t, err, "the published key is the one that signs")
 }
 
@@ -63,23 +69,29 @@ func TestClientCredentials(t *testing.T) {
 	}
 	a := ask("portal")
 	require.Equal(t, http.StatusOK, a.status, "%v", a.body)
-	require.Equal(t, "profile email read write users:read", a.text("scope"), "no openid and offline_access: it is no user")
+	require.Equal(t, "profile email read write users:read",
+		a.text("scope"), "no openid and offline_access: it is no user")
 	require.NotContains(t, a.body, "refresh_token")
 	require.NotContains(t, a.body, "id_token")
 	got := r.introspect("portal", a.text("access_token"))
 	require.Equal(t, "portal", got["sub"])
 	require.Equal(t, "portal", got["client_id"])
-	require.Equal(t, "client_credentials", r.events()[len(r.events())-1]["grant"], "it is on record")
+	require.Equal(t, "client_credentials",
+		r.events()[len(r.events())-1]["grant"], "it is on record")
 
-	a = ask("portal", "scope", "read", "audience", "https://settings.example", "resource", "", "unknown", "x")
+	a = ask("portal", "scope", "read", "audience", "https://settings.example", "resource", "",
+		"unknown", "x")
 	got = r.introspect("portal", a.text("access_token"))
 	require.Equal(t, "https://settings.example", got["aud"])
 	require.Equal(t, "read", got["scope"])
 
 	for code, list := range map[string][][]string{
-		"invalid_scope":                 {{"scope", "transfer"}, {"scope", "openid"}, {"scope", "a  b"}, {"scope", "act_as:"}},
-		"invalid_target":                {{"audience", "https://bank.example"}, {"resource", "nonsense"}},
-		"invalid_request":               {{"scope", "read", "scope", "read"}, {"client_id", "portal", "client_id", "portal"}, {"scope", "act_as:alice"}},
+		"invalid_scope": {{"scope", "transfer"}, {"scope", "openid"},
+			{"scope", "a  b"}, {"scope", "act_as:"}},
+		"invalid_target": {{"audience", "https://bank.example"},
+			{"resource", "nonsense"}},
+		"invalid_request": {{"scope", "read", "scope", "read"},
+			{"client_id", "portal", "client_id", "portal"}, {"scope", "act_as:alice"}},
 		"invalid_authorization_details": {{"authorization_details", "[]"}},
 	} {
 		for _, pairs := range list {
@@ -88,14 +100,18 @@ func TestClientCredentials(t *testing.T) {
 			require.Equal(t, "refused", r.last()["outcome"], "%v is on record", pairs)
 		}
 	}
-	// Its token is no user's: as subject only a rule about clients would take it, and nobody is acted for by its name.
+	// The token is not about a user: only a rule about clients takes it as subject, and its name is
+	// not a user id.
 	token := ask("portal").text("access_token")
-	require.Equal(t, "invalid_request", r.exchange("portal", token, tokenexchange.TypeAccessToken).code())
-	require.Equal(t, "invalid_request", r.exchange("portal", r.login("alice", "portal").AccessToken, tokenexchange.TypeAccessToken,
-		actor(token, tokenexchange.TypeAccessToken)...).code())
+	require.Equal(t, "invalid_request",
+		r.exchange("portal", token, tokenexchange.TypeAccessToken).code())
+	require.Equal(t, "invalid_request",
+		r.exchange("portal", r.login("alice", "portal").AccessToken, tokenexchange.TypeAccessToken,
+			actor(token, tokenexchange.TypeAccessToken)...).code())
 }
 
-// What is not clearly another grant is answered by the exchange, with its own rules, and is on record.
+// A request that names no other grant is answered by the exchange, by its own rules, and is
+// recorded.
 func TestTokenEndpoint(t *testing.T) {
 	r := start(t, demo(t))
 	send := func(method, path, contentType, body string) answer {
@@ -113,18 +129,30 @@ func TestTokenEndpoint(t *testing.T) {
 	}{
 		{"POST", "/token", form, "", "invalid_request", 400, true},
 		{"POST", "/token", form, "grant_type=password", "unsupported_grant_type", 400, true},
-		{"POST", "/token", form, "grant_type=client_credentials&grant_type=client_credentials", "invalid_request", 400, true},
-		{"POST", "/token", form, "grant_type=client_credentials&grant_type=refresh_token", "invalid_request", 400, true},
-		{"POST", "/token", form, "grant_type=client_credentials&grant_type=", "invalid_request", 400, true},
+		{"POST", "/token", form,
+			"grant_type=client_credentials&grant_type=client_credentials", "invalid_request", 400,
+			true},
+		{"POST", "/token", form,
+			"grant_type=client_credentials&grant_type=refresh_token", "invalid_request", 400, true},
+		{"POST", "/token", form, "grant_type=client_credentials&grant_type=", "invalid_request",
+			400, true},
 		{"POST", "/token", form, "grant_type=refresh_token", "invalid_request", 400, true},
-		{"POST", "/token", form, "grant_type=refresh_token&refresh_token=rt_x", "invalid_grant", 400, true},
-		{"POST", "/token", form, "grant_type=client_credentials&scope=%zz", "invalid_request", 400, false},
-		{"POST", "/token?scope=read", form, "grant_type=client_credentials", "invalid_request", 400, false},
-		{"POST", "/token", "application/json", `{"grant_type":"client_credentials"}`, "invalid_request", 400, false},
-		{"POST", "/token", "text/plain", "grant_type=client_credentials", "invalid_request", 400, false},
-		{"POST", "/token", form + ";charset=latin1", "grant_type=client_credentials", "invalid_request", 400, false},
-		{"POST", "/token", form, "grant_type=client_credentials&x=" + strings.Repeat("x", 256<<10), "invalid_request", 400, false},
-		{"PUT", "/token", form, "grant_type=client_credentials", "invalid_request", 405, false}, // R01
+		{"POST", "/token", form, "grant_type=refresh_token&refresh_token=rt_x", "invalid_grant",
+			400, true},
+		{"POST", "/token", form, "grant_type=client_credentials&scope=%zz", "invalid_request",
+			400, false},
+		{"POST", "/token?scope=read", form, "grant_type=client_credentials", "invalid_request",
+			400, false},
+		{"POST", "/token", "application/json",
+			`{"grant_type":"client_credentials"}`, "invalid_request", 400, false},
+		{"POST", "/token", "text/plain", "grant_type=client_credentials", "invalid_request",
+			400, false},
+		{"POST", "/token", form + ";charset=latin1",
+			"grant_type=client_credentials", "invalid_request", 400, false},
+		{"POST", "/token", form, "grant_type=client_credentials&x=" +
+			strings.Repeat("x", 256<<10), "invalid_request", 400, false},
+		// R01
+		{"PUT", "/token", form, "grant_type=client_credentials", "invalid_request", 405, false},
 		{"PUT", "/token", form, "grant_type=authorization_code", "invalid_request", 405, false},
 		{"GET", "/token?grant_type=client_credentials", form, "", "invalid_request", 405, false},
 	} {
@@ -136,7 +164,8 @@ func TestTokenEndpoint(t *testing.T) {
 		require.Equal(t, c.audited, len(r.events()) > before, "%s: on record", text)
 		require.Equal(t, c.status, a.status, text)
 	}
-	require.Equal(t, 200, send("POST", "/token", form+"; charset=UTF-8", "scope=&grant_type=client_credentials&options=x").status)
+	require.Equal(t, 200, send("POST", "/token",
+		form+"; charset=UTF-8", "scope=&grant_type=client_credentials&options=x").status)
 }
 
 func TestManagementAPI(t *testing.T) {
@@ -144,7 +173,8 @@ func TestManagementAPI(t *testing.T) {
 		w := demo(t)
 		w.ClaimShape = shape
 		r := start(t, w)
-		admin, gina, super := r.login("adam", "portal"), r.login("gina", "portal"), r.login("gustav", "portal")
+		admin, gina, super := r.login("adam", "portal"), r.login("gina",
+			"portal"), r.login("gustav", "portal")
 		access := tokenexchange.TypeAccessToken
 		for _, token := range []string{admin.AccessToken, admin.JWT} {
 			a := r.get("/api/users", token)
@@ -152,11 +182,14 @@ func TestManagementAPI(t *testing.T) {
 			require.Len(t, a.body["users"], 10, "those of the organisation")
 		}
 		require.Len(t, r.get("/api/users", gina.JWT).body["users"], 2)
-		require.Len(t, r.get("/api/users", r.as("portal", pathToken, form("grant_type", "client_credentials")).text("access_token")).body["users"], 12)
+		require.Len(t, r.get("/api/users",
+			r.as("portal", pathToken, form("grant_type",
+				"client_credentials")).text("access_token")).body["users"], 12)
 		require.Equal(t, "api access", r.last()["msg"])
 
 		for _, format := range []tokenexchange.TokenType{access, tokenexchange.TypeJWT} {
-			acted := r.exchange("portal", admin.AccessToken, access, append(actor(super.AccessToken, access), "requested_token_type", string(format))...)
+			acted := r.exchange("portal", admin.AccessToken, access,
+				append(actor(super.AccessToken, access), "requested_token_type", string(format))...)
 			require.Contains(t, acted.text("scope"), "users:read", "%v", acted.body)
 			a := r.get("/api/users", acted.text("access_token"))
 			require.Equal(t, http.StatusForbidden, a.status, "%s %s", shape, format)
@@ -167,12 +200,16 @@ func TestManagementAPI(t *testing.T) {
 				require.Contains(t, claims(t, acted.text("access_token")), shape)
 			}
 		}
-		require.Equal(t, http.StatusForbidden, r.get("/api/users", r.login("alice", "portal").AccessToken).status, "no users:read")
-		require.Equal(t, http.StatusUnauthorized, r.get("/api/users", r.login("alice", "customer").AccessToken).status, "another audience")
+		require.Equal(t, http.StatusForbidden,
+			r.get("/api/users", r.login("alice", "portal").AccessToken).status, "no users:read")
+		require.Equal(t, http.StatusUnauthorized,
+			r.get("/api/users", r.login("alice", "customer").AccessToken).status,
+			"another audience")
 		require.Equal(t, http.StatusUnauthorized, r.get("/api/users", admin.IDToken).status)
 		require.Equal(t, http.StatusUnauthorized, r.get("/api/users", admin.RefreshToken).status)
 		require.Equal(t, http.StatusUnauthorized, r.get("/api/users", "").status)
-		own := r.as("portal", pathToken, form("grant_type", "client_credentials")).text("access_token")
+		own := r.as("portal", pathToken,
+			form("grant_type", "client_credentials")).text("access_token")
 		r.Directory.ChangeUser("adam", func(u *world.User) { u.Status = "locked" })
 		r.Directory.ChangeClient("portal", func(c *world.Client) { c.Status = "disabled" })
 		require.Equal(t, http.StatusUnauthorized, r.get("/api/users", admin.JWT).status, "locked")
@@ -180,18 +217,26 @@ func TestManagementAPI(t *testing.T) {
 	}
 }
 
-// With the master switch off nobody new gets into a token; what names nobody stays as it is.
+// With the master switch off, no new actor gets into a token; exchanges without a new actor stay
+// the same.
 func TestMasterSwitch(t *testing.T) {
 	w := demo(t)
 	w.AllowImpersonation = false
 	r := start(t, w)
-	access, end, imp := tokenexchange.TypeAccessToken, r.login("alice", "portal"), r.login("ines", "portal")
-	require.Equal(t, "invalid_request", r.exchange("portal", end.AccessToken, access, actor(imp.AccessToken, access)...).code())
-	require.Equal(t, "invalid_request", r.exchange("portal", "alice", userID, actor(imp.AccessToken, access)...).code())
-	require.Equal(t, "invalid_request", r.exchange("aggregates-api", end.AccessToken, access).code())
-	require.Equal(t, http.StatusOK, r.exchange("portal", end.AccessToken, access, "scope", "read").status)
-	require.Equal(t, http.StatusOK, r.exchange("portal", end.IDToken, tokenexchange.TypeIDToken).status)
-	require.Equal(t, http.StatusOK, r.exchange("service", r.login("alice", "customer").AccessToken, access).status)
+	access, end, imp := tokenexchange.TypeAccessToken, r.login("alice", "portal"), r.login("ines",
+		"portal")
+	require.Equal(t, "invalid_request",
+		r.exchange("portal", end.AccessToken, access, actor(imp.AccessToken, access)...).code())
+	require.Equal(t, "invalid_request",
+		r.exchange("portal", "alice", userID, actor(imp.AccessToken, access)...).code())
+	require.Equal(t, "invalid_request",
+		r.exchange("aggregates-api", end.AccessToken, access).code())
+	require.Equal(t, http.StatusOK,
+		r.exchange("portal", end.AccessToken, access, "scope", "read").status)
+	require.Equal(t, http.StatusOK,
+		r.exchange("portal", end.IDToken, tokenexchange.TypeIDToken).status)
+	require.Equal(t, http.StatusOK,
+		r.exchange("service", r.login("alice", "customer").AccessToken, access).status)
 }
 
 // Every line of the log is JSON, and none has a token, a secret or a signature in it.
@@ -199,23 +244,30 @@ func TestLog(t *testing.T) {
 	r := start(t, demo(t))
 	end, imp := r.login("alice", "portal"), r.login("ines", "portal")
 	access := tokenexchange.TypeAccessToken
-	secrets := []string{end.AccessToken, end.JWT, end.IDToken, end.RefreshToken, imp.JWT, "portal-demo-secret"}
+	secrets := []string{end.AccessToken, end.JWT, end.IDToken, end.RefreshToken, imp.JWT,
+		"portal-demo-secret"}
 	for _, a := range []answer{
-		r.exchange("portal", end.JWT, access, append(actor(imp.JWT, access), "scope", "openid offline_access read")...),
-		r.as("portal", pathToken, form("grant_type", "refresh_token", "refresh_token", end.RefreshToken)),
+		r.exchange("portal", end.JWT, access,
+			append(actor(imp.JWT, access), "scope", "openid offline_access read")...),
+		r.as("portal", pathToken,
+			form("grant_type", "refresh_token", "refresh_token", end.RefreshToken)),
 		r.as("portal", pathToken, form("grant_type", "client_credentials")),
 		r.exchange("service", end.JWT, access),
 		r.exchange("portal", end.JWT+"x", access),
 		r.exchange("portal", end.RefreshToken, tokenexchange.TypeIDToken),
-		r.as("portal", pathToken, form("grant_type", "refresh_token", "refresh_token", end.AccessToken)),
-		r.as("portal", pathToken, form("grant_type", "refresh_token", "refresh_token", end.RefreshToken)),
+		r.as("portal", pathToken,
+			form("grant_type", "refresh_token", "refresh_token", end.AccessToken)),
+		r.as("portal", pathToken,
+			form("grant_type", "refresh_token", "refresh_token", end.RefreshToken)),
 		r.basic(credentials("portal", "wrong-secret-of-portal")),
 		r.get("/api/users", end.JWT),
 		r.get("/api/users", imp.JWT+"x"),
 	} {
-		secrets = append(secrets, a.text("access_token"), a.text("refresh_token"), a.text("id_token"))
+		secrets = append(secrets, a.text("access_token"), a.text("refresh_token"),
+			a.text("id_token"))
 	}
-	secrets = append(secrets, "wrong-secret-of-portal", r.asRobot(pathToken, form("grant_type", "client_credentials")).text("access_token"))
+	secrets = append(secrets, "wrong-secret-of-portal",
+		r.asRobot(pathToken, form("grant_type", "client_credentials")).text("access_token"))
 	log := r.log.String()
 	for _, event := range r.events() {
 		require.NotEmpty(t, event["time"])
@@ -224,53 +276,62 @@ func TestLog(t *testing.T) {
 	for _, secret := range secrets {
 		if secret != "" {
 			require.NotContains(t, log, secret)
-			require.NotContains(t, log, secret[strings.LastIndexByte(secret, '.')+1:], "a signature")
+			require.NotContains(t, log, secret[strings.LastIndexByte(secret, '.')+1:],
+				"a signature")
 		}
 	}
 	require.NotContains(t, log, "eyJ")
 }
 
-// A log that cannot be written to means that no token leaves, and none stays that was made.
+// If the audit log fails, no token leaves, and the token that was made ends.
 func TestLogFails(t *testing.T) {
 	r := start(t, demo(t))
 	end := r.login("alice", "portal")
-	r.Exchanger.Audit = tokenexchange.LogSink{}
+	r.Exchanger.Audit = auditlog.Sink{}
 	a := r.exchange("portal", end.AccessToken, tokenexchange.TypeAccessToken)
 	require.Equal(t, http.StatusInternalServerError, a.status)
 	require.Equal(t, "server_error", a.code())
 	require.NotContains(t, a.body, "access_token")
 }
 
-// The library's own checks of what a host brings.
+// The library's own checks of host implementations.
 func TestContracts(t *testing.T) {
 	r := start(t, demo(t))
 	expires := time.Now().Add(time.Hour)
 	about := func(kind tokenexchange.Kind, sub string) tokenexchange.Token {
-		return tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: kind, ID: sub, Issuer: r.Issuer, Subject: sub, ClientID: "portal", Expires: expires}
+		return tokenexchange.Token{Type: tokenexchange.TypeAccessToken, Kind: kind, ID: sub,
+			Issuer: r.Issuer, Subject: sub, ClientID: "portal", Expires: expires}
 	}
-	require.NoError(t, tokenexchangetest.CheckResolver(t.Context(), r.Server, about(tokenexchange.KindUser, "alice"),
+	require.NoError(t, tokenexchangetest.CheckResolver(t.Context(), r.Server,
+		about(tokenexchange.KindUser, "alice"),
 		about(tokenexchange.KindUser, "ines"), about(tokenexchange.KindClient, "service")))
 
 	end, imp := r.login("alice", "portal"), r.login("ines", "portal")
 	recorder := &tokenexchangetest.Recorder{}
 	x := *r.Exchanger
 	x.Audit = recorder
-	f := form("grant_type", tokenexchange.GrantType, "subject_token", end.JWT, "subject_token_type", string(tokenexchange.TypeJWT),
-		"actor_token", imp.JWT, "actor_token_type", string(tokenexchange.TypeJWT), "scope", "openid read")
+	f := form("grant_type", tokenexchange.GrantType, "subject_token", end.JWT, "subject_token_type",
+		string(tokenexchange.TypeJWT),
+		"actor_token", imp.JWT, "actor_token_type", string(tokenexchange.TypeJWT), "scope",
+		"openid read")
 	_, err := x.Exchange(t.Context(), clientOf(r.w, "portal").Registered(), f)
 	require.NoError(t, err)
 	d := recorder.Last().Decision
 	require.NoError(t, tokenexchangetest.CheckIssuer(t.Context(), r.Tokens, d))
-	require.NoError(t, tokenexchangetest.CheckRoundTrip(t.Context(), r.Tokens, r.Exchanger.Verify, d))
-	require.NoError(t, tokenexchangetest.CheckAuthorizer(t.Context(), r.Exchanger.Authorizer, d.Facts))
+	require.NoError(t,
+		tokenexchangetest.CheckRoundTrip(t.Context(), r.Tokens, r.Exchanger.Verify, d))
+	require.NoError(t,
+		tokenexchangetest.CheckAuthorizer(t.Context(), r.Exchanger.Authorizer, d.Facts))
 	d.Type = tokenexchange.TypeJWT
-	require.NoError(t, tokenexchangetest.CheckRoundTrip(t.Context(), r.Tokens, r.Exchanger.Verify, d))
+	require.NoError(t,
+		tokenexchangetest.CheckRoundTrip(t.Context(), r.Tokens, r.Exchanger.Verify, d))
 }
 
-// What is not there is not there.
+// Unknown paths are not found.
 func TestPaths(t *testing.T) {
 	r := start(t, demo(t))
-	for path, status := range map[string]int{"/": 404, "/authorize": 400, "/login": 405, "/token/": 404, "/jwks/x": 404} {
+	for path, status := range map[string]int{"/": 404, "/authorize": 400, "/login": 405,
+		"/token/": 404, "/jwks/x": 404} {
 		resp, err := http.Get(r.url + path)
 		require.NoError(t, err)
 		body, err := io.ReadAll(resp.Body)

@@ -44,7 +44,7 @@ func (s *writeCounter) Revoke(ctx context.Context, now time.Time, key tokenstore
 	return s.Store.Revoke(ctx, now, key, until)
 }
 
-// stranger sends requests that authenticate neither a client nor a user. All requests differ, and
+// stranger sends requests that authenticate neither a client nor a user. All requests differ and
 // have long values, so that a server that keeps any of these grows.
 type stranger struct {
 	*running
@@ -59,7 +59,7 @@ type attempt struct {
 	form         url.Values
 }
 
-// long is a text of four kilobytes that is never returned twice.
+// long is a text of four kilobytes, different each time.
 func (s *stranger) long() string {
 	s.made++
 	return fmt.Sprintf("%08d", s.made) + strings.Repeat("x", 4<<10)
@@ -104,7 +104,7 @@ func headers(pairs []string) http.Header {
 	return h
 }
 
-// ask is an authorization request that has nothing wrong with it, with changes as in pkce.ask.
+// ask is a valid authorization request, with changes as in pkce.ask.
 func (s *stranger) ask(changes ...string) string {
 	return newPKCE().ask(append([]string{"state", s.long()}, changes...)...)
 }
@@ -114,7 +114,7 @@ func (s *stranger) forged(issuer string) string {
 	return s.assertion(testKey(s.t, "partner"), s.long(), issuer, issuer, nil)
 }
 
-// pageAttempts are what a browser sends that is not logged in, by name.
+// pageAttempts are requests of a browser without a session, by name.
 func (s *stranger) pageAttempts() map[string]func() attempt {
 	ask := func(want int, changes ...string) func() attempt { // a star in them is a long text
 		return func() attempt {
@@ -185,8 +185,8 @@ func (s *stranger) pageAttempts() map[string]func() attempt {
 	}
 }
 
-// clientAttempts are what a client sends that does not authenticate, or a public one, of which
-// everybody can use the name. Each sends to every endpoint in turn.
+// clientAttempts are requests of a client without authentication, or of a public client, whose id
+// every program can send. Each goes to every endpoint in turn.
 func (s *stranger) clientAttempts() map[string]func() attempt {
 	tokens := func() []string {
 		return []string{"token", "at_" + s.long(), "refresh_token", "rt_" + s.long(),
@@ -266,11 +266,11 @@ func (s *stranger) clientAttempts() map[string]func() attempt {
 	}
 }
 
-// heap is how many bytes are in use after everything that can be freed has been.
+// heap is how many bytes are in use after garbage collection.
 func heap() int64 {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	runtime.GC()
-	runtime.GC() // what a sync.Pool holds survives one collection
+	runtime.GC() // a sync.Pool survives one collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
@@ -281,8 +281,8 @@ func heap() int64 {
 func TestUnauthenticated_KeepsNothing(t *testing.T) {
 	const (
 		rounds = 250
-		fewer  = 100     // where bcrypt makes them slow
-		most   = 1 << 17 // bytes, and one long text of each request would be 3 to 8 times as much
+		fewer  = 100     // if bcrypt makes them slow
+		most   = 1 << 17 // bytes; a long text kept from each request would be 3 to 8 times as much
 	)
 	store := &writeCounter{Store: tokenstore.NewMemory()}
 	r := start(t, demo(t), func(o *server.Options) {
@@ -293,7 +293,7 @@ func TestUnauthenticated_KeepsNothing(t *testing.T) {
 		for name, next := range attempts {
 			t.Run(name, func(t *testing.T) {
 				s.t = t
-				s.send(next()) // what is made once
+				s.send(next()) // for what is made once
 				before, written := heap(), store.writes.Load()
 				for i, began := 0, time.Now(); i < rounds; i++ {
 					if i >= fewer && time.Since(began) > 2*time.Second {
@@ -308,7 +308,7 @@ func TestUnauthenticated_KeepsNothing(t *testing.T) {
 	}
 }
 
-// Headers and bodies beyond any use are refused before they have been read to their end.
+// Long headers and bodies are refused before they have been read to their end.
 func TestUnauthenticated_Limits(t *testing.T) {
 	sc := play(t)
 	for _, name := range []string{"Cookie", "Authorization", "X-Other"} {

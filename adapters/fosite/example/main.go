@@ -1,9 +1,9 @@
-// Command example runs an authorization server on ory/fosite, with fosite's own example store, to which token exchange has
-// been added. It walks through four exchanges over HTTP, and prints what was asked, what came back and what the audit trail
-// says. It exits with 0 only if each outcome is the expected one.
+// Command example runs an authorization server on ory/fosite, with fosite's example store and token
+// exchange. It makes four exchanges over HTTP and prints the requests, the responses and the audit
+// events. Its exit code is 0 only if every result is the expected one.
 //
-// What a host writes for it is newServer and newExchange, in server.go. The rest of server.go is a fosite server as there
-// are many; walk.go is the other side, the clients and the APIs.
+// A host would write newServer and newExchange, in server.go. The rest of server.go is an ordinary
+// fosite server. The clients and APIs are in walk.go.
 package main
 
 import (
@@ -28,8 +28,8 @@ func main() {
 	}
 }
 
-// run starts the server, takes the steps and stops the server. It ends early where ctx does, or where an outcome is not
-// the expected one.
+// run starts the server, walks through the steps and stops the server. It returns early if ctx ends
+// or a result is not the expected one.
 func run(ctx context.Context, out io.Writer, steps []step) (err error) {
 	audit := &trail{}
 	handler, err := newServer(audit)
@@ -40,7 +40,8 @@ func run(ctx context.Context, out io.Writer, steps []step) (err error) {
 	if err != nil {
 		return err
 	}
-	web := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second}
+	web := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
 	defer func() {
@@ -49,6 +50,7 @@ func run(ctx context.Context, out io.Writer, steps []step) (err error) {
 			err = errors.Join(err, ended)
 		}
 	}()
-	w := &walk{base: "http://" + l.Addr().String() + "/oauth2/", out: out, audit: audit, tokens: map[string]string{}}
-	return w.take(ctx, steps)
+	w := &walk{base: "http://" + l.Addr().String() + "/oauth2/", out: out, audit: audit,
+		tokens: map[string]string{}}
+	return w.run(ctx, steps)
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asProgram is the variable of the environment that makes of this test the program; "wrong" lets it expect what will not be.
+// asProgram is the environment variable that makes the test binary run main. The value "wrong"
+// changes an expected result.
 const asProgram = "FOSITE_EXAMPLE"
 
 func TestMain(m *testing.M) {
@@ -25,7 +26,8 @@ func TestMain(m *testing.M) {
 	main()
 }
 
-// TestProgram: it prints what is in testdata, and exits with 0 only if each outcome is the expected one.
+// TestProgram checks the output, and that the exit code is 0 only if every result is the expected
+// one.
 func TestProgram(t *testing.T) {
 	start := func(how string) (string, string, error) {
 		var out, errs strings.Builder
@@ -37,7 +39,7 @@ func TestProgram(t *testing.T) {
 	}
 	want, err := os.ReadFile("testdata/output.txt")
 	require.NoError(t, err)
-	out, errs, err := start("right")
+	out, errs, err := start("expected")
 	require.NoError(t, err, errs)
 	require.Equal(t, string(want), out)
 	require.Empty(t, errs)
@@ -47,11 +49,13 @@ func TestProgram(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	require.Equal(t, 1, exit.ExitCode())
-	require.True(t, strings.HasPrefix(string(want), out), "as far as all is well")
-	require.Contains(t, errs, `example: step 4: answer: expected "200 expires_in=300 scope=photos", got "400 error=invalid_request"`)
+	require.True(t, strings.HasPrefix(string(want), out), "the output up to the failed step")
+	require.Contains(t, errs,
+		`example: step 4: answer: expected "200 expires_in=300 scope=photos", `+
+			`got "400 error=invalid_request"`)
 }
 
-// TestEveryExpectationCounts: whichever is altered, the walk ends at that step and says so.
+// TestEveryExpectationCounts checks that run fails if any expected result is changed.
 func TestEveryExpectationCounts(t *testing.T) {
 	for name, part := range map[string]func(*step) *string{
 		"answer": func(s *step) *string { return &s.answer },
@@ -61,7 +65,8 @@ func TestEveryExpectationCounts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			altered := slices.Clone(steps)
 			*part(&altered[0]) += "x"
-			require.ErrorContains(t, run(t.Context(), io.Discard, altered), "step 1: "+name+": expected")
+			require.ErrorContains(t, run(t.Context(), io.Discard, altered),
+				"step 1: "+name+": expected")
 		})
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -69,8 +74,8 @@ func TestEveryExpectationCounts(t *testing.T) {
 	require.ErrorIs(t, run(ended, io.Discard, steps), context.Canceled)
 }
 
-// TestWhatIsRevokedIsShownAsSuch: the last part of the walk finds nothing active.
-func TestWhatIsRevokedIsShownAsSuch(t *testing.T) {
+// TestWalkShowsRevocation checks that no token is active after the revocation.
+func TestWalkShowsRevocation(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), &out, steps[:1]))
 	require.Equal(t, 1, strings.Count(out.String(), "not active"))

@@ -22,8 +22,8 @@ import (
 
 const issuer = "https://as.example"
 
-// server is an authorization server as fosite's documentation builds one, on fosite's own example store, with JWTs as access
-// tokens.
+// server is an authorization server as in fosite's documentation. It uses fosite's example store
+// and issues JWT access tokens.
 type server struct {
 	store    *storage.MemoryStore
 	provider fosite.OAuth2Provider
@@ -33,20 +33,24 @@ func newSession(subject string) fosite.Session {
 	return &oauth2.JWTSession{Subject: subject, JWTClaims: &jwt.JWTClaims{Subject: subject}}
 }
 
-// newServer has two lines more than it had without token exchange: exchange.Factory, and ReadForm round the token endpoint.
+// newServer makes the server. Only two lines concern token exchange: exchange.Factory, and ReadForm
+// around the token endpoint.
 func newServer(audit tokenexchange.AuditSink) (http.Handler, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	config := &fosite.Config{GlobalSecret: []byte(rand.Text() + rand.Text()), AccessTokenIssuer: issuer}
+	config := &fosite.Config{GlobalSecret: []byte(rand.Text() + rand.Text()),
+		AccessTokenIssuer: issuer}
 	s := &server{store: newStore()}
 	exchange, err := newExchange(s.store, audit)
 	if err != nil {
 		return nil, err
 	}
-	strategy := compose.NewOAuth2JWTStrategy(func(context.Context) (any, error) { return key, nil }, compose.NewOAuth2HMACStrategy(config), config)
-	s.provider = compose.Compose(config, s.store, strategy, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
+	strategy := compose.NewOAuth2JWTStrategy(func(context.Context) (any, error) { return key, nil },
+		compose.NewOAuth2HMACStrategy(config), config)
+	s.provider = compose.Compose(config, s.store, strategy, compose.OAuth2AuthorizeExplicitFactory,
+		compose.OAuth2RefreshTokenGrantFactory,
 		compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory,
 		exchange.Factory)
 
@@ -58,14 +62,16 @@ func newServer(audit tokenexchange.AuditSink) (http.Handler, error) {
 	return mux, nil
 }
 
-// newExchange is the rest of what a host adds: who may do what, who everybody is, and who may act for whom.
-func newExchange(store *storage.MemoryStore, audit tokenexchange.AuditSink) (fositeexchange.Config, error) {
+// newExchange sets up token exchange: the rules, the directory and the authorizer.
+func newExchange(store *storage.MemoryStore,
+	audit tokenexchange.AuditSink) (fositeexchange.Config, error) {
 	users := []tokenexchange.Identity{{Kind: tokenexchange.KindUser, ID: "*"}}
 	access := []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 	policy, err := tokenexchange.NewPolicy(
 		tokenexchange.Rule{Name: "narrow", Narrow: &tokenexchange.Narrowing{},
 			Clients: []string{"*"}, Subjects: users, SubjectTypes: access,
-			Types: access, SubjectAudience: true, Scope: tokenexchange.Scope{"*"}, Lifetime: 10 * time.Minute},
+			Types: access, SubjectAudience: true, Scope: tokenexchange.Scope{"*"},
+			Lifetime: 10 * time.Minute},
 		tokenexchange.Rule{Name: "support",
 			Delegate: &tokenexchange.Delegation{Actors: users, ActorTypes: access},
 			Clients:  []string{"helpdesk"}, Subjects: users, SubjectTypes: access,
@@ -73,11 +79,13 @@ func newExchange(store *storage.MemoryStore, audit tokenexchange.AuditSink) (fos
 			Scope: tokenexchange.Scope{"photos"}, Lifetime: 5 * time.Minute},
 		tokenexchange.Rule{Name: "behind photos", ClientActs: &tokenexchange.ClientActing{},
 			Clients: []string{"photo-service"}, Subjects: users,
-			SubjectTypes: access, Types: access, Targets: []string{"https://storage.example"}, Scope: tokenexchange.Scope{"photos"},
+			SubjectTypes: access, Types: access, Targets: []string{"https://storage.example"},
+			Scope:    tokenexchange.Scope{"photos"},
 			Lifetime: time.Minute})
 	audiences := map[string][]string{"photo-service": {"https://photos.example"}}
 	return fositeexchange.Config{
-		Exchanger: tokenexchange.Exchanger{Issuer: issuer, Resolver: directory{store}, Decide: policy.Decide,
+		Exchanger: tokenexchange.Exchanger{Issuer: issuer, Resolver: directory{store},
+			Decide:     policy.Decide,
 			Authorizer: authorizer.Relationship(mayActFor), Audit: audit},
 		NewSession: func() fosite.Session { return newSession("") },
 		Client: func(_ *http.Request, registered fosite.Client, c *tokenexchange.Client) error {
@@ -87,9 +95,9 @@ func newExchange(store *storage.MemoryStore, audit tokenexchange.AuditSink) (fos
 	}, err
 }
 
-// directory knows the users and the clients of the store. No user has the id of a client here;
-// where one may, Token.Kind says which of them a token is about. Introspection asks about the
-// client that is the current actor of a chain.
+// directory is a resolver for the users and clients of the store. In this store no user has the id
+// of a client; otherwise Token.Kind would tell them apart. Introspection also resolves clients,
+// which may be the current actor of a chain.
 type directory struct{ store *storage.MemoryStore }
 
 func (d directory) ResolveSubject(
@@ -102,26 +110,29 @@ func (d directory) ResolveSubject(
 	case isClient && t.Subject == t.ClientID:
 		id.Kind = tokenexchange.KindClient
 	case !isUser || t.Kind == tokenexchange.KindClient:
-		return tokenexchange.Subject{}, fmt.Errorf("%w: unknown", tokenexchange.InvalidRequest)
+		return tokenexchange.Subject{}, fmt.Errorf("%w: %q is unknown",
+			tokenexchange.InvalidRequest, t.Subject)
 	}
 	return tokenexchange.Subject{Identity: id}, nil
 }
 
-// mayActFor lets susan of the help desk act for peter, and the service behind which his photos are.
+// mayActFor lets susan of the help desk act for peter, and the photo service.
 func mayActFor(_ context.Context, actor, subject tokenexchange.Identity) error {
 	if subject.ID == "peter" && (actor.ID == "susan" || actor.ID == "photo-service") {
 		return nil
 	}
-	return fmt.Errorf("%w: nobody has allowed it", tokenexchange.InvalidRequest)
+	return fmt.Errorf("%w: %q may not act for %q", tokenexchange.InvalidRequest,
+		actor.ID, subject.ID)
 }
 
-// newStore is fosite's example store: its client my-client, with two more, and its user peter, with one more.
+// newStore returns fosite's example store with two more clients and one more user.
 func newStore() *storage.MemoryStore {
 	store := storage.NewExampleStore()
 	example := store.Clients["my-client"].(*fosite.DefaultClient)
 	for _, id := range []string{"my-client", "helpdesk", "photo-service"} {
 		c := *example
-		c.ID, c.GrantTypes = id, []string{"authorization_code", "refresh_token", tokenexchange.GrantType}
+		c.ID, c.GrantTypes = id, []string{"authorization_code", "refresh_token",
+			tokenexchange.GrantType}
 		c.Audience = []string{"https://photos.example", "helpdesk"}
 		store.Clients[id] = &c
 	}
@@ -129,7 +140,8 @@ func newStore() *storage.MemoryStore {
 	return store
 }
 
-// authorize logs in whoever knows the password, and asks for no consent. A real one has pages for both.
+// authorize logs in a user by password, without asking for consent. A real server shows a page for
+// each.
 func (s *server) authorize(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	ar, err := s.provider.NewAuthorizeRequest(ctx, r)
@@ -182,5 +194,6 @@ func (s *server) introspect(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) revoke(w http.ResponseWriter, r *http.Request) {
-	s.provider.WriteRevocationResponse(r.Context(), w, s.provider.NewRevocationRequest(r.Context(), r))
+	s.provider.WriteRevocationResponse(r.Context(), w,
+		s.provider.NewRevocationRequest(r.Context(), r))
 }

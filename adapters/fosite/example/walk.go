@@ -14,32 +14,41 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// step is one exchange and what must come of it. In the form a token goes by its name.
+// step is one exchange and its expected result. Tokens in the form are given by name.
 type step struct {
 	name   string
 	client string
-	form   []string // names and values, in the order in which they are printed
-	answer string   // as it is printed
-	token  string   // what introspection says of the token that came back, as it is printed; empty: there is none
-	audit  string
+	form   []string // names and values, in the order of the output
+	answer string   // the response, as printed
+	token  string   // claims of the issued token, as printed; empty: no token
+	audit  string   // result in the audit event, as printed
 }
 
 var steps = []step{
-	{"narrowing: my-client makes the token of peter smaller", "my-client",
-		[]string{"subject_token", "peter's token", "scope", "photos", "audience", "https://photos.example"},
-		"200 expires_in=600 scope=photos", "sub=peter client_id=my-client aud=[https://photos.example] scope=photos act=none", "granted by narrow"},
+	{"narrowing: my-client narrows the token of peter", "my-client",
+		[]string{"subject_token", "peter's token", "scope", "photos", "audience",
+			"https://photos.example"},
+		"200 expires_in=600 scope=photos",
+		"sub=peter client_id=my-client aud=[https://photos.example] scope=photos act=none",
+		"granted by narrow"},
 	{"delegation: susan of the help desk acts for peter", "helpdesk",
-		[]string{"subject_token", "peter's token", "actor_token", "susan's token", "audience", "https://photos.example", "scope", "photos"},
-		"200 expires_in=300 scope=photos", "sub=peter client_id=helpdesk aud=[https://photos.example] scope=photos act=susan", "granted by support"},
-	{"second hop: the API she calls calls another one", "photo-service",
+		[]string{"subject_token", "peter's token", "actor_token", "susan's token", "audience",
+			"https://photos.example", "scope", "photos"},
+		"200 expires_in=300 scope=photos",
+		"sub=peter client_id=helpdesk aud=[https://photos.example] scope=photos act=susan",
+		"granted by support"},
+	{"second hop: the called API calls another API", "photo-service",
 		[]string{"subject_token", "token 2", "audience", "https://storage.example"},
-		"200 expires_in=60 scope=photos", "sub=peter client_id=photo-service aud=[https://storage.example] scope=photos act=photo-service<susan", "granted by behind photos"},
-	{"impersonation: the help desk leaves out who acts", "helpdesk",
-		[]string{"subject_token", "peter's token", "audience", "https://photos.example", "scope", "photos"},
+		"200 expires_in=60 scope=photos",
+		"sub=peter client_id=photo-service aud=[https://storage.example] scope=photos " +
+			"act=photo-service<susan", "granted by behind photos"},
+	{"impersonation: the help desk sends no actor token", "helpdesk",
+		[]string{"subject_token", "peter's token", "audience", "https://photos.example", "scope",
+			"photos"},
 		"400 error=invalid_request", "", "refused: narrow_other_token"},
 }
 
-// walk is a walk through the steps.
+// walk runs the steps.
 type walk struct {
 	base   string
 	out    io.Writer
@@ -47,9 +56,10 @@ type walk struct {
 	tokens map[string]string // by name
 }
 
-// take logs two people in, takes the steps, and revokes at last what all of it was made from.
-func (w *walk) take(ctx context.Context, steps []step) (err error) {
-	if w.tokens["peter's token"], err = w.logIn(ctx, "peter", "my-client", "fosite photos offline"); err != nil {
+// run logs in two users, runs the steps, and finally revokes the token of peter.
+func (w *walk) run(ctx context.Context, steps []step) (err error) {
+	if w.tokens["peter's token"], err = w.logIn(ctx, "peter", "my-client",
+		"fosite photos offline"); err != nil {
 		return fmt.Errorf("peter: %w", err)
 	}
 	if w.tokens["susan's token"], err = w.logIn(ctx, "susan", "helpdesk", "fosite"); err != nil {
@@ -63,7 +73,8 @@ func (w *walk) take(ctx context.Context, steps []step) (err error) {
 		}
 	}
 	fmt.Fprintln(w.out, "\nmy-client revokes the token of peter:")
-	if _, _, err := w.post(ctx, "revoke", "my-client", url.Values{"token": {w.tokens["peter's token"]}}); err != nil {
+	if _, _, err := w.post(ctx, "revoke", "my-client",
+		url.Values{"token": {w.tokens["peter's token"]}}); err != nil {
 		return err
 	}
 	for i := range steps {
@@ -71,29 +82,29 @@ func (w *walk) take(ctx context.Context, steps []step) (err error) {
 		if w.tokens[name] == "" {
 			continue
 		}
-		said, err := w.introspect(ctx, w.tokens[name])
+		info, err := w.introspect(ctx, w.tokens[name])
 		if err != nil {
 			return err
 		}
-		if err := w.print(name, said, "not active"); err != nil {
+		if err := w.print(name, info, "not active"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// exchange takes one step.
+// exchange runs one step.
 func (w *walk) exchange(ctx context.Context, number int, s step) error {
 	form := url.Values{"grant_type": {tokenexchange.GrantType}}
-	var asked []string
+	var params []string
 	for pair := range slices.Chunk(s.form, 2) {
-		asked = append(asked, pair[0]+"="+pair[1])
+		params = append(params, pair[0]+"="+pair[1])
 		if form.Set(pair[0], pair[1]); strings.HasSuffix(pair[0], "_token") {
 			form.Set(pair[0], w.tokens[pair[1]])
 			form.Set(pair[0]+"_type", string(tokenexchange.TypeAccessToken))
 		}
 	}
-	fmt.Fprintf(w.out, "   %s asks: %s\n", s.client, strings.Join(asked, ", "))
+	fmt.Fprintf(w.out, "   %s requests: %s\n", s.client, strings.Join(params, ", "))
 	status, body, err := w.post(ctx, "token", s.client, form)
 	if err != nil {
 		return err
@@ -106,13 +117,14 @@ func (w *walk) exchange(ctx context.Context, number int, s step) error {
 	}
 	token, _ := body["access_token"].(string)
 	w.tokens[fmt.Sprintf("token %d", number)] = token
-	said := ""
+	info := ""
 	if token != "" {
-		if said, err = w.introspect(ctx, token); err != nil {
+		if info, err = w.introspect(ctx, token); err != nil {
 			return err
 		}
 	}
-	for _, o := range [][3]string{{"answer", answer, s.answer}, {"token", said, s.token}, {"audit", w.audit.last(), s.audit}} {
+	for _, o := range [][3]string{{"answer", answer, s.answer}, {"token", info, s.token},
+		{"audit", w.audit.last(), s.audit}} {
 		if err := w.print(o[0], o[1], o[2]); err != nil {
 			return err
 		}
@@ -120,7 +132,7 @@ func (w *walk) exchange(ctx context.Context, number int, s step) error {
 	return nil
 }
 
-// print prints an outcome, unless there is none, and fails if it is not the expected one.
+// print prints a result unless it is empty. It fails if the result is not the expected one.
 func (w *walk) print(name, got, want string) error {
 	if got != want {
 		return fmt.Errorf("%s: expected %q, got %q", name, want, got)
@@ -131,31 +143,34 @@ func (w *walk) print(name, got, want string) error {
 	return nil
 }
 
-// introspect is what the API does, to which the token is sent (RFC 7662).
+// introspect does what an API does with a token that it receives (RFC 7662).
 func (w *walk) introspect(ctx context.Context, token string) (string, error) {
-	_, said, err := w.post(ctx, "introspect", "photo-service", url.Values{"token": {token}})
-	if err != nil || said["active"] != true {
+	_, info, err := w.post(ctx, "introspect", "photo-service", url.Values{"token": {token}})
+	if err != nil || info["active"] != true {
 		return "not active", err
 	}
 	chain := []string{}
-	for act, _ := said["act"].(map[string]any); act != nil; act, _ = act["act"].(map[string]any) {
+	for act, _ := info["act"].(map[string]any); act != nil; act, _ = act["act"].(map[string]any) {
 		chain = append(chain, fmt.Sprint(act["sub"]))
 	}
 	if len(chain) == 0 {
 		chain = []string{"none"}
 	}
-	return fmt.Sprintf("sub=%v client_id=%v aud=%v scope=%v act=%s", said["sub"], said["client_id"], said["aud"], said["scope"], strings.Join(chain, "<")), nil
+	return fmt.Sprintf("sub=%v client_id=%v aud=%v scope=%v act=%s", info["sub"], info["client_id"],
+		info["aud"], info["scope"], strings.Join(chain, "<")), nil
 }
 
-// logIn is a login by authorization code (RFC 6749 §4.1).
+// logIn logs a user in by authorization code (RFC 6749 §4.1).
 func (w *walk) logIn(ctx context.Context, user, client, scope string) (string, error) {
-	query := url.Values{"response_type": {"code"}, "client_id": {client}, "scope": {scope}, "audience": {"https://photos.example helpdesk"},
-		"state": {"of no use here"}, "redirect_uri": {"http://localhost:3846/callback"}, "username": {user}, "password": {"secret"}}
+	query := url.Values{"response_type": {"code"}, "client_id": {client}, "scope": {scope},
+		"audience": {"https://photos.example helpdesk"},
+		"state":    {"a random state"}, "redirect_uri": {"http://localhost:3846/callback"},
+		"username": {user}, "password": {"secret"}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+"auth?"+query.Encode(), nil)
 	if err != nil {
 		return "", err
 	}
-	resp, err := http.DefaultTransport.RoundTrip(r) // which follows no redirect
+	resp, err := http.DefaultTransport.RoundTrip(r) // does not follow redirects
 	if err != nil {
 		return "", err
 	}
@@ -164,8 +179,9 @@ func (w *walk) logIn(ctx context.Context, user, client, scope string) (string, e
 	if err != nil {
 		return "", err
 	}
-	_, body, err := w.post(ctx, "token", client, url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")},
-		"redirect_uri": query["redirect_uri"]})
+	_, body, err := w.post(ctx, "token", client,
+		url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")},
+			"redirect_uri": query["redirect_uri"]})
 	token, _ := body["access_token"].(string)
 	if err == nil && token == "" {
 		err = fmt.Errorf("no token: %v %v", back.Query().Get("error"), body["error"])
@@ -173,9 +189,11 @@ func (w *walk) logIn(ctx context.Context, user, client, scope string) (string, e
 	return token, err
 }
 
-// post sends a form. All clients of the example store have one secret.
-func (w *walk) post(ctx context.Context, endpoint, client string, form url.Values) (status int, body map[string]any, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.base+endpoint, strings.NewReader(form.Encode()))
+// post sends a form. All clients of the example store have the same secret.
+func (w *walk) post(ctx context.Context, endpoint, client string, form url.Values) (status int,
+	body map[string]any, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.base+endpoint,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -192,7 +210,7 @@ func (w *walk) post(ctx context.Context, endpoint, client string, form url.Value
 	return resp.StatusCode, body, err
 }
 
-// trail is an AuditSink that keeps events so that they can be printed. Yours is a tokenexchange.LogSink, or a table.
+// trail is an AuditSink that stores events for printing. A real server uses a log or a database.
 type trail struct {
 	mu     sync.Mutex
 	events []tokenexchange.Event

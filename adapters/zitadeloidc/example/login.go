@@ -10,20 +10,23 @@ import (
 	"time"
 )
 
-// callback is where web has the framework send its users. Nobody listens there: the code is taken from the redirect.
+// callback is the redirect URI of web. No server listens there: the code is taken from the
+// redirect.
 const callback = "http://localhost:9999/auth/callback"
 
-// logIn is a user's browser, and then the client web: the authorization code flow, through the framework's login page. It
-// returns the access token.
+// logIn acts as a user's browser and as the client web. It goes through the authorization code flow
+// with the framework's login page, and returns the access token.
 func (k *walk) logIn(ctx context.Context, user string) (string, error) {
-	start := url.Values{"client_id": {"web"}, "redirect_uri": {callback}, "response_type": {"code"}, "state": {"s"},
+	start := url.Values{"client_id": {"web"}, "redirect_uri": {callback}, "response_type": {"code"},
+		"state": {"s"},
 		"scope": {"openid profile email"}}
 	page, err := k.browse(ctx, http.MethodGet, "/auth?"+start.Encode(), nil)
 	if err != nil {
 		return "", err
 	}
-	back, err := k.browse(ctx, http.MethodPost, page.Path, url.Values{"id": {page.Query().Get("authRequestID")},
-		"username": {user}, "password": {"verysecure"}})
+	back, err := k.browse(ctx, http.MethodPost, page.Path,
+		url.Values{"id": {page.Query().Get("authRequestID")},
+			"username": {user}, "password": {"verysecure"}})
 	if err != nil {
 		return "", err
 	}
@@ -43,16 +46,20 @@ func (k *walk) logIn(ctx context.Context, user string) (string, error) {
 	return token, nil
 }
 
-// browse makes one request and returns where it is redirected to.
+// browse makes one request and returns the target of the redirect.
 func (k *walk) browse(ctx context.Context, method, path string, form url.Values) (*url.URL, error) {
-	r, err := http.NewRequestWithContext(ctx, method, k.issuer+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(ctx, method, k.issuer+path,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	browser := http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	browser := http.Client{Timeout: 10 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}}
 	resp, err := browser.Do(r)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,11 @@
-// Command example starts the example server of zitadel/oidc on loopback, login pages and all, with its token exchange
-// replaced by that of package zitadelexchange. Two users log in over HTTP, then clients exchange their tokens: they are made
-// smaller, an administrator acts for a user, an API calls the next one, and further requests are
-// refused. At last a token is revoked, and what was made from it ends too. The program prints each
-// request and its outcome, and exits with 0 only if every outcome is the expected one.
+// Command example runs the example server of zitadel/oidc on loopback, with the token exchange of
+// package zitadelexchange. Two users log in over HTTP. Then clients exchange their tokens: a token
+// is narrowed, an administrator acts for a user, an API calls the next one, and further requests
+// are refused. Finally a token is revoked, which also ends the tokens made from it. The program
+// prints each request and its result. Its exit code is 0 only if every result is the expected one.
 //
-// What a host writes is in server.go. The rest is its users, its clients and its rules, and the other side of the wire.
+// A host would write server.go. The other files have the users, clients and rules, and the client
+// side.
 package main
 
 import (
@@ -32,9 +33,10 @@ func main() {
 	}
 }
 
-// run starts the server, lets two users log in, takes the steps and stops the server.
+// run starts the server, logs two users in, runs the steps and stops the server.
 func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule) (err error) {
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // the framework tells of every route and every request
+	// the framework logs every route and every request
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	policy, err := tokenexchange.NewPolicy(rules...)
 	if err != nil {
 		return err
@@ -48,7 +50,8 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule) (err er
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	server := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	defer func() {
@@ -57,5 +60,5 @@ func run(ctx context.Context, out io.Writer, rules []tokenexchange.Rule) (err er
 			err = errors.Join(err, ended)
 		}
 	}()
-	return (&walk{issuer: issuer, out: out, audit: audit, tokens: map[string]string{}}).take(ctx)
+	return (&walk{issuer: issuer, out: out, audit: audit, tokens: map[string]string{}}).run(ctx)
 }

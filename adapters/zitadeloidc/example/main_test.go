@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write the transcript to testdata")
 
-// asProgram is the variable of the environment that makes of this test the program.
+// asProgram is the environment variable that makes the test binary run main.
 const asProgram = "EXAMPLE_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The transcript is the same at every run, and has no token in it.
+// TestTranscript checks the output, which is the same in every run and contains no token.
 func TestTranscript(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), &out, rules))
@@ -41,11 +41,11 @@ func TestTranscript(t *testing.T) {
 	}
 	want, err := os.ReadFile(golden)
 	require.NoError(t, err)
-	require.Equal(t, string(want), out.String(), "run the test with -update if this is meant")
+	require.Equal(t, string(want), out.String(), "run the test with -update to accept the output")
 	require.NotContains(t, out.String(), "eyJ", "a token is printed")
-	for _, of := range []string{"NARROW", "DELEGATE", "SECOND HOP", "IMPERSONATION REFUSED",
+	for _, title := range []string{"NARROW", "DELEGATE", "SECOND HOP", "IMPERSONATION REFUSED",
 		"DELEGATION REFUSED", "SCOPE REFUSED", "REVOKED"} {
-		require.Contains(t, out.String(), of)
+		require.Contains(t, out.String(), title)
 	}
 
 	command := exec.CommandContext(t.Context(), os.Args[0])
@@ -55,11 +55,17 @@ func TestTranscript(t *testing.T) {
 	require.Equal(t, string(want), string(program))
 }
 
-// What the server gets wrong is seen, and then the program does not exit with 0.
+// TestBrokenServer checks that run fails if the server grants or refuses something else than
+// expected.
 func TestBrokenServer(t *testing.T) {
-	for want, breaks := range map[string]func([]tokenexchange.Rule) []tokenexchange.Rule{
-		"step 1: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule { rules[0].Lifetime = time.Minute; return rules },
-		"step 2: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule { return slices.Delete(rules, 1, 2) },
+	for want, change := range map[string]func([]tokenexchange.Rule) []tokenexchange.Rule{
+		"step 1: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule {
+			rules[0].Lifetime = time.Minute
+			return rules
+		},
+		"step 2: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule {
+			return slices.Delete(rules, 1, 2)
+		},
 		"step 3: expected": func(rules []tokenexchange.Rule) []tokenexchange.Rule {
 			rules[2].ClientActs = nil
 			rules[2].Impersonate = &tokenexchange.Impersonation{Carry: true}
@@ -75,29 +81,30 @@ func TestBrokenServer(t *testing.T) {
 			return rules
 		},
 	} {
-		require.ErrorContains(t, run(t.Context(), io.Discard, breaks(slices.Clone(rules))), want)
+		require.ErrorContains(t, run(t.Context(), io.Discard, change(slices.Clone(rules))), want)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, run(ctx, io.Discard, rules), context.Canceled)
-	require.ErrorIs(t, run(t.Context(), full{}, rules), io.ErrShortWrite, "a transcript that nobody can read is no success")
+	require.ErrorIs(t, run(t.Context(), fullWriter{}, rules), io.ErrShortWrite,
+		"a failure to print is an error")
 }
 
-// TestExpectations: whichever line is altered, its step fails.
+// TestExpectations checks that run fails if any expected line is changed.
 func TestExpectations(t *testing.T) {
 	for i := range steps {
 		for line := range steps[i].want {
-			was := steps[i].want[line]
+			original := steps[i].want[line]
 			steps[i].want[line] += "?"
 			var out bytes.Buffer
 			require.ErrorContains(t, run(t.Context(), &out, rules), "expected")
-			require.Contains(t, out.String(), was[:8], "what came is printed all the same")
-			steps[i].want[line] = was
+			require.Contains(t, out.String(), original[:8], "the actual result is printed")
+			steps[i].want[line] = original
 		}
 	}
 }
 
-// full is where nothing more can be written.
-type full struct{}
+// fullWriter fails every write.
+type fullWriter struct{}
 
-func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+func (fullWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }

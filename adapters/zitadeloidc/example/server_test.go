@@ -11,7 +11,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// A logout ends the tokens of that user at that client, and what was made from them.
+// TestStore_TerminateSession checks that a logout ends the tokens of the user at that client, and
+// the tokens made from them.
 func TestStore_TerminateSession(t *testing.T) {
 	const issuer = "https://as.example"
 	s := &store{Storage: storage.NewStorage(storage.NewUserStore(issuer))}
@@ -25,13 +26,13 @@ func TestStore_TerminateSession(t *testing.T) {
 		tokens = append(tokens, record)
 	}
 	madeFrom := func(parent tokenexchange.Token) tokenexchange.Token {
-		return tokenexchange.Token{Issuer: issuer, ID: "of " + parent.ID,
+		return tokenexchange.Token{Issuer: issuer, ID: "made from " + parent.ID,
 			Lineage: &tokenexchange.Lineage{From: []string{"another", parent.Origin()}}}
 	}
 	require.NoError(t, s.session(ctx, madeFrom(tokens[0])))
 	require.NoError(t, s.TerminateSession(ctx, "id1", "web"))
-	require.NoError(t, s.check(tokens[0]), "at another client")
-	require.NoError(t, s.TerminateSession(ctx, "id1", "")) // this login names no client
+	require.NoError(t, s.checkRevoked(tokens[0]), "the logout was at another client")
+	require.NoError(t, s.TerminateSession(ctx, "id1", "")) // the token has no client
 	_, err := s.token(ctx, tokens[0].ID)
 	require.ErrorIs(t, err, tokenexchange.InvalidRequest)
 	require.ErrorIs(t, s.session(ctx, madeFrom(tokens[0])), tokenexchange.InvalidRequest)
@@ -40,7 +41,7 @@ func TestStore_TerminateSession(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The example cannot say whether the ID token of a login lives.
+// TestStore_SessionOfALogin checks that the ID token of a login is refused.
 func TestStore_SessionOfALogin(t *testing.T) {
 	s := &store{}
 	for _, lineage := range []*tokenexchange.Lineage{nil, {}, {Lent: true}} {

@@ -12,34 +12,39 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// clients are the application where people log in, an API that it calls, and one that is called by that.
+// clients are the application where users log in, an API that it calls, and an API that the first
+// API calls.
 var clients = []string{"web", "api", "billing"}
 
 func secretOf(client string) string { return "secret-of-" + client }
 
-// administrator is what a user may be. Administrators act for users who are none.
+// administrator is a privilege. Administrators may act for users who are not administrators.
 const administrator = "administrator"
 
-// directory is the users of the example server, and its clients.
+// directory is a resolver for the users and clients of the example server.
 type directory struct {
 	issuer string
 	users  storage.UserStore
 }
 
-// ResolveSubject is tokenexchange.SubjectResolver. No user has the id of a client.
-func (d directory) ResolveSubject(_ context.Context, t tokenexchange.Token) (tokenexchange.Subject, error) {
+// ResolveSubject implements tokenexchange.SubjectResolver. No user has the ID of a client.
+func (d directory) ResolveSubject(_ context.Context,
+	t tokenexchange.Token) (tokenexchange.Subject, error) {
 	user := d.users.GetUserByID(t.Subject)
-	who := tokenexchange.Identity{Issuer: d.issuer, Kind: tokenexchange.KindUser, ID: t.Subject}
+	identity := tokenexchange.Identity{Issuer: d.issuer, Kind: tokenexchange.KindUser,
+		ID: t.Subject}
 	switch {
 	case t.Issuer != d.issuer || user == nil && !slices.Contains(clients, t.Subject):
-		return tokenexchange.Subject{}, fmt.Errorf("%w: nobody of that name", tokenexchange.InvalidRequest)
+		return tokenexchange.Subject{}, fmt.Errorf("%w: %q is unknown",
+			tokenexchange.InvalidRequest,
+			t.Subject)
 	case user == nil:
-		who.Kind = tokenexchange.KindClient
-		return tokenexchange.Subject{Identity: who}, nil
+		identity.Kind = tokenexchange.KindClient
+		return tokenexchange.Subject{Identity: identity}, nil
 	case user.IsAdmin:
-		return tokenexchange.Subject{Identity: who, Privileges: []string{administrator}}, nil
+		return tokenexchange.Subject{Identity: identity, Privileges: []string{administrator}}, nil
 	}
-	return tokenexchange.Subject{Identity: who, Privileges: []string{}}, nil
+	return tokenexchange.Subject{Identity: identity, Privileges: []string{}}, nil
 }
 
 var (
@@ -47,11 +52,12 @@ var (
 	accessTokens = []tokenexchange.TokenType{tokenexchange.TypeAccessToken}
 )
 
-// rules are the policy. There is none for impersonation, so nobody impersonates.
+// rules are the policy. No rule allows impersonation.
 var rules = []tokenexchange.Rule{
-	{Name: "smaller", Narrow: &tokenexchange.Narrowing{}, Clients: []string{"web"},
+	{Name: "narrow", Narrow: &tokenexchange.Narrowing{}, Clients: []string{"web"},
 		Subjects: anyUser, SubjectTypes: accessTokens,
-		Types: accessTokens, SubjectAudience: true, Scope: tokenexchange.Scope{"*"}, Lifetime: 4 * time.Minute},
+		Types: accessTokens, SubjectAudience: true, Scope: tokenexchange.Scope{"*"},
+		Lifetime: 4 * time.Minute},
 	{Name: "support",
 		Delegate: &tokenexchange.Delegation{
 			Actors:     anyUser,
@@ -63,7 +69,8 @@ var rules = []tokenexchange.Rule{
 		Scope: tokenexchange.Scope{"profile", "email"}, Lifetime: 2 * time.Minute},
 	{Name: "next hop", ClientActs: &tokenexchange.ClientActing{}, Clients: []string{"api"},
 		Subjects: anyUser, SubjectTypes: accessTokens,
-		Types: accessTokens, Targets: []string{"billing"}, Scope: tokenexchange.Scope{"email"}, Lifetime: time.Minute},
+		Types: accessTokens, Targets: []string{"billing"}, Scope: tokenexchange.Scope{"email"},
+		Lifetime: time.Minute},
 	{Name: "support by ID token",
 		Delegate: &tokenexchange.Delegation{
 			Actors:     anyUser,

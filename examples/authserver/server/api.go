@@ -12,9 +12,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/resourceserver"
 )
 
-// management is GET /api/users, an API of this server itself: who there is. It takes tokens that were made for it, and
-// none that somebody uses for somebody else: an impersonator must not become an administrator of the server by acting for
-// one.
+// management serves GET /api/users, an API of this server itself. It takes tokens for its own
+// audience and refuses tokens with an actor: an impersonator must not become an administrator of
+// the server by acting for one.
 func (s *Server) management(w *world.World) http.Handler {
 	api := resourceserver.API{
 		Issuer:       s.Issuer,
@@ -27,8 +27,9 @@ func (s *Server) management(w *world.World) http.Handler {
 	return api.Protect(http.HandlerFunc(s.listUsers), w.Management.Scope)
 }
 
-// verifyActive verifies a token, and that the directory still vouches for whom it is about.
-func (s *Server) verifyActive(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// verifyActive verifies a token, and that its user or client is still enabled.
+func (s *Server) verifyActive(ctx context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	tok, err := s.Tokens.VerifyToken(ctx, c)
 	if err == nil {
 		_, err = s.ResolveSubject(ctx, tok)
@@ -36,12 +37,12 @@ func (s *Server) verifyActive(ctx context.Context, c tokenexchange.Credential) (
 	return tok, err
 }
 
-// recordAccess is the audit trail of the API: who did what, for whom if that is somebody else, and how it ended.
+// recordAccess logs the user of the API, the actor if there is one, and the outcome.
 func (s *Server) recordAccess(ctx context.Context, a resourceserver.Access) {
 	s.Log.LogAttrs(ctx, slog.LevelInfo, "api access", a.LogValue().Group()...)
 }
 
-// userInfo is what is told about a user, here and in the line that -demo prints.
+// userInfo is what the API and the line of -demo tell about a user.
 type userInfo struct {
 	ID           string   `json:"id"`
 	Name         string   `json:"name"`
@@ -53,15 +54,16 @@ func infoOf(u world.User) userInfo {
 	return userInfo{u.ID, u.Name, u.Organization, append([]string{}, u.Roles...)}
 }
 
-// listedUser is what the directory tells those who may read it: also whether somebody can take part, and the rights over
-// others that put them out of reach of many who may act for people.
+// listedUser adds the status of a user, and the privileges that protect the user from many
+// impersonators.
 type listedUser struct {
 	userInfo
 	Status     world.Status `json:"status"`
 	Privileges []string     `json:"privileges"`
 }
 
-// listUsers answers with the users of the caller's organisation; a service, which has none, sees all.
+// listUsers lists the users of the caller's organization. A service has no organization and gets
+// all of them.
 func (s *Server) listUsers(w http.ResponseWriter, r *http.Request) {
 	tok, _ := resourceserver.TokenFrom(r.Context())
 	caller, err := s.ResolveSubject(r.Context(), tok)

@@ -17,19 +17,22 @@ import (
 // jwtBearer is the client_assertion_type of private_key_jwt (RFC 7523 §2.2).
 const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// longestAssertion is how far the expiry of a client assertion may be away. So long its jti is remembered.
+// longestAssertion is the longest lifetime of a client assertion. Its jti is remembered that long.
 const longestAssertion = 10 * time.Minute
 
-// authenticate says which client a request is from, and that it may use the grant; an empty grant is for endpoints that
-// are no grant. The form has been read. What goes wrong is on record with its reason; the client is told a code.
+// authenticate returns the client that sent a request, and checks that it may use the grant; an
+// empty grant is for endpoints that are not a grant. The form has been read. The reason for a
+// refusal goes to the log, and the client is told a code.
 func (s *Server) authenticate(grant string) func(*http.Request) (tokenexchange.Client, error) {
 	return func(r *http.Request) (tokenexchange.Client, error) {
 		c, err := s.identify(r)
 		if err == nil && grant != "" && !slices.Contains(c.Grants, grant) {
-			err = fmt.Errorf("%w: not registered for this grant", tokenexchange.UnauthorizedClient)
+			err = fmt.Errorf("%w: the client is not registered for this grant",
+				tokenexchange.UnauthorizedClient)
 		}
 		if err != nil {
-			s.Log.WarnContext(r.Context(), "client refused", slog.String("path", r.URL.Path), slog.String("client", c.ID),
+			s.Log.WarnContext(r.Context(), "client refused", slog.String("path", r.URL.Path),
+				slog.String("client", c.ID),
 				slog.String("grant", grant), slog.String("cause", err.Error()))
 			return tokenexchange.Client{}, err
 		}
@@ -41,13 +44,16 @@ func unauthenticated(why string) error {
 	return fmt.Errorf("%w: %s", tokenexchange.InvalidClient, why)
 }
 
-// identify picks the one way in which the request authenticates. The client in an error is the one that was tried.
+// identify uses the one method by which the request authenticates. An error comes with the client
+// that was tried.
 func (s *Server) identify(r *http.Request) (world.Client, error) {
 	form := r.PostForm
-	id, secret, assertion := form.Get("client_id"), form.Get("client_secret"), form.Get("client_assertion")
+	id, secret, assertion := form.Get("client_id"), form.Get("client_secret"), form.Get(
+		"client_assertion")
 	header := len(r.Header.Values("Authorization"))
 	if header > 1 || header == 1 && secret+assertion != "" || secret != "" && assertion != "" {
-		return world.Client{}, fmt.Errorf("%w: more than one way of client authentication", tokenexchange.InvalidRequest)
+		return world.Client{}, fmt.Errorf("%w: more than one method of client authentication",
+			tokenexchange.InvalidRequest)
 	}
 	switch {
 	case header == 1:
@@ -60,13 +66,15 @@ func (s *Server) identify(r *http.Request) (world.Client, error) {
 	return s.byName(id)
 }
 
-// byBasic is client_secret_basic. User and password are form-encoded below the base64 (RFC 6749 §2.3.1).
+// byBasic is client_secret_basic. User and password are form-encoded inside the base64 (RFC 6749
+// §2.3.1).
 func (s *Server) byBasic(r *http.Request, named string) (world.Client, error) {
 	user, password, ok := r.BasicAuth()
 	id, errID := url.QueryUnescape(user)
 	secret, errSecret := url.QueryUnescape(password)
 	if !ok || errID != nil || errSecret != nil || cmp.Or(named, id) != id {
-		return world.Client{}, unauthenticated("malformed Basic credentials, or of another client than client_id")
+		return world.Client{},
+			unauthenticated("the Basic credentials are malformed, or not those of client_id")
 	}
 	return s.bySecret(id, secret, world.SecretBasic)
 }
@@ -76,58 +84,62 @@ func (s *Server) byBasic(r *http.Request, named string) (world.Client, error) {
 func (s *Server) bySecret(id, secret, method string) (world.Client, error) {
 	c, _ := s.Directory.Client(id)
 	if !s.Directory.Secrets.Match(c.SecretHash, secret) {
-		return world.Client{}, unauthenticated("an unknown client, or a wrong secret")
+		return world.Client{}, unauthenticated("the client is unknown or the secret is wrong")
 	}
 	return s.admit(c, method)
 }
 
-// byName is for public clients, which have nothing to show but their name.
+// byName is for public clients, which send their id alone.
 func (s *Server) byName(id string) (world.Client, error) {
 	c, known := s.Directory.Client(id)
 	if !known || !c.Public() {
-		return world.Client{}, unauthenticated("no credentials, and not those of a public client")
+		return world.Client{}, unauthenticated("no credentials, and no public client of this id")
 	}
 	return s.admit(c, "")
 }
 
-// byAssertion is private_key_jwt (RFC 7523 §3): signed with a key of the client, about the client, for this issuer and
-// nobody else, soon over, and seen for the first time.
+// byAssertion is private_key_jwt (RFC 7523 §3). The assertion is signed with a key of the client,
+// is about the client, has this issuer as its only audience, expires soon, and has not been used
+// before.
 func (s *Server) byAssertion(r *http.Request, named string) (world.Client, error) {
 	if r.PostForm.Get("client_assertion_type") != jwtBearer {
-		return world.Client{}, unauthenticated("another client_assertion_type")
+		return world.Client{}, unauthenticated("client_assertion_type is not " + jwtBearer)
 	}
 	now := s.clock()
-	// The Client is left out: a token of the client about itself is refused wherever a client presents it as a token.
-	tok, err := s.Tokens.Verify(r.Context(), tokenexchange.Credential{Token: r.PostForm.Get("client_assertion"),
-		Type: tokenexchange.TypeJWT, Issuer: s.Issuer, Now: now})
+	// There is no Client in the credential: a statement of a client about itself would be refused,
+	// as it is wherever a client presents one as a token.
+	tok, err := s.Tokens.Verify(r.Context(),
+		tokenexchange.Credential{Token: r.PostForm.Get("client_assertion"),
+			Type: tokenexchange.TypeJWT, Issuer: s.Issuer, Now: now})
 	if err != nil {
 		return world.Client{}, asClientError(err)
 	}
 	c, known := s.Directory.Client(tok.Issuer)
 	switch {
 	case !known:
-		return world.Client{}, unauthenticated("the assertion is of an issuer that is no client")
+		return world.Client{}, unauthenticated("the issuer of the assertion is not a client")
 	case tok.Subject != c.ID || cmp.Or(named, c.ID) != c.ID:
-		return c, unauthenticated("the assertion is about somebody else")
+		return c, unauthenticated("the assertion is about another party")
 	case !hasID(tok):
 		return c, unauthenticated("the assertion has no jti") // OpenID Connect Core §9
 	case tok.Expires.After(now.Add(longestAssertion)):
-		return c, unauthenticated("the assertion is good for too long")
+		return c, unauthenticated("the assertion expires too late")
 	}
 	if c, err = s.admit(c, world.PrivateKeyJWT); err != nil {
 		return c, err
 	}
-	return c, asClientError(s.Tokens.Once(r.Context(), now, "client_assertion", c.ID, tok.ID, tok.Expires))
+	return c, asClientError(s.Tokens.Once(r.Context(), now, "client_assertion", c.ID, tok.ID,
+		tok.Expires))
 }
 
-// hasID reports whether a token says its own jti. Token.ID is a hash where it does not, and two assertions that a client
-// makes in one second would have the same.
+// hasID reports whether a token has a jti. Without one, Token.ID is a hash, which is the same for
+// two assertions that a client signs in one second.
 func hasID(tok tokenexchange.Token) bool {
-	said, err := tokenexchange.ParseToken(tok.Claims)
-	return err == nil && said.ID != ""
+	claims, err := tokenexchange.ParseToken(tok.Claims)
+	return err == nil && claims.ID != ""
 }
 
-// asClientError makes of a refusal of the assertion one of the client; a failure stays one.
+// asClientError turns a refusal of the assertion into invalid_client. A failure stays a failure.
 func asClientError(err error) error {
 	if err == nil || tokenexchange.AsError(err).Code.Status() >= http.StatusInternalServerError {
 		return err
@@ -135,7 +147,7 @@ func asClientError(err error) error {
 	return errors.Join(tokenexchange.InvalidClient, err)
 }
 
-// admit is the end of each way: the client may use this method, and it is enabled.
+// admit checks that the client may use the method, and that it is enabled.
 func (s *Server) admit(c world.Client, method string) (world.Client, error) {
 	switch {
 	case method != "" && !slices.Contains(c.AuthMethods, method):

@@ -16,7 +16,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// Codes that only the authorization endpoint answers with (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6).
+// Codes of the authorization endpoint alone (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6).
 const (
 	accessDenied             tokenexchange.Code = "access_denied"
 	unsupportedResponseType  tokenexchange.Code = "unsupported_response_type"
@@ -37,8 +37,8 @@ const (
 // of login and consent carry it.
 const longestAuthorization = 16 << 10
 
-// authorization is a request to the authorization endpoint that has been read (RFC 6749 §4.1.1, OpenID Connect Core
-// §3.1.2.1). It survives encoding/json, as a part of the record of a code.
+// authorization is a parsed request to the authorization endpoint (RFC 6749 §4.1.1, OpenID Connect
+// Core §3.1.2.1). encoding/json keeps its exported fields in the record of a code.
 type authorization struct {
 	Client       string
 	RedirectURI  string
@@ -48,22 +48,22 @@ type authorization struct {
 	Nonce        string
 	Challenge    string // PKCE, always S256; empty without a code
 	Prompt       []string
-	MaxAge       int // seconds; negative: any login will do
+	MaxAge       int // seconds; negative: a login of any age
 	LoginHint    string
 	Request      tokenexchange.Request // scope and targets, no tokens
 
-	RequestedSubject string // whom a ticket is asked for
-	ActFor           string // whom act_as names; empty: nobody
-	Reason           string // why, see reason.go
+	RequestedSubject string // the user that a requested ticket is about
+	ActFor           string // the user that act_as names; empty: none
+	Reason           string // see reason.go
 
-	sent string // all of the request, form-encoded; not in the record of a code
+	sent string // the whole request, form-encoded; not kept with a code
 }
 
-// actsFor is whom the tokens would be about, if that is somebody else than who has logged in.
+// actsFor is the user that the tokens would be about, if that is not the user who has logged in.
 func (a *authorization) actsFor() string { return cmp.Or(a.RequestedSubject, a.ActFor) }
 
-// authorizationEndpoint answers GET and POST (OpenID Connect Core §3.1.2.1). Nothing is sent to a redirect URI before it is
-// known to be the client's: what goes wrong until then is shown as a page.
+// authorizationEndpoint answers GET and POST (OpenID Connect Core §3.1.2.1). Until the redirect URI
+// is known to be the client's, an error is shown as a page and sent nowhere.
 func (s *Server) authorizationEndpoint() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		form, err := authorizationForm(w, r)
@@ -104,7 +104,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, form url.Va
 	return a, true
 }
 
-// authorizationForm reads the parameters from where the method has them.
+// authorizationForm reads the parameters from the query of a GET or the body of a POST.
 func authorizationForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if r.Method == http.MethodPost {
 		if r.URL.RawQuery != "" {
@@ -126,7 +126,7 @@ func authorizationForm(w http.ResponseWriter, r *http.Request) (url.Values, erro
 	return form, nil
 }
 
-// readDestination finds out where an answer may go: client and redirect URI, and how and with which state.
+// readDestination reads where the answer goes: client, redirect URI, response mode and state.
 func (s *Server) readDestination(form url.Values) (*authorization, error) {
 	for _, name := range []string{"client_id", "redirect_uri"} {
 		if len(form[name]) != 1 {
@@ -142,32 +142,37 @@ func (s *Server) readDestination(form url.Values) (*authorization, error) {
 	a := &authorization{Client: c.ID, RedirectURI: form.Get("redirect_uri"),
 		ResponseType: ordered(form.Get("response_type")), MaxAge: -1, sent: sent}
 	if !known || !c.Status.Enabled() || !slices.ContainsFunc(c.RedirectURIs, a.goesTo) {
-		return nil, refuse("an unknown client, a disabled one, or a redirect URI of somebody else")
+		return nil,
+			refuse("the client is unknown or disabled, or has not registered the redirect URI")
 	}
 	if len(form["state"]) == 1 {
 		a.State = form.Get("state")
 	}
 	a.ResponseMode = defaultMode(a.ResponseType)
-	if mode := form["response_mode"]; len(mode) == 1 && slices.Contains(modesFor(a.ResponseType), mode[0]) && (mode[0] != modeFormPost || a.takesForms()) {
+	if mode := form["response_mode"]; len(mode) == 1 &&
+		slices.Contains(modesFor(a.ResponseType), mode[0]) &&
+		(mode[0] != modeFormPost || a.takesForms()) {
 		a.ResponseMode = mode[0]
 	}
 	return a, nil
 }
 
-// takesForms reports whether a form can be sent to the redirect URI. No app takes one.
+// takesForms reports whether a form can be sent to the redirect URI. The scheme of an app takes no
+// forms.
 func (a *authorization) takesForms() bool {
-	return strings.HasPrefix(a.RedirectURI, "https://") || strings.HasPrefix(a.RedirectURI, "http://")
+	return strings.HasPrefix(a.RedirectURI, "https://") ||
+		strings.HasPrefix(a.RedirectURI, "http://")
 }
 
-// ordered puts the values of a response type in the order in which they are written here. The order means nothing (OAuth 2.0
-// Multiple Response Type Encoding Practices §3).
+// ordered sorts the values of a response type. Their order means nothing (OAuth 2.0 Multiple
+// Response Type Encoding Practices §3).
 func ordered(responseType string) string {
 	values := strings.Split(responseType, " ")
 	slices.Sort(values)
 	return strings.Join(values, " ")
 }
 
-// goesTo reports whether the redirect URI is one that is registered.
+// goesTo reports whether the redirect URI is the registered one.
 func (a *authorization) goesTo(registered string) bool {
 	return sameURI(registered, a.RedirectURI)
 }
@@ -178,7 +183,8 @@ func (s *Server) readAuthorization(a *authorization, form url.Values) error {
 	if err != nil {
 		return err
 	}
-	for name, code := range map[string]tokenexchange.Code{"request": requestNotSupported, "request_uri": requestURINotSupported,
+	for name, code := range map[string]tokenexchange.Code{"request": requestNotSupported,
+		"request_uri":  requestURINotSupported,
 		"registration": registrationNotSupported} {
 		if form.Get(name) != "" {
 			return code
@@ -195,7 +201,7 @@ func (s *Server) readAuthorization(a *authorization, form url.Values) error {
 		return err
 	}
 	if req.Scope == nil {
-		return fmt.Errorf("%w: no scope is asked for", tokenexchange.InvalidScope)
+		return fmt.Errorf("%w: scope is missing", tokenexchange.InvalidScope)
 	}
 	if a.ActFor, req.Scope, err = s.actAs.Parse(req.Scope, form.Get("claims")); err != nil {
 		return err
@@ -204,7 +210,7 @@ func (s *Server) readAuthorization(a *authorization, form url.Values) error {
 	return a.readTicket(c, form)
 }
 
-// readResponse reads what is asked for, and how it is to be sent.
+// readResponse reads the response type and the response mode.
 func (a *authorization) readResponse(c world.Client, form url.Values) error {
 	switch {
 	case a.ResponseType == "":
@@ -214,19 +220,20 @@ func (a *authorization) readResponse(c world.Client, form url.Values) error {
 	case !slices.Contains(c.AllowedResponseTypes(), a.ResponseType):
 		return tokenexchange.UnauthorizedClient
 	case form.Get("response_mode") != "" && form.Get("response_mode") != a.ResponseMode:
-		return refuse("a response mode that is unknown, or not for this response type")
+		return refuse("response_mode is unknown, or not for this response type")
 	}
 	a.Nonce = form.Get("nonce")
 	return nil
 }
 
-// A challenge is what SHA-256 gives, in base64url (RFC 7636 §4.2).
+// A challenge is a SHA-256 hash in base64url (RFC 7636 §4.2).
 var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// readChallenge demands PKCE for every code, and S256 (RFC 9700 §2.1.1). A method that is left out would be plain.
+// readChallenge requires PKCE with S256 for every code (RFC 9700 §2.1.1). A missing method would
+// mean plain.
 func (a *authorization) readChallenge(form url.Values) error {
 	if a.ResponseType != world.ResponseCode {
-		return nil // there is nothing to redeem
+		return nil // there is no code
 	}
 	if a.Challenge = form.Get("code_challenge"); !challenge.MatchString(a.Challenge) {
 		return refuse("code_challenge is missing or malformed")
@@ -237,25 +244,28 @@ func (a *authorization) readChallenge(form url.Values) error {
 	return nil
 }
 
-// readLogin reads how fresh the login must be, and whether the user may be asked at all.
+// readLogin reads how old the login may be, and whether the user may be asked to log in.
 func (a *authorization) readLogin(form url.Values) error {
 	a.Prompt, a.LoginHint = strings.Fields(form.Get("prompt")), form.Get("login_hint")
 	for _, prompt := range a.Prompt {
-		if !slices.Contains([]string{promptNone, promptLogin, promptConsent}, prompt) || prompt == promptNone && len(a.Prompt) > 1 {
-			return refuse("a prompt that is none of none, login and consent, or none beside another")
+		if !slices.Contains([]string{promptNone, promptLogin, promptConsent}, prompt) ||
+			prompt == promptNone && len(a.Prompt) > 1 {
+			return refuse(
+				"prompt is not none, login or consent, or has none with another")
 		}
 	}
 	if age := form.Get("max_age"); age != "" {
 		seconds, err := strconv.Atoi(age)
 		if err != nil || seconds < 0 {
-			return refuse("max_age is no number of seconds")
+			return refuse("max_age is not a number of seconds")
 		}
 		a.MaxAge = seconds
 	}
 	return nil
 }
 
-// satisfiedBy reports whether nobody has to log in for the request. The zero session satisfies none.
+// satisfiedBy reports whether the session is enough, so that the user need not log in. The zero
+// session never is.
 func (a *authorization) satisfiedBy(session tokenexchange.Token, now time.Time) bool {
 	fresh := a.MaxAge < 0 || now.Sub(session.AuthTime) < time.Duration(a.MaxAge)*time.Second
 	return session.ID != "" && !a.prompts(promptLogin) && fresh
@@ -263,12 +273,13 @@ func (a *authorization) satisfiedBy(session tokenexchange.Token, now time.Time) 
 
 func (a *authorization) prompts(what string) bool { return slices.Contains(a.Prompt, what) }
 
-// authorize answers a request of somebody who has logged in. What the tokens would say is decided now, too, so that a scope or
-// a target that is refused is refused before the user is asked, and before they have gone back to the client.
-func (s *Server) authorize(w http.ResponseWriter, r *http.Request, a *authorization, session tokenexchange.Token) {
+// authorize answers the request of a user who has logged in. It decides already what the tokens
+// would be granted, so that a scope or target is refused before the user is asked for consent.
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request, a *authorization,
+	session tokenexchange.Token) {
 	c, _ := s.Directory.Client(a.Client)
 	asks := !c.Preapproved || a.prompts(promptConsent)
-	switch _, err := s.foresee(r.Context(), a, session); {
+	switch _, err := s.preview(r.Context(), a, session); {
 	case err != nil:
 		s.respondError(w, r, a, err)
 	case asks && a.prompts(promptNone):
@@ -280,8 +291,9 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, a *authorizat
 	}
 }
 
-// answer makes what a request asks for, once everybody has agreed to it.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *authorization, session tokenexchange.Token) {
+// answer makes the code or ticket, after consent.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *authorization,
+	session tokenexchange.Token) {
 	ctx := withReason(r.Context(), a.Reason)
 	makes := s.answerCode
 	if world.IsTicketResponse(a.ResponseType) {
@@ -295,18 +307,22 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a *authorization
 	s.respond(w, r, a, params)
 }
 
-// respondError sends an error to the redirect URI. The reason is in the log; what leaves is a code and its sentence.
+// respondError sends an error to the redirect URI. The reason goes to the log, and the client gets
+// a code and its sentence.
 func (s *Server) respondError(w http.ResponseWriter, r *http.Request, a *authorization, err error) {
 	refused := tokenexchange.AsError(err)
 	s.Log.WarnContext(r.Context(), "authorization refused", slog.String("client", a.Client),
 		slog.String("error", string(refused.Code)), slog.String("cause", err.Error()))
 	bare := tokenexchange.AsError(refused.Code)
-	s.respond(w, r, a, url.Values{"error": {string(bare.Code)}, "error_description": {bare.Description}})
+	s.respond(w, r, a,
+		url.Values{"error": {string(bare.Code)}, "error_description": {bare.Description}})
 }
 
-// respond sends parameters to the redirect URI, with the state and with the issuer, by which a client tells its servers
-// apart (RFC 9207). A redirect is a 303, so that no browser sends a password along (RFC 9700 §4.12).
-func (s *Server) respond(w http.ResponseWriter, r *http.Request, a *authorization, params url.Values) {
+// respond sends parameters to the redirect URI, with the state and with the issuer, by which a
+// client tells its servers apart (RFC 9207). A redirect is a 303, so that no browser repeats a form
+// with a password (RFC 9700 §4.12).
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, a *authorization,
+	params url.Values) {
 	params.Set("iss", s.Issuer)
 	if a.State != "" {
 		params.Set("state", a.State)
@@ -320,15 +336,15 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, a *authorizatio
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// The ways in which parameters get to the redirect URI.
+// The response modes.
 const (
 	modeQuery    = "query"
 	modeFragment = "fragment"
 	modeFormPost = "form_post" // OAuth 2.0 Form Post Response Mode
 )
 
-// modesFor are those that a response type can be sent by, the default first. A token is never part of a query (OAuth 2.0
-// Multiple Response Type Encoding Practices §2.1).
+// modesFor returns the response modes of a response type, the default first. A token is never sent
+// in a query (OAuth 2.0 Multiple Response Type Encoding Practices §2.1).
 func modesFor(responseType string) []string {
 	if strings.Contains(responseType, "token") {
 		return []string{modeFragment, modeFormPost}

@@ -8,23 +8,28 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// A user is asked whether a client may have what it asks for, each time, unless the world says that the client is approved.
-// What they are asked has been decided already as far as that goes, so nobody agrees to what is then refused.
+// A user is asked for consent at every request, unless the client is approved in the world. The
+// policy has already decided about the request, so a user never consents to a request that is then
+// refused.
 
-// formConsent is the kind of the form that is shown.
+// formConsent is the kind of the consent form.
 const formConsent = "consent"
 
-// The answers of the form. Whatever is not allow is no.
+// The answers of the form. Every other answer is a refusal.
 const (
 	fieldDecision = "decision"
 	decisionAllow = "allow"
 )
 
-// showConsent asks. The form is bound to the session in which it is shown, so nobody agrees for somebody else. For whom tokens
-// would act is said by the name that the client has sent: whether such a user exists is not to be seen here.
-func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, a *authorization, session tokenexchange.Token) {
+// showConsent shows the consent form. It is bound to the session, so that one user cannot consent
+// for another. The user that the tokens would be about is shown by the name in the request, which
+// does not reveal whether such a user exists.
+func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, a *authorization,
+	session tokenexchange.Token) {
 	c, _ := s.Directory.Client(a.Client)
-	scope := slices.DeleteFunc(slices.Clone(a.Request.Scope), func(token string) bool { return token == "openid" })
+	scope := slices.DeleteFunc(slices.Clone(a.Request.Scope), func(token string) bool {
+		return token == "openid"
+	})
 	s.show(w, r, "consent", http.StatusOK, formAction(a.RedirectURI), map[string]any{
 		"Action": pathConsent, "Transaction": s.seal(formConsent, session.ID, a),
 		"Client": c.Title(), "User": session.Subject, "ActsFor": a.actsFor(), "Scope": scope,
@@ -32,7 +37,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, a *authoriz
 	})
 }
 
-// consentEndpoint takes the answer. It is worth something once, in the session in which the question was asked.
+// consentEndpoint takes the answer. It counts once, in the session in which the question was asked.
 func (s *Server) consentEndpoint() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		session, err := s.currentSession(r)
@@ -52,7 +57,8 @@ func (s *Server) consentEndpoint() http.Handler {
 			s.respondError(w, r, a, accessDenied)
 			return
 		}
-		s.Log.InfoContext(r.Context(), "consent", slog.String("client", a.Client), slog.String("user", session.Subject))
+		s.Log.InfoContext(r.Context(), "consent", slog.String("client", a.Client),
+			slog.String("user", session.Subject))
 		s.answer(w, r, a, session)
 	})
 }

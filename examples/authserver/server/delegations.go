@@ -13,19 +13,20 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// delegation is what users are told of what others may do for them.
+// delegation is what a user is told about a party that may act for them.
 type delegation struct {
-	ID       string              `json:"id"`
-	Actor    *delegate           `json:"actor,omitempty"` // who acts; absent: nobody is named in the tokens, and the client is the user there
-	Client   delegate            `json:"client"`          // through which it was given
+	ID string `json:"id"`
+	// who acts; absent: the tokens name no actor
+	Actor    *delegate           `json:"actor,omitempty"`
+	Client   delegate            `json:"client"` // that was given the tokens
 	Audience []string            `json:"audience"`
 	Scope    tokenexchange.Scope `json:"scope"`
 	Since    time.Time           `json:"since"`
 	Until    time.Time           `json:"until"`
-	Tokens   int                 `json:"tokens"` // how many live ones there are
+	Tokens   int                 `json:"tokens"` // how many are live
 }
 
-// endedDelegation is a delegation that a user has ended and not allowed again.
+// endedDelegation is a delegation that the user has ended and not allowed again.
 type endedDelegation struct {
 	ID     string    `json:"id"`
 	Actor  *delegate `json:"actor,omitempty"`
@@ -33,18 +34,20 @@ type endedDelegation struct {
 	Ended  time.Time `json:"ended"`
 }
 
-// delegate is somebody who may do something, by the name under which people know them.
+// delegate is a user or client, with the name that people know.
 type delegate struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }
 
-// delegations serves GET /api/delegations, which lists who acts for the user whose token it is,
-// DELETE /api/delegations/{id}, which ends a delegation, and DELETE /api/delegations/ended/{id},
-// which allows an ended one again. It takes the user's own token: somebody who acts for them could
-// otherwise end what others do, and see it, or go on unnoticed by hiding what they do themselves.
-func (s *Server) delegations(w *world.World, next func(http.ResponseWriter, *http.Request, tokenexchange.Identity)) http.Handler {
-	api := resourceserver.API{Issuer: s.Issuer, Audience: []string{w.Management.Audience}, Verify: s.verifyActive, RefuseActors: true,
+// delegations serves GET /api/delegations, which lists who acts for the user of the token, DELETE
+// /api/delegations/{id}, which ends a delegation, and DELETE /api/delegations/ended/{id}, which
+// allows an ended delegation again. It takes the user's own token only. A party that acts for the
+// user must not see or end the delegations of others, or hide its own.
+func (s *Server) delegations(w *world.World,
+	next func(http.ResponseWriter, *http.Request, tokenexchange.Identity)) http.Handler {
+	api := resourceserver.API{Issuer: s.Issuer, Audience: []string{w.Management.Audience},
+		Verify: s.verifyActive, RefuseActors: true,
 		Audit: s.recordAccess, Now: s.now}
 	return api.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tok, _ := resourceserver.TokenFrom(r.Context())
@@ -53,7 +56,8 @@ func (s *Server) delegations(w *world.World, next func(http.ResponseWriter, *htt
 		case err != nil:
 			tokenexchange.AsError(err).ServeHTTP(w, r)
 		case tok.Lineage != nil && tok.Lineage.Lent:
-			http.Error(w, "The token was made from a token of another client, so it is not the user's own.",
+			http.Error(w,
+				"The token was made from a token of another client, so it is not the user's own.",
 				http.StatusForbidden)
 		case caller.Kind != tokenexchange.KindUser:
 			http.Error(w, "A client has no delegations.", http.StatusForbidden)
@@ -63,7 +67,8 @@ func (s *Server) delegations(w *world.World, next func(http.ResponseWriter, *htt
 	}), w.Management.Delegations)
 }
 
-func (s *Server) listDelegations(w http.ResponseWriter, r *http.Request, user tokenexchange.Identity) {
+func (s *Server) listDelegations(w http.ResponseWriter, r *http.Request,
+	user tokenexchange.Identity) {
 	found, err := s.Tokens.Delegations(r.Context(), user)
 	if err != nil {
 		s.failed(w, r, err)
@@ -71,7 +76,8 @@ func (s *Server) listDelegations(w http.ResponseWriter, r *http.Request, user to
 	}
 	list := []delegation{}
 	for _, d := range found {
-		shown := delegation{ID: d.ID, Client: s.delegate(d.Client), Audience: d.Audience, Scope: append(tokenexchange.Scope{}, d.Scope...),
+		shown := delegation{ID: d.ID, Client: s.delegate(d.Client), Audience: d.Audience,
+			Scope: append(tokenexchange.Scope{}, d.Scope...),
 			Since: d.Since, Until: d.Until, Tokens: len(d.Tokens)}
 		shown.Actor = s.actor(d.Actor)
 		list = append(list, shown)
@@ -91,7 +97,7 @@ func (s *Server) listDelegations(w http.ResponseWriter, r *http.Request, user to
 	_ = json.NewEncoder(w).Encode(map[string]any{"delegations": list, "ended": ended})
 }
 
-// actor names the outermost actor of a chain. Nil means that the chain is nil.
+// actor names the outermost actor of a chain. It returns nil for an empty chain.
 func (s *Server) actor(chain *tokenexchange.Actor) *delegate {
 	if chain == nil {
 		return nil
@@ -100,8 +106,9 @@ func (s *Server) actor(chain *tokenexchange.Actor) *delegate {
 	return &named
 }
 
-// endDelegation makes every token of it inactive, whoever has it by now.
-func (s *Server) endDelegation(w http.ResponseWriter, r *http.Request, user tokenexchange.Identity) {
+// endDelegation makes every token of a delegation inactive, in all hands.
+func (s *Server) endDelegation(w http.ResponseWriter, r *http.Request,
+	user tokenexchange.Identity) {
 	id := r.PathValue("id")
 	switch err := s.Tokens.EndDelegation(r.Context(), user, id); {
 	case errors.Is(err, tokenstore.ErrUnknown):
@@ -109,12 +116,13 @@ func (s *Server) endDelegation(w http.ResponseWriter, r *http.Request, user toke
 	case err != nil:
 		s.failed(w, r, err)
 	default:
-		s.Log.InfoContext(r.Context(), "delegation ended", slog.String("user", user.ID), slog.String("delegation", id))
+		s.Log.InfoContext(r.Context(), "delegation ended", slog.String("user", user.ID),
+			slog.String("delegation", id))
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
 
-// allowDelegation allows an ended delegation again. Tokens from before stay inactive.
+// allowDelegation allows an ended delegation again. Its former tokens stay inactive.
 func (s *Server) allowDelegation(w http.ResponseWriter, r *http.Request,
 	user tokenexchange.Identity) {
 	id := r.PathValue("id")
@@ -130,13 +138,14 @@ func (s *Server) allowDelegation(w http.ResponseWriter, r *http.Request,
 	}
 }
 
-// failed answers 500 or 503, and the reason goes to the log.
+// failed answers 500 or 503 and logs the cause.
 func (s *Server) failed(w http.ResponseWriter, r *http.Request, err error) {
-	s.Log.ErrorContext(r.Context(), "api failure", slog.String("path", r.URL.Path), slog.String("cause", err.Error()))
+	s.Log.ErrorContext(r.Context(), "api failure", slog.String("path", r.URL.Path),
+		slog.String("cause", err.Error()))
 	tokenexchange.AsError(err).ServeHTTP(w, r)
 }
 
-// delegate finds the name of a user or client; the ids of both are of one name space.
+// delegate finds the name of a user or client. The two share one name space.
 func (s *Server) delegate(id string) delegate {
 	if u, known := s.Directory.User(id); known {
 		return delegate{id, u.Name}

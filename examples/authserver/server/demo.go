@@ -9,7 +9,7 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// DemoLine is what -demo prints when the server is ready: all that a stranger needs to try it.
+// DemoLine is what -demo prints when the server is ready: everything needed to try it.
 type DemoLine struct {
 	Issuer                string              `json:"issuer"`
 	TokenEndpoint         string              `json:"token_endpoint"`
@@ -21,7 +21,7 @@ type DemoLine struct {
 	Tokens                map[string]TokenSet `json:"tokens"`
 }
 
-// demoClient is a client and its secret, where it has one and the world has it in the plain.
+// demoClient is a client, with its secret if the world has it in plain text.
 type demoClient struct {
 	ID         string `json:"id"`
 	Secret     string `json:"secret"`
@@ -29,12 +29,16 @@ type demoClient struct {
 	Public     bool   `json:"public"`
 }
 
-// Demo logs in whom the world says, and tells everything.
+// Demo logs in the users that the world names.
 func (s *Server) Demo(ctx context.Context, w *world.World) (DemoLine, error) {
-	line := DemoLine{Issuer: s.Issuer, TokenEndpoint: s.Issuer + pathToken, IntrospectionEndpoint: s.Issuer + pathIntrospect,
-		RevocationEndpoint: s.Issuer + pathRevoke, JWKSURI: s.Issuer + pathJWKS, Tokens: map[string]TokenSet{}}
+	line := DemoLine{Issuer: s.Issuer, TokenEndpoint: s.Issuer + pathToken,
+		IntrospectionEndpoint: s.Issuer + pathIntrospect,
+		RevocationEndpoint:    s.Issuer + pathRevoke, JWKSURI: s.Issuer + pathJWKS,
+		Tokens: map[string]TokenSet{}}
 	for _, c := range w.Clients {
-		line.Clients = append(line.Clients, demoClient{c.ID, c.Secret, cmp.Or(append(slices.Clone(c.AuthMethods), "none")...), c.Public()})
+		line.Clients = append(line.Clients,
+			demoClient{c.ID, c.Secret, cmp.Or(append(slices.Clone(c.AuthMethods), "none")...),
+				c.Public()})
 	}
 	for _, u := range s.Directory.Users() {
 		line.Users = append(line.Users, infoOf(u))

@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"github.com/go-tokenexchange/tokenexchange"
+	"github.com/go-tokenexchange/tokenexchange/auditlog"
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 	"github.com/go-tokenexchange/tokenexchange/tokenstore"
 )
 
-// This file and answers.go are all that there is to embedding the library. Here the parts are put together; there this
-// server answers what only a host can.
+// This file and answers.go are all of the embedding. This file puts the parts of the library
+// together; answers.go has the answers of the host.
 
-// embed puts the library together, in the order in which a request goes through it.
+// embed puts the library together, in the order in which a request passes its parts.
 func (s *Server) embed(w *world.World, o Options) error {
 	var err error
 	if s.Signer, err = tokenexchange.NewJWTIssuer(o.Key, KeyID(o.Key), ""); err != nil {
@@ -30,10 +31,12 @@ func (s *Server) embed(w *world.World, o Options) error {
 	if s.algorithms, err = signingAlgorithms(s.JWKS); err != nil {
 		return err
 	}
-	// What is issued and what is presented goes through the same records, so that revoking one token ends all made from it.
-	s.Tokens = &tokenstore.Tokens{Store: o.Store, JWT: s.Signer, MayAct: s.sayMayAct,
+	// Tokens that are issued and tokens that are presented share the same records, so that revoking
+	// a token ends all tokens made from it.
+	s.Tokens = &tokenstore.Tokens{Store: o.Store, JWT: s.Signer, MayAct: s.nextMayAct,
 		Subjects: s, Now: o.Now}
-	s.Tokens.Opaque = map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "at_", world.TypeSession: "se_"}
+	s.Tokens.Opaque = map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "at_",
+		world.TypeSession: "se_"}
 	verifier, err := tokenexchange.NewVerifier(s.trust(w)...)
 	if err != nil {
 		return err
@@ -51,36 +54,39 @@ func (s *Server) embed(w *world.World, o Options) error {
 			tokenexchange.TypeAccessToken: s.Tokens.VerifyToken,
 			tokenexchange.TypeIDToken:     s.verifyJWT,
 			tokenexchange.TypeJWT:         s.verifyJWT,
-			// No entry for TypeRefreshToken: one is for the refresh_token grant.
+			// No entry for TypeRefreshToken: only the refresh_token grant takes one.
 		},
 		Resolver:    s,
 		Decide:      s.decide,
 		Authorizer:  s.authorizer(w),
 		TokenIssuer: s.Tokens,
-		Audit:       tokenexchange.LogSink{Handler: withReasons{o.Log}},
+		Audit:       auditlog.Sink{Handler: withReasons{o.Log}},
 		Now:         o.Now,
 	}
 	if w.UserIDType != "" {
 		s.Exchanger.Verify[w.UserIDType] = s.verifyUserID
 	}
-	if err := s.tellUsers(w, o); err != nil {
+	if err := s.notifyUsers(w, o); err != nil {
 		return err
 	}
-	return s.openDoors(w, o)
+	return s.addGrants(w, o)
 }
 
-// trust is whose signatures are believed, and for what: this server, the issuers of the world, and every client that has a
-// key, for what it says about itself or, together with an actor token, about a user.
+// trust returns whose signatures are accepted, and for what: this server, the issuers of the world,
+// and every client that has a key, for statements about itself or, together with an actor token,
+// about a user.
 func (s *Server) trust(w *world.World) []tokenexchange.Trust {
 	list := []tokenexchange.Trust{{
 		Issuer: s.Issuer, JWKS: s.JWKS, Live: s.Tokens.Live, ActClaims: true,
-		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "", tokenexchange.TypeIDToken: "", world.TypeTicket: typTicket},
+		Types: map[tokenexchange.TokenType]string{tokenexchange.TypeAccessToken: "",
+			tokenexchange.TypeIDToken: "", world.TypeTicket: typTicket},
 	}}
 	for _, f := range w.Issuers {
 		t := tokenexchange.Trust{Issuer: f.Issuer, JWKS: f.JWKS, JWKSURL: f.JWKSURI, Foreign: true,
 			Audience: f.Audience, Scopes: f.Scopes, Types: f.Types}
 		if len(t.Types) == 0 {
-			t.Types = map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: "", tokenexchange.TypeIDToken: ""}
+			t.Types = map[tokenexchange.TokenType]string{tokenexchange.TypeJWT: "",
+				tokenexchange.TypeIDToken: ""}
 		}
 		list = append(list, t)
 	}
@@ -96,9 +102,11 @@ func (s *Server) trust(w *world.World) []tokenexchange.Trust {
 	return list
 }
 
-// verifyJWT verifies whatever is declared as a JWT or an ID token: our own, also against our records, those of the issuers
-// we trust, and what the requesting client has signed. Whose it is is said by the verified iss.
-func (s *Server) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// verifyJWT verifies a token that was declared as a JWT or an ID token. It may be our own, which
+// must also have a live record, of an issuer that we trust, or signed by the requesting client. The
+// verified iss says which.
+func (s *Server) verifyJWT(ctx context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	tok, err := s.Tokens.VerifyToken(ctx, c)
 	if err != nil {
 		return tokenexchange.Token{}, err
@@ -106,40 +114,46 @@ func (s *Server) verifyJWT(ctx context.Context, c tokenexchange.Credential) (tok
 	if !tok.ByClient {
 		return tok, nil
 	}
-	if c.Type != tokenexchange.TypeJWT || tok.Type != world.TypeAssertion || tok.Issuer != c.Client.ID {
-		return tokenexchange.Token{}, fmt.Errorf("%w: a client's word, where it is none", tokenexchange.InvalidRequest)
+	if c.Type != tokenexchange.TypeJWT || tok.Type != world.TypeAssertion ||
+		tok.Issuer != c.Client.ID {
+		return tokenexchange.Token{},
+			fmt.Errorf("%w: the requesting client cannot have signed this",
+				tokenexchange.InvalidRequest)
 	}
 	tok.Kind = tokenexchange.KindUser
 	return tok, nil
 }
 
-// verifyUserID takes a user id for the token of a user. It must be one that exists: what is returned as Subject goes on
-// record, and somebody might present a token in this place. Whether the user may take part is the resolver's business. It
-// expires soon because a token that does not is none.
-func (s *Server) verifyUserID(_ context.Context, c tokenexchange.Credential) (tokenexchange.Token, error) {
+// verifyUserID takes a user id as the token of a user. The user must exist, because Subject goes
+// into the audit log and a client might send a secret in this place. Whether the user is enabled is
+// checked by the resolver. A token without expiry is refused, so this one expires soon.
+func (s *Server) verifyUserID(_ context.Context, c tokenexchange.Credential) (
+	tokenexchange.Token, error) {
 	if _, known := s.Directory.User(c.Token); !known {
-		return tokenexchange.Token{}, fmt.Errorf("%w: no user of that id", tokenexchange.InvalidRequest)
+		return tokenexchange.Token{},
+			fmt.Errorf("%w: there is no user with this id", tokenexchange.InvalidRequest)
 	}
 	return tokenexchange.Token{Type: c.Type, Kind: tokenexchange.KindUser, Name: true,
 		Issuer: c.Issuer, Subject: c.Token, Expires: c.Now.Add(time.Minute)}, nil
 }
 
-// decide asks the policy of the world about every exchange, and this server's own about what its clients and logins get
-// for themselves, and about tickets.
+// decide asks the policy of the world about every exchange. This server's own policy decides what
+// clients and logins get for themselves, and about tickets.
 func (s *Server) decide(f tokenexchange.Facts) (tokenexchange.Decision, error) {
-	if isOwnDoor(f.Subject.Token) || f.Subject.Token.Type == world.TypeRequested {
+	if isOwn(f.Subject.Token) || f.Subject.Token.Type == world.TypeRequested {
 		return s.ownPolicy.Decide(f)
 	}
 	return s.policy.Decide(f)
 }
 
-// isOwnDoor reports whether a token was never presented but brought by a login or by client_credentials.
-func isOwnDoor(t tokenexchange.Token) bool {
+// isOwn reports whether a token was not presented by a client but made by this server, for a login
+// or for client_credentials.
+func isOwn(t tokenexchange.Token) bool {
 	return t.Type == world.TypeSession || t.Type == world.TypeClient
 }
 
-// exchangePolicy reads the policy of the world. With the master switch off, the rules that would put a new actor into a
-// token are left out; those that narrow and impersonate stay as they are.
+// exchangePolicy reads the policy of the world. With the master switch off it leaves out the rules
+// that put a new actor into a token.
 func exchangePolicy(w *world.World) (*tokenexchange.Policy, error) {
 	policy, err := tokenexchange.ParsePolicy(w.Policy)
 	if err != nil {
@@ -159,7 +173,8 @@ func exchangePolicy(w *world.World) (*tokenexchange.Policy, error) {
 	})...)
 }
 
-// ownPolicy says what clients get for themselves: at a login, for the user who logged in, and by client_credentials.
+// ownPolicy has the rules for what clients get for themselves: at a login, for its user, and by
+// client_credentials.
 func ownPolicy(w *world.World) (*tokenexchange.Policy, error) {
 	var rules []tokenexchange.Rule
 	for _, c := range w.Clients {
@@ -172,11 +187,13 @@ func ownPolicy(w *world.World) (*tokenexchange.Policy, error) {
 				PublicClients: c.Public(),
 				IDToken:       true,
 			},
-			Clients:      []string{c.ID},
-			Subjects:     []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*", ID: "*"}},
+			Clients: []string{c.ID},
+			Subjects: []tokenexchange.Identity{{Kind: tokenexchange.KindUser, Tenant: "*",
+				ID: "*"}},
 			SubjectTypes: []tokenexchange.TokenType{world.TypeSession},
-			Types:        []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeJWT},
-			Targets:      c.TokenAudience, DefaultTargets: c.TokenAudience,
+			Types: []tokenexchange.TokenType{tokenexchange.TypeAccessToken,
+				tokenexchange.TypeJWT},
+			Targets: c.TokenAudience, DefaultTargets: c.TokenAudience,
 			Scope: tokenexchange.Scope{"*"}, Lifetime: time.Duration(w.Lifetimes.AccessToken),
 		}
 		if slices.Contains(c.ResponseTypes, world.ResponseIDTicket) {

@@ -13,14 +13,13 @@ import (
 	"time"
 )
 
-// The login form and the consent form carry the authorization request that they belong to, in a
-// hidden field. The server keeps nothing for a form, so login pages take no memory, however many
-// are asked for.
+// The forms of login and consent carry the authorization request that they belong to in a hidden
+// field. The server keeps nothing for a form, so login pages take no memory.
 
 // formLifetime is how long a user may take to fill in a form.
 const formLifetime = 10 * time.Minute
 
-// longestForm is how many bytes a filled-in form may have: a sealed authorization request is a
+// longestForm is how many bytes a filled-in form may have. A sealed authorization request is a
 // third longer than the request.
 const longestForm = 2 * longestAuthorization
 
@@ -34,7 +33,7 @@ type sealer struct{ cipher.AEAD }
 
 func newSealer() (sealer, error) {
 	key := make([]byte, 32)
-	rand.Read(key) // never fails, by its contract
+	rand.Read(key) // never fails
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return sealer{}, err
@@ -43,23 +42,23 @@ func newSealer() (sealer, error) {
 	return sealer{aead}, err
 }
 
-// sealedForm is what a hidden field says.
+// sealedForm is the content of a hidden field.
 type sealedForm struct {
-	id      string // no other form has the same
+	id      string // unique
 	request string // the authorization request, form-encoded
 	expires time.Time
 }
 
-// seal makes the hidden field of a form of one kind. Only the holder can send the form: the browser
-// or the session for which it is made.
+// seal makes the hidden field of a form of one kind. The form is accepted from its holder only: the
+// browser or the session for which it was made.
 func (s sealer) seal(kind, holder, request string, expires time.Time) string {
 	text := strconv.FormatInt(expires.Unix(), 10) + "?" + request
 	sealed := s.Seal(nil, nil, []byte(text), []byte(kind+" "+holder))
 	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// open reads a hidden field. The id is made of the sealed bytes and not of their base64, since
-// several texts decode to the same bytes.
+// open reads a hidden field. The id is the sealed bytes and not their base64, since several texts
+// decode to the same bytes.
 func (s sealer) open(kind, holder, value string, now time.Time) (sealedForm, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {
@@ -87,9 +86,9 @@ func (s *Server) seal(kind, holder string, a *authorization) string {
 	return s.forms.seal(kind, holder, a.sent, s.clock().Add(formLifetime))
 }
 
-// readForm reads a form that a user has filled in, and the authorization request that it carries.
-// The request is validated again, since the client may have changed. On an error readForm writes
-// the response, and ok is false.
+// readForm reads a filled-in form and the authorization request that it carries. The request is
+// validated again, since the client may have changed. On an error readForm writes the response, and
+// ok is false.
 func (s *Server) readForm(w http.ResponseWriter, r *http.Request, kind, holder string) (
 	f sealedForm, a *authorization, ok bool) {
 	r.Body = http.MaxBytesReader(w, r.Body, longestForm)
@@ -111,8 +110,8 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request, kind, holder s
 	return f, a, ok
 }
 
-// spend uses up the form of a user who has authenticated. The back button of the browser could
-// otherwise send a password again.
+// spend uses up the form of a user who has authenticated. Otherwise the back button of the browser
+// could send the password again.
 func (s *Server) spend(ctx context.Context, kind string, f sealedForm) error {
 	return s.Tokens.Once(ctx, s.clock(), kind, s.Issuer, f.id, f.expires)
 }

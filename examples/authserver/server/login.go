@@ -9,25 +9,26 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// grantLogin is what the audit log calls a login. It is no grant that a client could ask for.
+// grantLogin is the name of a login in the audit log. A client cannot ask for it.
 const grantLogin = "login"
 
-// TokenSet is what a client has after a login, by the names of the line that -demo prints.
+// TokenSet has the tokens of a client after a login, with the names of the line that -demo prints.
 type TokenSet struct {
 	AccessToken  string `json:"access_token"` // opaque
-	JWT          string `json:"jwt"`          // an access token that says the same
+	JWT          string `json:"jwt"`          // an access token with the same content
 	IDToken      string `json:"id_token,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 
 	Session tokenexchange.Token `json:"-"`
 }
 
-// LogIn makes the tokens of a user without the login page, for -demo: what somebody has who has logged in with a client. Its scope is all that the client is registered for and the user has.
-// The session is what the tokens are made from, so they end with it.
+// LogIn issues the tokens of a user without the login page, for -demo. Their scope is what the
+// client is registered for and the user has. They are made from the session and end with it.
 func (s *Server) LogIn(ctx context.Context, userID, clientID string) (TokenSet, error) {
 	c, known := s.Directory.Client(clientID)
 	if !known || !c.Status.Enabled() {
-		return TokenSet{}, fmt.Errorf("login of %s: no such client, or a disabled one: %q", userID, clientID)
+		return TokenSet{},
+			fmt.Errorf("login of %s: client %q is unknown or disabled", userID, clientID)
 	}
 	now := s.clock().UTC().Truncate(time.Second)
 	session := presented(s.newSession(userID, now), clientID, rand.Text())
@@ -46,10 +47,11 @@ func (s *Server) LogIn(ctx context.Context, userID, clientID string) (TokenSet, 
 	if err != nil {
 		return TokenSet{}, fmt.Errorf("login of %s with %s: %w", userID, clientID, err)
 	}
-	return TokenSet{opaque.AccessToken, jwt.AccessToken, opaque.IDToken, opaque.RefreshToken, session}, nil
+	return TokenSet{opaque.AccessToken, jwt.AccessToken, opaque.IDToken, opaque.RefreshToken,
+		session}, nil
 }
 
-// LogOut ends a session, and with it every token that was made from it, by whatever exchange and for whomever.
+// LogOut ends a session and every token that was made from it, by whatever exchange.
 func (s *Server) LogOut(ctx context.Context, session tokenexchange.Token) error {
 	return s.Tokens.Revoke(ctx, session)
 }

@@ -5,11 +5,12 @@ import (
 	"net/http"
 )
 
-// formLogin is the kind of the login form. A form is refused where another kind is expected.
+// formLogin is the kind of the login form. The server refuses a form of another kind.
 const formLogin = "login"
 
-// showLogin shows the login page, with what was wrong the time before.
-func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, a *authorization, problem string, status int) {
+// showLogin shows the login page, with the problem of the previous attempt.
+func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, a *authorization, problem string,
+	status int) {
 	c, _ := s.Directory.Client(a.Client)
 	s.show(w, r, "login", status, formAction(a.RedirectURI), map[string]any{
 		"Action": pathLogin, "Transaction": s.seal(formLogin, s.browser(w, r), a),
@@ -17,9 +18,9 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, a *authorizat
 	})
 }
 
-// loginEndpoint takes the filled-in login page. Whether the user does not exist, may not take part,
-// or has another password cannot be told from the answer, nor from how long it takes. A form can be
-// sent until a password was right, and not after.
+// loginEndpoint takes the filled-in login page. Neither the answer nor its time tells whether the
+// user does not exist, is not enabled, or has another password. A form is used up by a right
+// password.
 func (s *Server) loginEndpoint() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, a, ok := s.readForm(w, r, formLogin, s.cookie(r, cookieBrowser))
@@ -28,9 +29,11 @@ func (s *Server) loginEndpoint() http.Handler {
 		}
 		name, password := r.PostForm.Get("username"), r.PostForm.Get("password")
 		if !s.Directory.CheckPassword(name, password) {
-			s.Log.WarnContext(r.Context(), "login refused", slog.String("client", a.Client), slog.String("user", s.knownUser(name)))
+			s.Log.WarnContext(r.Context(), "login refused", slog.String("client", a.Client),
+				slog.String("user", s.knownUser(name)))
 			a.LoginHint = name
-			s.showLogin(w, r, a, "This user name and password do not let anybody in.", http.StatusForbidden)
+			s.showLogin(w, r, a, "The user name or the password is wrong.",
+				http.StatusForbidden)
 			return
 		}
 		if err := s.spend(r.Context(), formLogin, f); err != nil {
@@ -46,7 +49,7 @@ func (s *Server) loginEndpoint() http.Handler {
 	})
 }
 
-// knownUser keeps out of the log what is no user: people type passwords into the wrong field.
+// knownUser keeps other text out of the log, since people type passwords into the wrong field.
 func (s *Server) knownUser(name string) string {
 	u, _ := s.Directory.User(name)
 	return u.ID

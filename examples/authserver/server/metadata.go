@@ -21,30 +21,34 @@ const (
 	pathJWKS       = "/jwks"
 )
 
-// metadata is one document for RFC 8414 and OpenID Connect Discovery. The last three members are its own: which token
-// types an exchange takes and gives.
+// metadata is one document for RFC 8414 and OpenID Connect Discovery. The last three members are
+// extensions: the token types that an exchange takes and gives.
 func (s *Server) metadata(w *world.World) ([]byte, error) {
 	methods := append(slices.Clone(world.AllMethods), "none")
-	signed := []string{"ES256", "EdDSA", "PS256", "RS256"} // what a Trust accepts where it names no algorithms
+	// the default of a Trust
+	signed := []string{"ES256", "EdDSA", "PS256", "RS256"}
 	return json.Marshal(map[string]any{
-		"issuer":                                         s.Issuer,
-		"authorization_endpoint":                         s.Issuer + pathAuthorize,
-		"token_endpoint":                                 s.Issuer + pathToken,
-		"introspection_endpoint":                         s.Issuer + pathIntrospect,
-		"revocation_endpoint":                            s.Issuer + pathRevoke,
-		"jwks_uri":                                       s.Issuer + pathJWKS,
-		"grant_types_supported":                          world.AllGrants,
-		"response_types_supported":                       world.AllResponseTypes,
-		"response_modes_supported":                       []string{modeQuery, modeFragment, modeFormPost},
-		"code_challenge_methods_supported":               []string{"S256"},
-		"prompt_values_supported":                        []string{promptNone, promptLogin, promptConsent},
+		"issuer":                   s.Issuer,
+		"authorization_endpoint":   s.Issuer + pathAuthorize,
+		"token_endpoint":           s.Issuer + pathToken,
+		"introspection_endpoint":   s.Issuer + pathIntrospect,
+		"revocation_endpoint":      s.Issuer + pathRevoke,
+		"jwks_uri":                 s.Issuer + pathJWKS,
+		"grant_types_supported":    world.AllGrants,
+		"response_types_supported": world.AllResponseTypes,
+		"response_modes_supported": []string{modeQuery, modeFragment,
+			modeFormPost},
+		"code_challenge_methods_supported": []string{"S256"},
+		"prompt_values_supported": []string{promptNone, promptLogin,
+			promptConsent},
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
 		"authorization_response_iss_parameter_supported": true,
 		"scopes_supported":                               scopes(w),
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          s.algorithms,
-		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "azp", "nonce", "at_hash",
+		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr",
+			"azp", "nonce", "at_hash",
 			"act", "may_act", "name", "preferred_username", "email", "tenant"},
 		"token_endpoint_auth_methods_supported":                    methods,
 		"token_endpoint_auth_signing_alg_values_supported":         signed,
@@ -52,13 +56,16 @@ func (s *Server) metadata(w *world.World) ([]byte, error) {
 		"introspection_endpoint_auth_signing_alg_values_supported": signed,
 		"revocation_endpoint_auth_methods_supported":               methods,
 		"revocation_endpoint_auth_signing_alg_values_supported":    signed,
-		"subject_token_types_supported":                            slices.Sorted(maps.Keys(s.Exchanger.Verify)),
-		"actor_token_types_supported":                              []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeIDToken, tokenexchange.TypeJWT},
-		"requested_token_types_supported":                          []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeJWT, tokenexchange.TypeIDToken},
+		"subject_token_types_supported": slices.Sorted(
+			maps.Keys(s.Exchanger.Verify)),
+		"actor_token_types_supported": []tokenexchange.TokenType{tokenexchange.TypeAccessToken,
+			tokenexchange.TypeIDToken, tokenexchange.TypeJWT},
+		"requested_token_types_supported": []tokenexchange.TokenType{tokenexchange.TypeAccessToken,
+			tokenexchange.TypeJWT, tokenexchange.TypeIDToken},
 	})
 }
 
-// signingAlgorithms reads from the published keys what they are for.
+// signingAlgorithms reads the algorithms of the published keys.
 func signingAlgorithms(jwks []byte) (list []string, err error) {
 	var set struct {
 		Keys []struct {
@@ -74,7 +81,7 @@ func signingAlgorithms(jwks []byte) (list []string, err error) {
 	return list, nil
 }
 
-// scopes are those that some client is registered for.
+// scopes returns the scopes that clients are registered for.
 func scopes(w *world.World) []string {
 	all := map[string]bool{}
 	for _, c := range w.Clients {

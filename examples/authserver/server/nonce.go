@@ -12,8 +12,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// loginIssuer issues the tokens of a login. It adds the nonce of the authorization request to the ID token (OpenID Connect
-// Core §3.1.2.1), which the library never writes: an exchange has no nonce.
+// loginIssuer issues the tokens of a login. It adds the nonce of the authorization request to the
+// ID token (OpenID Connect Core §3.1.2.1). The library never writes a nonce, because an exchange
+// has none.
 type loginIssuer struct {
 	tokenexchange.TokenIssuer
 	server *Server
@@ -21,7 +22,8 @@ type loginIssuer struct {
 }
 
 // IssueToken implements tokenexchange.TokenIssuer.
-func (l *loginIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
+func (l *loginIssuer) IssueToken(ctx context.Context,
+	d tokenexchange.Decision) (tokenexchange.IssuedToken, error) {
 	issued, err := l.TokenIssuer.IssueToken(ctx, d)
 	if err != nil || l.nonce == "" {
 		return issued, err
@@ -41,7 +43,7 @@ func (l *loginIssuer) IssueToken(ctx context.Context, d tokenexchange.Decision) 
 	return issued, nil
 }
 
-// withNonce adds a nonce to an ID token and signs it again. It stays the same token: jti and at_hash do not change.
+// withNonce adds a nonce to an ID token and signs it again. jti and at_hash do not change.
 func (s *Server) withNonce(idToken, nonce string) (string, error) {
 	parts := strings.Split(idToken, ".")
 	claims, err := base64.RawURLEncoding.DecodeString(parts[min(1, len(parts)-1)])

@@ -16,21 +16,24 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{"submit": func() template.JS { return submitScript }}).
+var pages = template.Must(template.New("").Funcs(template.FuncMap{"submit": func() template.JS {
+	return submitScript
+}}).
 	ParseFS(pageFiles, "pages/*.html"))
 
-// submitScript is the only script that there is, on the page that sends an answer by itself (response_mode form_post).
+// submitScript is the only script. It is on the page that submits an answer by itself
+// (response_mode form_post).
 const submitScript = "document.forms[0].submit()"
 
-// scriptHash is what the content security policy lets it run by.
+// scriptHash allows it in the content security policy.
 var scriptHash = func() string {
 	hash := sha256.Sum256([]byte(submitScript))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'"
 }()
 
-// secure sets the headers of an answer to a browser: nothing is kept, framed or loaded but what is here, and forms go nowhere
-// but to this server and to what formAction adds. The referrer is the origin alone: with no-referrer a browser would send no
-// Origin along with the forms, which is looked at here.
+// secure sets the headers of a page. Nothing is cached, framed or loaded from elsewhere, and forms
+// go to this server and to formAction only. The referrer is the origin: with no-referrer a browser
+// would send no Origin with a form, and the server checks it.
 func secure(w http.ResponseWriter, formAction string) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -42,10 +45,12 @@ func secure(w http.ResponseWriter, formAction string) {
 }
 
 // show writes a page.
-func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, status int, formAction string, data any) {
+func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, status int,
+	formAction string, data any) {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name+".html", data); err != nil {
-		s.Log.ErrorContext(r.Context(), "page", slog.String("name", name), slog.String("cause", err.Error()))
+		s.Log.ErrorContext(r.Context(), "page", slog.String("name", name),
+			slog.String("cause", err.Error()))
 		http.Error(w, "The page cannot be shown.", http.StatusInternalServerError)
 		return
 	}
@@ -55,16 +60,19 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, statu
 	_, _ = page.WriteTo(w)
 }
 
-// showError says that a request cannot be answered, where there is nowhere to send an error to. What was wrong is in the log:
-// a page that quotes a request is a page that somebody else can write on.
+// showError shows that a request cannot be answered, if there is no redirect URI for the error. The
+// cause is in the log: a page that quotes a request is a page that an attacker can write on.
 func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
-	s.Log.WarnContext(r.Context(), "page refused", slog.String("path", r.URL.Path), slog.String("cause", err.Error()))
+	s.Log.WarnContext(r.Context(), "page refused", slog.String("path", r.URL.Path),
+		slog.String("cause", err.Error()))
 	s.show(w, r, "error", tokenexchange.AsError(err).Code.Status(), "", nil)
 }
 
-// showFormPost is a form with the answer in it, which sends itself.
-func (s *Server) showFormPost(w http.ResponseWriter, r *http.Request, a *authorization, params url.Values) {
-	s.show(w, r, "form_post", http.StatusOK, formAction(a.RedirectURI), map[string]any{"Action": a.RedirectURI, "Params": params})
+// showFormPost writes a form with the answer that submits itself.
+func (s *Server) showFormPost(w http.ResponseWriter, r *http.Request, a *authorization,
+	params url.Values) {
+	s.show(w, r, "form_post", http.StatusOK, formAction(a.RedirectURI),
+		map[string]any{"Action": a.RedirectURI, "Params": params})
 }
 
 // styles serves the style sheet of the pages.

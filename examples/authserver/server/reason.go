@@ -10,14 +10,15 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// paramReason is a parameter of the token endpoint, and of the authorization endpoint, that is this server's own: why somebody acts for somebody else, in their
-// words. Other servers ignore it (RFC 6749 §3.2). It decides nothing but whether one was given; it is for who reads the audit log.
+// paramReason is a parameter of this server's own, at the token endpoint and the authorization
+// endpoint: why one party acts for another, in their words. Other servers ignore it (RFC 6749
+// §3.2). It is for the readers of the audit log, and decides only for a client that must state one.
 const paramReason = "reason"
 
 // longestReason is how many characters a reason may have.
 const longestReason = 200
 
-// reasonKey is where the context of a request has its reason.
+// reasonKey is the key of the reason in the context of a request.
 type reasonKey struct{}
 
 // withReason keeps a stated reason for the authorizer and the audit log.
@@ -25,15 +26,15 @@ func withReason(ctx context.Context, reason string) context.Context {
 	return context.WithValue(ctx, reasonKey{}, &reason)
 }
 
-// giveReason puts in a reason that was stated before, with the authorization request, where none has come since.
-func giveReason(ctx context.Context, reason string) {
+// setReason adds the reason of the authorization request if the token request states none.
+func setReason(ctx context.Context, reason string) {
 	if kept, _ := ctx.Value(reasonKey{}).(*string); kept != nil && *kept == "" {
 		*kept = reason
 	}
 }
 
-// statedReason is the reason that came with a request. It is not ok where it is too long, or has what could pass for another
-// line or another reader's text: then it is of no use to anybody, and kept out of the log.
+// statedReason returns the reason of a request. ok is false if it is too long, or has characters
+// that could pass for another line of the log. Such a reason is not logged.
 func statedReason(ctx context.Context) (reason string, ok bool) {
 	if kept, _ := ctx.Value(reasonKey{}).(*string); kept != nil {
 		reason = *kept
@@ -45,21 +46,22 @@ func statedReason(ctx context.Context) (reason string, ok bool) {
 	return strings.TrimSpace(reason), true
 }
 
-// reasonStated refuses a reason that cannot be recorded, and a client that must state one and does not.
+// reasonStated refuses a reason that cannot be logged, and a request without a reason if the client
+// must state one.
 func (s *Server) reasonStated(ctx context.Context, f tokenexchange.Facts) error {
 	reason, ok := statedReason(ctx)
 	c, _ := s.Directory.Client(f.Client.ID)
 	switch {
 	case !ok:
-		return refuse("the reason is too long, or not plain text")
-	case reason == "" && c.RequireReason && !isOwnDoor(f.Subject.Token):
-		return refuse("the client must state a reason, and states none")
+		return refuse("the stated reason is too long, or not plain text")
+	case reason == "" && c.RequireReason && !isOwn(f.Subject.Token):
+		return refuse("the client must state a reason")
 	}
 	return nil
 }
 
-// withReasons is the audit log with the reasons that requests have stated, granted or refused. The attribute has a name of
-// its own: reason is why something was refused.
+// withReasons adds stated reasons to the audit log. The attribute reason is taken: it says why an
+// exchange was refused.
 type withReasons struct{ slog.Handler }
 
 func (h withReasons) Handle(ctx context.Context, r slog.Record) error {

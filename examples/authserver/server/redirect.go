@@ -8,8 +8,9 @@ import (
 
 var loopback = regexp.MustCompile(`^(https?://(?:127\.0\.0\.1|\[::1\])):[0-9]{1,5}(/.*)?$`)
 
-// sameURI reports whether a redirect URI is the registered one: the same characters (RFC 9700 §2.1), save that a loopback
-// address that is registered without a port stands for all ports (RFC 8252 §7.3).
+// sameURI reports whether a redirect URI is the registered one. It must have the same characters
+// (RFC 9700 §2.1), but a registered loopback address without a port stands for all ports (RFC 8252
+// §7.3).
 func sameURI(registered, requested string) bool {
 	if m := loopback.FindStringSubmatch(requested); m != nil && registered == m[1]+m[2] {
 		return true
@@ -17,7 +18,7 @@ func sameURI(registered, requested string) bool {
 	return registered == requested
 }
 
-// withParams adds parameters to a URI; the rest of it stays byte for byte.
+// withParams adds parameters to a URI. The rest of the URI stays byte for byte.
 func withParams(uri, mode string, params url.Values) string {
 	separator := "?"
 	switch {
@@ -29,14 +30,15 @@ func withParams(uri, mode string, params url.Values) string {
 	return uri + separator + params.Encode()
 }
 
-// formAction is the part of a content security policy that lets the answer to a form lead on to a redirect URI: browsers hold
-// the redirects that follow a form to it as well.
+// formAction is the part of a content security policy that allows the answer to a form to redirect
+// to the redirect URI. Browsers apply form-action to redirects as well.
 func formAction(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil:
 		return ""
-	case u.Host == "" || strings.Contains(u.Host, "["): // a scheme of an app, or an address that the policy cannot name
+	// the scheme of an app, or an address that the policy cannot name
+	case u.Host == "" || strings.Contains(u.Host, "["):
 		return " " + u.Scheme + ":"
 	}
 	return " " + u.Scheme + "://" + u.Host

@@ -1,3 +1,6 @@
+// Package server is an authorization server that embeds the library. embed.go and answers.go are
+// the embedding. The other files are the endpoints and pages that every authorization server has,
+// with the grants and APIs that build on the exchange.
 package server
 
 import (
@@ -44,9 +47,9 @@ type Server struct {
 	key        crypto.Signer // of Signer
 	Signer     *tokenexchange.JWTIssuer
 	JWKS       []byte
-	algorithms []string // of the keys in jwks
+	algorithms []string // of the keys in JWKS
 	Tokens     *tokenstore.Tokens
-	Notices    *notify.Sink // nil: nobody is told anything
+	Notices    *notify.Sink // nil: no notifications
 	policy     *tokenexchange.Policy
 	ownPolicy  *tokenexchange.Policy
 	Exchanger  *tokenexchange.Exchanger
@@ -59,17 +62,18 @@ type Server struct {
 	forms sealer
 }
 
-// Options are what a world does not say. The zero value of each is good, but for Issuer where the world names none.
+// Options are the settings that are not in the world. All zero values are useful, except that
+// Issuer must be set if the world has none.
 type Options struct {
-	Issuer string           // for a world that names none
-	Key    crypto.Signer    // nil: a new one, for ES256
+	Issuer string           // for a world without one
+	Key    crypto.Signer    // nil: a new key for ES256
 	Store  tokenstore.Store // nil: in memory
-	Log    slog.Handler     // audit events and everything else; nil: nowhere
-	Send   sender           // delivers what the notification of the world makes; nil: into the log
+	Log    slog.Handler     // audit events and everything else; nil: discarded
+	Send   sender           // delivers notifications; nil: into the log
 	Now    func() time.Time // nil: time.Now
 }
 
-// New makes a server of a world that has been checked.
+// New makes a server for a world that has been checked.
 func New(w *world.World, o Options) (*Server, error) {
 	if o.Key == nil {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -84,10 +88,12 @@ func New(w *world.World, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.NewJSONHandler(io.Discard, nil)
 	}
-	s := &Server{Issuer: cmp.Or(w.Issuer, o.Issuer), Log: slog.New(o.Log), now: o.Now, roles: maps.Clone(w.Roles),
-		session: time.Duration(w.Lifetimes.Session), codes: time.Duration(w.Lifetimes.AccessToken), links: map[account]string{}, mayAct: maps.Clone(w.MayAct)}
+	s := &Server{Issuer: cmp.Or(w.Issuer, o.Issuer), Log: slog.New(o.Log), now: o.Now,
+		roles:   maps.Clone(w.Roles),
+		session: time.Duration(w.Lifetimes.Session), codes: time.Duration(w.Lifetimes.AccessToken),
+		links: map[account]string{}, mayAct: maps.Clone(w.MayAct)}
 	if s.Issuer == "" {
-		return nil, errors.New("neither the world nor the options name the issuer")
+		return nil, errors.New("the issuer is set neither in the world nor in the options")
 	}
 	for _, f := range w.Issuers {
 		for sub, user := range f.Links {
@@ -108,13 +114,14 @@ func New(w *world.World, o Options) (*Server, error) {
 	return s, err
 }
 
-// routes are the endpoints of the server.
+// routes returns the endpoints of the server.
 func (s *Server) routes(w *world.World) (http.Handler, error) {
 	metadata, err := s.metadata(w)
 	if err != nil {
 		return nil, err
 	}
-	pages := http.NewCrossOriginProtection() // what a form of ours sends is not taken from another site
+	// refuses forms that another site sends
+	pages := http.NewCrossOriginProtection()
 	if err := pages.AddTrustedOrigin(s.Issuer); err != nil {
 		return nil, err
 	}
@@ -128,7 +135,8 @@ func (s *Server) routes(w *world.World) (http.Handler, error) {
 	mux.Handle(pathIntrospect, s.Tokens.IntrospectionHandler(s.Issuer, s.authenticate("")))
 	mux.Handle(pathRevoke, s.Tokens.RevocationHandler(s.Issuer, s.authenticate("")))
 	mux.Handle("GET "+pathJWKS, document("application/jwk-set+json", s.JWKS))
-	mux.Handle("GET /.well-known/oauth-authorization-server", document("application/json", metadata))
+	mux.Handle("GET /.well-known/oauth-authorization-server",
+		document("application/json", metadata))
 	mux.Handle("GET /.well-known/openid-configuration", document("application/json", metadata))
 	mux.Handle("GET /api/users", s.management(w))
 	if w.Management.Delegations != "" {
@@ -144,7 +152,7 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 }
 
-// document serves what is the same for everybody.
+// document serves a constant document.
 func document(contentType string, body []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -152,11 +160,12 @@ func document(contentType string, body []byte) http.Handler {
 	})
 }
 
-// KeyID names a key by the hash of its public part, so that the same key has the same kid after every start.
+// KeyID names a key by the hash of its public part, so that a key has the same kid after every
+// start.
 func KeyID(key crypto.Signer) string {
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
-		return "" // a key that nothing can be signed with; the issuer says so
+		return "" // the issuer refuses such a key
 	}
 	hash := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(hash[:])
@@ -186,10 +195,10 @@ func ReadKey(file string) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// drainTime is how long requests that are under way have once the server is told to stop.
+// drainTime is how long requests under way may take once the server is told to stop.
 const drainTime = 10 * time.Second
 
-// Serve answers requests until ctx ends; ready is called as soon as they are accepted.
+// Serve answers requests until ctx ends. It calls ready once requests are accepted.
 func (s *Server) Serve(ctx context.Context, l net.Listener, ready func() error) error {
 	web := &http.Server{
 		Handler:           s,
@@ -226,5 +235,5 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, ready func() error) 
 	return err
 }
 
-// account is somebody at another issuer.
+// account is an account at another issuer.
 type account struct{ issuer, subject string }

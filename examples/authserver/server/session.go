@@ -10,23 +10,26 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/examples/authserver/world"
 )
 
-// A login session is an opaque token of a type of its own, kept in a cookie. No client ever has one, and no door of the
-// token endpoint takes it. Whatever is issued for it is made from it, so it ends with it.
+// A login session is an opaque token of its own type, kept in a cookie. A client never has one, and
+// no grant of the token endpoint takes one. The tokens of a session are made from it and end with
+// it.
 
-// The cookies. Where the server is reached by https they get the prefix __Host-, so that nobody but it can set them.
+// The cookies. Over https their names have the prefix __Host-, so that no other host can set them.
 const (
 	cookieSession = "authserver-session"
 	cookieBrowser = "authserver-browser"
 )
 
-// currentSession is the session that the browser shows, of a user who may still take part. Zero: there is none.
+// currentSession returns the session of the browser, if its user is still enabled, or the zero
+// Token.
 func (s *Server) currentSession(r *http.Request) (tokenexchange.Token, error) {
 	value := s.cookie(r, cookieSession)
 	if value == "" {
 		return tokenexchange.Token{}, nil
 	}
 	session, err := s.Tokens.VerifyToken(r.Context(),
-		tokenexchange.Credential{Token: value, Type: world.TypeSession, Issuer: s.Issuer, Now: s.clock()})
+		tokenexchange.Credential{Token: value, Type: world.TypeSession, Issuer: s.Issuer,
+			Now: s.clock()})
 	if err == nil {
 		_, err = s.ResolveSubject(r.Context(), session)
 	}
@@ -39,14 +42,15 @@ func (s *Server) currentSession(r *http.Request) (tokenexchange.Token, error) {
 	return tokenexchange.Token{}, err
 }
 
-// isRefusal tells a no from a failure of this server.
+// isRefusal distinguishes a refusal from a failure of this server.
 func isRefusal(err error) bool {
 	return err != nil && tokenexchange.AsError(err).Code.Status() < http.StatusInternalServerError
 }
 
-// beginSession makes a session for somebody who has just shown a password. It never takes over a value that the browser
-// has brought, and the session that the browser had ends.
-func (s *Server) beginSession(w http.ResponseWriter, r *http.Request, userID string) (tokenexchange.Token, error) {
+// beginSession makes a session for a user who has just shown a password. It ends the session that
+// the browser had, and never takes over a value that the browser sent.
+func (s *Server) beginSession(w http.ResponseWriter, r *http.Request,
+	userID string) (tokenexchange.Token, error) {
 	if err := s.endSession(w, r); err != nil {
 		return tokenexchange.Token{}, err
 	}
@@ -58,31 +62,35 @@ func (s *Server) beginSession(w http.ResponseWriter, r *http.Request, userID str
 	}
 	session.ID = made.ID
 	s.setCookie(w, cookieSession, made.Value)
-	s.Log.InfoContext(r.Context(), "login", slog.String("user", userID), slog.String("session", session.ID))
+	s.Log.InfoContext(r.Context(), "login", slog.String("user", userID),
+		slog.String("session", session.ID))
 	return session, nil
 }
 
-// newSession says that a user has shown a password now. It has no ID yet.
+// newSession is a session that begins now. It has no ID yet.
 func (s *Server) newSession(userID string, now time.Time) tokenexchange.Token {
-	return tokenexchange.Token{Type: world.TypeSession, Kind: tokenexchange.KindUser, Issuer: s.Issuer, Subject: userID,
+	return tokenexchange.Token{Type: world.TypeSession, Kind: tokenexchange.KindUser,
+		Issuer: s.Issuer, Subject: userID,
 		Issued: now, Expires: now.Add(s.session), AuthTime: now, ACR: "1", AMR: []string{"pwd"}}
 }
 
-// endSession ends the session that the browser shows, with every token that was made from it. No session is no error.
+// endSession ends the session of the browser, with every token that was made from it. It is not an
+// error if there is none.
 func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
 	session, err := s.currentSession(r)
 	if err != nil || session.ID == "" {
 		return err
 	}
 	s.setCookie(w, cookieSession, "")
-	s.Log.InfoContext(r.Context(), "logout", slog.String("user", session.Subject), slog.String("session", session.ID))
+	s.Log.InfoContext(r.Context(), "logout", slog.String("user", session.Subject),
+		slog.String("session", session.ID))
 	ctx, cancel := detached(r.Context())
 	defer cancel()
 	return s.LogOut(ctx, session)
 }
 
-// browser names the browser, with a cookie that it gets when it is first shown a form. A form that was made for one browser
-// is refused from any other.
+// browser names the browser by a cookie, which is set when the first form is shown. A form that was
+// made for one browser is refused from any other.
 func (s *Server) browser(w http.ResponseWriter, r *http.Request) string {
 	value := s.cookie(r, cookieBrowser)
 	if value == "" {
@@ -109,8 +117,8 @@ func (s *Server) cookie(r *http.Request, name string) string {
 	return c.Value
 }
 
-// setCookie sets a cookie until the browser is closed; an empty value takes it away. SameSite=Lax lets it come along when
-// a client sends the browser here, and not with a form of another site.
+// setCookie sets a cookie until the browser is closed; an empty value deletes it. With SameSite=Lax
+// the browser sends it when a client redirects here, and not with a form of another site.
 func (s *Server) setCookie(w http.ResponseWriter, name, value string) {
 	c := &http.Cookie{Name: s.cookieName(name), Value: value, Path: "/",
 		HttpOnly: true, Secure: s.isHTTPS(), SameSite: http.SameSiteLaxMode}

@@ -20,17 +20,18 @@ import (
 // maxForm is how many bytes the body of a request may have, as in the library.
 const maxForm = 256 << 10
 
-// tokenEndpoint sends a request to the grant that it asks for. Only what clearly asks for a grant of our own goes there;
-// everything else, every malformed request among it, goes to the exchange, which answers it by its own rules and has it
-// on record.
+// tokenEndpoint passes a request to the grant that it names. Every other request, malformed ones
+// included, goes to the exchange, which answers it by its own rules and records it.
 func (s *Server) tokenEndpoint() http.Handler {
 	exchange := s.Exchanger.Handler(s.authenticate(tokenexchange.GrantType))
 	grants := map[string]http.Handler{
-		world.GrantCode:    s.codeGrant(),
-		world.GrantRefresh: s.Tokens.RefreshHandler(s.Exchanger, s.authenticate(world.GrantRefresh)),
-		world.GrantClient:  s.clientCredentials(),
+		world.GrantCode: s.codeGrant(),
+		world.GrantRefresh: s.Tokens.RefreshHandler(s.Exchanger,
+			s.authenticate(world.GrantRefresh)),
+		world.GrantClient: s.clientCredentials(),
 
-		grants.GrantJWTBearer: s.assertions.Handler(s.Exchanger, s.authenticate(grants.GrantJWTBearer)),
+		grants.GrantJWTBearer: s.assertions.Handler(s.Exchanger,
+			s.authenticate(grants.GrantJWTBearer)),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		form := peek(r)
@@ -43,7 +44,8 @@ func (s *Server) tokenEndpoint() http.Handler {
 	})
 }
 
-// peek reads the form in the body and leaves the body as it was. Nil: it is too long, or no form.
+// peek reads the form in the body and restores the body. It returns nil if the body is too long or
+// is not a form.
 func peek(r *http.Request) url.Values {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
 	r.Body = struct {
@@ -57,7 +59,7 @@ func peek(r *http.Request) url.Values {
 	return form
 }
 
-// grantType is the one grant_type of a form. Empty: there is none, or several.
+// grantType returns the grant_type of a form, or "" if there is none or more than one.
 func grantType(form url.Values) string {
 	if len(form["grant_type"]) != 1 {
 		return ""
@@ -65,30 +67,32 @@ func grantType(form url.Values) string {
 	return form.Get("grant_type")
 }
 
-// clientCredentials is the grant by which services and agents get tokens of their own (RFC 6749 §4.4). It is one more door
-// to the exchange: the client has authenticated, and that is the token it brings. So what it gets is decided, issued and
-// audited like everything else.
+// clientCredentials is the grant by which services get tokens of their own (RFC 6749 §4.4). It runs
+// the exchange with the authenticated client as subject token, so its tokens are decided about,
+// issued and audited like all others.
 func (s *Server) clientCredentials() http.Handler {
 	authenticate := s.authenticate(world.GrantClient)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := readClient(w, r, authenticate)
 		if err != nil {
-			code := tokenexchange.AsError(err).Code // alone: the reason is in the log
+			code := tokenexchange.AsError(err).Code // the code alone: the reason is in the log
 			tokenexchange.AsError(code).ServeHTTP(w, r)
 			return
 		}
-		answer, err := s.Exchanger.Run(r.Context(), world.GrantClient, c, func(_ context.Context, now time.Time) (
-			tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
-			self := tokenexchange.Token{
-				Type: world.TypeClient, Kind: tokenexchange.KindClient, ID: rand.Text(), Issuer: s.Issuer, Subject: c.ID, ClientID: c.ID,
-				Scope: c.Scope, Issued: now, Expires: now.Add(time.Minute),
-			}
-			req, err := clientRequest(r.PostForm)
-			if err != nil {
-				return req, self, nil, err
-			}
-			return s.actAs.Open(req, r.PostForm.Get("claims"), self)
-		})
+		answer, err := s.Exchanger.Run(r.Context(), world.GrantClient, c,
+			func(_ context.Context, now time.Time) (
+				tokenexchange.Request, tokenexchange.Token, *tokenexchange.Token, error) {
+				self := tokenexchange.Token{
+					Type: world.TypeClient, Kind: tokenexchange.KindClient, ID: rand.Text(),
+					Issuer: s.Issuer, Subject: c.ID, ClientID: c.ID,
+					Scope: c.Scope, Issued: now, Expires: now.Add(time.Minute),
+				}
+				req, err := clientRequest(r.PostForm)
+				if err != nil {
+					return req, self, nil, err
+				}
+				return s.actAs.Open(req, r.PostForm.Get("claims"), self)
+			})
 		if err != nil {
 			tokenexchange.AsError(err).ServeHTTP(w, r)
 			return
@@ -97,13 +101,15 @@ func (s *Server) clientCredentials() http.Handler {
 	})
 }
 
-// readClient reads the form, from the body alone, and authenticates. The method is POST.
-func readClient(w http.ResponseWriter, r *http.Request, authenticate func(*http.Request) (tokenexchange.Client, error)) (tokenexchange.Client, error) {
+// readClient reads the form from the body of a POST and authenticates the client.
+func readClient(w http.ResponseWriter, r *http.Request,
+	authenticate func(*http.Request) (tokenexchange.Client, error)) (tokenexchange.Client, error) {
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	switch {
-	case err != nil || media != "application/x-www-form-urlencoded" || given && !strings.EqualFold(charset, "utf-8"):
-		return tokenexchange.Client{}, refuse("not a form")
+	case err != nil || media != "application/x-www-form-urlencoded" || given &&
+		!strings.EqualFold(charset, "utf-8"):
+		return tokenexchange.Client{}, refuse("the body is not a form")
 	case r.URL.RawQuery != "":
 		return tokenexchange.Client{}, refuse("parameters in the query")
 	}
@@ -114,8 +120,8 @@ func readClient(w http.ResponseWriter, r *http.Request, authenticate func(*http.
 	return authenticate(r)
 }
 
-// clientRequest reads what client_credentials asks for. No parameter may be repeated but audience and resource, and one
-// without a value was not sent.
+// clientRequest reads the parameters of client_credentials. Only audience and resource may be
+// repeated, and a parameter without a value counts as not sent.
 func clientRequest(form url.Values) (req tokenexchange.Request, err error) {
 	for name, values := range form {
 		if len(values) > 1 && name != "audience" && name != "resource" {

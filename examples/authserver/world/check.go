@@ -12,9 +12,11 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Check looks at what one member says of another: whatever is named must exist, and no name may stand for two.
+// Check compares the members with each other: every name must exist, and no name may stand for two
+// things.
 func (w *World) Check() error {
-	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers, w.checkClients, w.checkIssuers, w.checkLogins, w.checkPolicy, w.checkDoors} {
+	for _, check := range []func() error{w.checkHead, w.checkRoles, w.checkNames, w.checkUsers,
+		w.checkClients, w.checkIssuers, w.checkLogins, w.checkPolicy, w.checkGrants} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -25,14 +27,16 @@ func (w *World) Check() error {
 func (w *World) checkHead() error {
 	if w.Issuer != "" {
 		u, err := url.Parse(w.Issuer)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != w.Issuer {
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
+			u.Scheme+"://"+u.Host != w.Issuer {
 			return fmt.Errorf("issuer: %q is not a scheme and a host, without a path", w.Issuer)
 		}
 	}
 	switch {
 	case !slices.Contains([]string{"", "act", "act_as"}, w.ClaimShape):
 		return fmt.Errorf("claim_shape: %q is neither act nor act_as", w.ClaimShape)
-	case w.UserIDType != "" && (!strings.Contains(string(w.UserIDType), ":") || strings.HasPrefix(string(w.UserIDType), "urn:ietf:")):
+	case w.UserIDType != "" && (!strings.Contains(string(w.UserIDType), ":") ||
+		strings.HasPrefix(string(w.UserIDType), "urn:ietf:")):
 		return fmt.Errorf("user_id_token_type: %q is not a URI of your own", w.UserIDType)
 	case w.Lifetimes.AccessToken == 0 || w.Lifetimes.RefreshToken == 0 || w.Lifetimes.Session == 0:
 		return fmt.Errorf("lifetimes: access_token, refresh_token and session are needed")
@@ -41,9 +45,9 @@ func (w *World) checkHead() error {
 	case w.Management.Delegations != "" && !isScope(w.Management.Delegations):
 		return fmt.Errorf("management_api: delegations_scope is not one scope")
 	case len(w.Policy) == 0:
-		return fmt.Errorf("policy: it is missing")
+		return fmt.Errorf("policy is missing")
 	}
-	if _, err := tokenexchange.ParsePolicy(w.Policy); err != nil { // before a port is taken
+	if _, err := tokenexchange.ParsePolicy(w.Policy); err != nil { // early, before a port is taken
 		return fmt.Errorf("policy: %w", err)
 	}
 	return nil
@@ -62,21 +66,22 @@ func (w *World) checkRoles() error {
 		}
 		for _, other := range r.Impersonates.Administrators {
 			if _, known := w.Roles[other]; !known {
-				return fmt.Errorf("roles.%s.impersonates.administrators: there is no role %q", name, other)
+				return fmt.Errorf("roles.%s.impersonates.administrators: there is no role %q", name,
+					other)
 			}
 		}
 	}
 	return nil
 }
 
-// checkNames keeps the names apart that could be taken for each other: users and clients share sub and act, and clients
-// sign under their ids as issuers do.
+// checkNames keeps names apart that could be taken for each other. Users and clients share sub and
+// act, and a client signs under its id as an issuer does.
 func (w *World) checkNames() error {
 	names, places := map[string]string{}, map[string]bool{}
 	take := func(place, name string) error {
 		switch {
 		case name == "":
-			return fmt.Errorf("%s: it is missing", place)
+			return fmt.Errorf("%s is missing", place)
 		case names[name] != "":
 			return fmt.Errorf("%s: %q is the name of %s too", place, name, names[name])
 		}
@@ -103,7 +108,7 @@ func (w *World) checkNames() error {
 	}
 	for i, o := range w.Organizations {
 		if o.ID == "" || places[o.ID] {
-			return fmt.Errorf("organizations[%d].id: it is missing, or taken", i)
+			return fmt.Errorf("organizations[%d].id: missing, or not unique", i)
 		}
 		places[o.ID] = true
 	}
@@ -130,10 +135,11 @@ func (w *World) checkUsers() error {
 			}
 		}
 		if u.Password != "" && u.PasswordHash != "" || len(u.Password) > longestSecret {
-			return fmt.Errorf("%s: password beside password_bcrypt, or too long for it", place)
+			return fmt.Errorf("%s: password together with password_bcrypt, or too long for it",
+				place)
 		}
 		if !isHash(u.PasswordHash) {
-			return fmt.Errorf("%s.password_bcrypt: it is no bcrypt hash", place)
+			return fmt.Errorf("%s.password_bcrypt: not a bcrypt hash", place)
 		}
 		if err := checkScope(place, u.Scope); err != nil {
 			return err
@@ -148,7 +154,7 @@ func (w *World) checkUsers() error {
 func (w *World) checkAccounts(place string, u User) error {
 	for id, scope := range u.Accounts {
 		if id == u.ID || !slices.ContainsFunc(w.Users, func(u User) bool { return u.ID == id }) {
-			return fmt.Errorf("%s.accounts: %q is no other user", place, id)
+			return fmt.Errorf("%s.accounts: %q is not another user", place, id)
 		}
 		if err := checkScope(place+".accounts."+id, scope); err != nil || len(scope) == 0 {
 			return errors.Join(fmt.Errorf("%s.accounts.%s: scopes are needed", place, id), err)
@@ -157,7 +163,7 @@ func (w *World) checkAccounts(place string, u User) error {
 	return nil
 }
 
-// isHash reports whether s is empty or a bcrypt hash. What is none would only make every secret wrong.
+// isHash reports whether s is empty or a bcrypt hash. Another string would make every secret wrong.
 func isHash(s string) bool {
 	_, err := bcrypt.Cost([]byte(s))
 	return s == "" || err == nil
@@ -175,13 +181,15 @@ func checkScope(place string, scope tokenexchange.Scope) error {
 func (w *World) checkIssuers() error {
 	for i, f := range w.Issuers {
 		for theirs, scope := range f.Scopes {
-			if err := checkScope(fmt.Sprintf("foreign_issuers[%d] (%s).scopes.%s", i, f.Issuer, theirs), scope); err != nil {
+			if err := checkScope(fmt.Sprintf("foreign_issuers[%d] (%s).scopes.%s", i, f.Issuer,
+				theirs), scope); err != nil {
 				return err
 			}
 		}
 		for sub, id := range f.Links {
 			if !w.hasUser(id) {
-				return fmt.Errorf("foreign_issuers[%d] (%s).links.%s: there is no user %q", i, f.Issuer, sub, id)
+				return fmt.Errorf("foreign_issuers[%d] (%s).links.%s: there is no user %q", i,
+					f.Issuer, sub, id)
 			}
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// checkPolicy looks at what the policy says of the rest of the world. The library cannot know that a client, a token type
-// or an organisation does not exist; here a rule that speaks of one would only be silent, or issue what nobody can make.
+// checkPolicy compares the policy with the rest of the world. The library cannot know that a
+// client, a token type or an organization does not exist. A rule that names one would never match,
+// or would issue tokens of a type that nothing here can make.
 func (w *World) checkPolicy() error {
 	var policy struct {
 		Rules []tokenexchange.Rule `json:"rules"`
@@ -27,7 +28,9 @@ func (w *World) checkPolicy() error {
 		}
 	}
 	for rule, p := range w.MayAct {
-		if !slices.ContainsFunc(policy.Rules, func(r tokenexchange.Rule) bool { return r.Name == rule }) {
+		if !slices.ContainsFunc(policy.Rules, func(r tokenexchange.Rule) bool {
+			return r.Name == rule
+		}) {
 			return fmt.Errorf("may_act.%s: there is no rule of that name", rule)
 		}
 		if problem := w.unknownParty(p); problem != "" {
@@ -35,7 +38,9 @@ func (w *World) checkPolicy() error {
 		}
 	}
 	for rule := range w.Embedded.Rules {
-		if !slices.ContainsFunc(policy.Rules, func(r tokenexchange.Rule) bool { return r.Name == rule }) {
+		if !slices.ContainsFunc(policy.Rules, func(r tokenexchange.Rule) bool {
+			return r.Name == rule
+		}) {
 			return fmt.Errorf("embedded.rules.%s: there is no rule of that name", rule)
 		}
 	}
@@ -50,7 +55,7 @@ func (w *World) checkPolicy() error {
 	return nil
 }
 
-// unknownIn returns what a rule names that does not exist, or nothing.
+// unknownIn returns what a rule names that does not exist, or "".
 func (w *World) unknownIn(r tokenexchange.Rule) string {
 	for _, id := range r.Clients {
 		if id != "*" && !w.hasClient(id) {
@@ -60,7 +65,9 @@ func (w *World) unknownIn(r tokenexchange.Rule) string {
 	issuers, actors, actorTypes := settings(r)
 	for _, issuer := range issuers {
 		// A client that signs is an issuer too.
-		if !w.hasClient(issuer) && !slices.ContainsFunc(w.Issuers, func(f foreignIssuer) bool { return f.Issuer == issuer }) {
+		if !w.hasClient(issuer) && !slices.ContainsFunc(w.Issuers, func(f foreignIssuer) bool {
+			return f.Issuer == issuer
+		}) {
 			return fmt.Sprintf("issuers: there is no foreign issuer %q", issuer)
 		}
 	}
@@ -70,7 +77,8 @@ func (w *World) unknownIn(r tokenexchange.Rule) string {
 		}
 	}
 	for _, t := range r.Types {
-		if !slices.Contains([]tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeJWT, tokenexchange.TypeIDToken}, t) {
+		if !slices.Contains([]tokenexchange.TokenType{tokenexchange.TypeAccessToken,
+			tokenexchange.TypeJWT, tokenexchange.TypeIDToken}, t) {
 			return fmt.Sprintf("types: this server issues no tokens of type %q", t)
 		}
 	}
@@ -82,8 +90,10 @@ func (w *World) unknownIn(r tokenexchange.Rule) string {
 	return ""
 }
 
-// settings returns what the mode of a rule says about issuers and actors.
-func settings(r tokenexchange.Rule) (issuers []string, actors []tokenexchange.Identity, actorTypes []tokenexchange.TokenType) {
+// settings returns the issuers and actors in the mode of a rule.
+func settings(r tokenexchange.Rule) (
+	issuers []string, actors []tokenexchange.Identity, actorTypes []tokenexchange.TokenType,
+) {
 	switch {
 	case r.Impersonate != nil:
 		return r.Impersonate.Issuers, nil, nil
@@ -95,26 +105,36 @@ func settings(r tokenexchange.Rule) (issuers []string, actors []tokenexchange.Id
 	return nil, nil, nil
 }
 
-// reads reports whether a token can be found to be of the type: one of RFC 8693, or one that the world or a part of it adds.
+// reads reports whether a token can be of the type: a type of RFC 8693, or one that the world adds.
 func (w *World) reads(t tokenexchange.TokenType) bool {
-	usual := []tokenexchange.TokenType{tokenexchange.TypeAccessToken, tokenexchange.TypeRefreshToken, tokenexchange.TypeIDToken,
+	usual := []tokenexchange.TokenType{tokenexchange.TypeAccessToken,
+		tokenexchange.TypeRefreshToken, tokenexchange.TypeIDToken,
 		tokenexchange.TypeJWT, tokenexchange.TypeSAML1, tokenexchange.TypeSAML2}
-	return slices.Contains(usual, t) || slices.Contains(doorTypes, t) || t == w.UserIDType ||
-		t == TypeAssertion && slices.ContainsFunc(w.Clients, func(c Client) bool { return len(c.JWKS) > 0 }) ||
-		slices.ContainsFunc(w.Issuers, func(f foreignIssuer) bool { _, ok := f.Types[t]; return ok })
+	return slices.Contains(usual, t) || slices.Contains(ownTypes, t) || t == w.UserIDType ||
+		t == TypeAssertion && slices.ContainsFunc(w.Clients, func(c Client) bool {
+			return len(c.JWKS) > 0
+		}) ||
+		slices.ContainsFunc(w.Issuers, func(f foreignIssuer) bool {
+			_, ok := f.Types[t]
+			return ok
+		})
 }
 
-// unknownIdentity returns why a pattern matches nobody of this server, or nothing. Of other issuers nothing is known.
+// unknownIdentity returns why a pattern matches no identity of this server, or "". The users of
+// other issuers are not known here.
 func (w *World) unknownIdentity(p tokenexchange.Identity) string {
 	user, client := p.Kind == tokenexchange.KindUser, p.Kind == tokenexchange.KindClient
 	switch {
 	case p.Issuer != "" && p.Issuer != "*":
 		return ""
 	case user && p.Tenant == "":
-		return `every user is of an organization; "tenant": "*" is all of them`
+		return `every user has an organization; "tenant": "*" matches all of them`
 	case client && p.Tenant != "" && p.Tenant != "*":
-		return "no client is of an organization"
-	case p.Tenant != "" && p.Tenant != "*" && !slices.ContainsFunc(w.Organizations, func(o organization) bool { return o.ID == p.Tenant }):
+		return "clients have no organization"
+	case p.Tenant != "" && p.Tenant != "*" &&
+		!slices.ContainsFunc(w.Organizations, func(o organization) bool {
+			return o.ID == p.Tenant
+		}):
 		return fmt.Sprintf("there is no organization %q", p.Tenant)
 	case p.ID == "*":
 		return ""
@@ -126,17 +146,18 @@ func (w *World) unknownIdentity(p tokenexchange.Identity) string {
 	return ""
 }
 
-// unknownParty returns whom a may_act names that does not exist, or nothing. Of other issuers nothing is known.
+// unknownParty returns what a may_act names that does not exist, or "". The users of other issuers
+// are not known here.
 func (w *World) unknownParty(p Party) string {
 	switch {
 	case p == Party{}:
-		return ": it names nobody"
+		return " names no user or client"
 	case p.ClientID != "" && !w.hasClient(p.ClientID):
 		return fmt.Sprintf(".client_id: there is no client %q", p.ClientID)
 	case p.Issuer == "" && p.Subject != "" && !w.hasUser(p.Subject) && !w.hasClient(p.Subject):
-		return fmt.Sprintf(".sub: there is nobody of the name %q", p.Subject)
+		return fmt.Sprintf(".sub: there is no user or client %q", p.Subject)
 	case p.Subject == "" && p.Issuer != "":
-		return ".iss: without sub it names nobody"
+		return ".iss without sub names no user"
 	}
 	return ""
 }

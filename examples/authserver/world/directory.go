@@ -11,8 +11,8 @@ import (
 	"github.com/go-tokenexchange/tokenexchange"
 )
 
-// Directory is the people and programs of a world, as they are now. Whoever is changed here is judged by the change at
-// their next request, refreshes included.
+// Directory has the current users and clients. A change takes effect at the next request, refreshes
+// included.
 type Directory struct {
 	mu      sync.RWMutex
 	users   map[string]User
@@ -22,8 +22,8 @@ type Directory struct {
 	Passwords, Secrets Hashes // of users, and of clients
 }
 
-// NewDirectory takes over users and clients. Secrets are kept as hashes: cheap ones, where the file has them in the plain
-// anyway.
+// NewDirectory takes users and clients from a world. It keeps secrets as hashes, with the lowest
+// cost for secrets that the file has in plain text.
 func NewDirectory(w *World) (*Directory, error) {
 	d := &Directory{users: map[string]User{}, clients: map[string]Client{}}
 	var passwords, secrets []string
@@ -50,7 +50,7 @@ func NewDirectory(w *World) (*Directory, error) {
 	return d, err
 }
 
-// hashed puts a hash in the place of what is in the plain.
+// hashed replaces plain text by its hash.
 func hashed(plain, hash *string) error {
 	if *plain == "" {
 		return nil
@@ -85,7 +85,7 @@ func (d *Directory) Users() []User {
 	return list
 }
 
-// ChangeUser changes what is known of a user: status, roles, scope. It does nothing to a stranger.
+// ChangeUser changes the status, roles or scope of a user. It does nothing for an unknown user.
 func (d *Directory) ChangeUser(id string, change func(*User)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -95,8 +95,8 @@ func (d *Directory) ChangeUser(id string, change func(*User)) {
 	}
 }
 
-// ChangeClient is changeUser for a client: status, grants, scope. Its keys and the audience of its tokens are what they
-// were when the server was started.
+// ChangeClient changes the status, grants or scope of a client. Its keys and the audience of its
+// tokens are fixed when the server starts.
 func (d *Directory) ChangeClient(id string, change func(*Client)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -106,13 +106,13 @@ func (d *Directory) ChangeClient(id string, change func(*Client)) {
 	}
 }
 
-// Public reports whether the client has no credential of its own.
+// Public reports whether the client has no credentials.
 func (c Client) Public() bool { return len(c.AuthMethods) == 0 }
 
-// Title is how people know the client.
+// Title is the name that people see.
 func (c Client) Title() string { return cmp.Or(c.Name, c.ID) }
 
-// AllowedResponseTypes are what it may ask the authorization endpoint for.
+// AllowedResponseTypes are the response types that the client may ask for.
 func (c Client) AllowedResponseTypes() []string {
 	if len(c.ResponseTypes) == 0 && slices.Contains(c.Grants, GrantCode) {
 		return []string{ResponseCode}
@@ -120,7 +120,8 @@ func (c Client) AllowedResponseTypes() []string {
 	return c.ResponseTypes
 }
 
-// Registered is the client as an exchange sees it. A client without scope is registered for none.
+// Registered is the client as an exchange sees it. A client without scope is registered for no
+// scope.
 func (c Client) Registered() tokenexchange.Client {
 	return tokenexchange.Client{ID: c.ID, Audiences: slices.Clone(c.Audiences), Public: c.Public(),
 		Scope: append(tokenexchange.Scope{}, c.Scope...)}

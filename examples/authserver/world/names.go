@@ -8,14 +8,14 @@ import (
 	"github.com/go-tokenexchange/tokenexchange/grants"
 )
 
-// The grants of this server. Token exchange is tokenexchange.GrantType.
+// The grants of this server besides token exchange (tokenexchange.GrantType).
 const (
 	GrantCode    = "authorization_code"
 	GrantRefresh = "refresh_token"
 	GrantClient  = "client_credentials"
 )
 
-// The ways a client can authenticate (RFC 7591 §2). A public client has none.
+// The methods of client authentication (RFC 7591 §2). A public client has none.
 const (
 	SecretBasic   = "client_secret_basic"
 	SecretPost    = "client_secret_post"
@@ -23,7 +23,8 @@ const (
 )
 
 var (
-	AllGrants  = []string{tokenexchange.GrantType, GrantCode, GrantRefresh, GrantClient, grants.GrantJWTBearer}
+	AllGrants = []string{tokenexchange.GrantType, GrantCode, GrantRefresh, GrantClient,
+		grants.GrantJWTBearer}
 	AllMethods = []string{SecretBasic, SecretPost, PrivateKeyJWT}
 )
 
@@ -37,28 +38,40 @@ const (
 	ResponseIDTicket = "id_token subject_token"
 )
 
-// IsTicketResponse reports whether a response type asks for a subject token.
+// IsTicketResponse reports whether a response type asks for a subject token, here called a ticket.
 func IsTicketResponse(responseType string) bool {
 	return slices.Contains(strings.Fields(responseType), responseTicket)
 }
 
-// Token types that only this server's own doors bring, see also doors.go. No client can present one.
+// Token types that a client never presents: the server makes them itself, or reads them as
+// something else.
 const (
-	TypeSession   tokenexchange.TokenType = "urn:example:token-type:session"               // a user has logged in
-	TypeClient    tokenexchange.TokenType = "urn:example:token-type:client"                // a client has authenticated
-	TypeAssertion tokenexchange.TokenType = "urn:example:token-type:client-assertion"      // a client has signed something about a user
-	TypeAuthJWT   tokenexchange.TokenType = "urn:example:token-type:client-authentication" // a client has signed something about itself
+	// a user has logged in
+	TypeSession tokenexchange.TokenType = "urn:example:token-type:session"
+	// a client has authenticated
+	TypeClient tokenexchange.TokenType = "urn:example:token-type:client"
+	// a client's statement about a user
+	TypeAssertion tokenexchange.TokenType = "urn:example:token-type:client-assertion"
+	// a client's statement about itself
+	TypeAuthJWT tokenexchange.TokenType = "urn:example:token-type:client-authentication"
 )
 
-// Token types of these doors. A client can present a ticket at the exchange, and none of the others.
+// Token types of the further grants. A client can present a ticket at the exchange, and none of the
+// others.
 const (
-	TypeTicket        tokenexchange.TokenType = "urn:example:token-type:subject-token"     // somebody may act for a user, once
-	TypeRequested     tokenexchange.TokenType = "urn:example:token-type:requested-subject" // the user for whom a ticket is asked
-	TypeUserAssertion tokenexchange.TokenType = "urn:example:token-type:user-assertion"    // an issuer or a client says who a user is (jwt-bearer)
-	TypeActAs         tokenexchange.TokenType = "urn:example:token-type:act-as"            // a scope or the parameter claims names a user
-	TypeOuter         tokenexchange.TokenType = "urn:example:token-type:outer"             // a token that another one is put into
+	// one party may act for a user, once
+	TypeTicket tokenexchange.TokenType = "urn:example:token-type:subject-token"
+	// the user that a requested ticket is about
+	TypeRequested tokenexchange.TokenType = "urn:example:token-type:requested-subject"
+	// a statement about a user, by an issuer or a client (jwt-bearer)
+	TypeUserAssertion tokenexchange.TokenType = "urn:example:token-type:user-assertion"
+	// a user named by a scope or by the parameter claims
+	TypeActAs tokenexchange.TokenType = "urn:example:token-type:act-as"
+	// a token that another token is embedded in
+	TypeOuter tokenexchange.TokenType = "urn:example:token-type:outer"
 )
 
-// doorTypes are those that rules of the policy may name, as subject or actor token. What a ticket is asked with is no matter of
-// the policy but of roles.
-var doorTypes = []tokenexchange.TokenType{TypeSession, TypeClient, TypeTicket, TypeUserAssertion, TypeActAs, TypeOuter}
+// ownTypes are the types above that rules of the policy may name, as subject or actor token. Who
+// may have a ticket depends on roles and not on the policy.
+var ownTypes = []tokenexchange.TokenType{TypeSession, TypeClient, TypeTicket, TypeUserAssertion,
+	TypeActAs, TypeOuter}

@@ -4,11 +4,11 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// longestSecret is how many bytes of a secret bcrypt looks at.
+// longestSecret is the number of bytes that bcrypt reads.
 const longestSecret = 72
 
 // Hashes compares secrets with the bcrypt hashes of all users, or of all clients. Hashes may differ
-// in cost, and a comparison at cost c takes 2^c rounds. Every call of match takes as many rounds as
+// in cost, and a comparison at cost c takes 2^c rounds. Every call of Match takes as many rounds as
 // the most expensive hash, so its time does not tell whether a user or client exists.
 type Hashes struct {
 	Compare func(hash, secret []byte) error // bcrypt.CompareHashAndPassword
@@ -33,8 +33,8 @@ func newHashes(all []string) (Hashes, error) {
 	return h, nil
 }
 
-// Match reports whether hash is a hash of the secret. It is false where hash is empty, as it is for
-// an unknown user or client and for one without a secret.
+// Match reports whether hash is a hash of the secret. It is false for an empty hash, as of an
+// unknown user or client, or one without a secret.
 //
 // After a comparison at cost c, comparisons at c, c+1, … h-1 make up the rounds of the highest cost
 // h: 2^c + (2^c + 2^(c+1) + … + 2^(h-1)) = 2^h.

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// hashOf is a hash of a given cost.
+// hashOf returns a hash of the given cost.
 func hashOf(t *testing.T, secret string, cost int) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(secret), cost)
@@ -41,7 +41,7 @@ func TestSecrets_SameTime(t *testing.T) {
 	}
 }
 
-// A hash matches its secret and nothing else, whatever the costs of the others.
+// A hash matches its secret and nothing else, whatever the other costs are.
 func TestSecrets_Match(t *testing.T) {
 	long := strings.Repeat("s", longestSecret)
 	for _, highest := range []int{bcrypt.MinCost, 6} {

@@ -1,11 +1,12 @@
-// Clicks and types through the console in Chromium. Whatever the browser gets, keeps or shows is remembered, and none of it
-// may be a token. Every page is looked at by axe-core, light and dark, wide and narrow.
+// Clicks and types through the console in Chromium. Everything that the browser gets, keeps or shows
+// is recorded, and must not contain a token. axe-core checks every page, light and dark, wide and
+// narrow.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { Visitor } from "./visitor.mjs";
 
 const console_ = process.env.CONSOLE;
-const late = process.env.CONSOLE_LATE; // another one, of which the clock can be put forward
+const late = process.env.CONSOLE_LATE; // a second console, whose clock can be moved
 const reason = "Ticket 4711: an order is missing";
 mkdirSync("build", { recursive: true });
 
@@ -26,7 +27,7 @@ async function choose(v, name, access) {
 	await v.page.getByLabel(access).check();
 }
 
-// acting is how many tokens there are now that name two people, as the authorization server says.
+// acting is the number of active tokens that name two people.
 const acting = async () => (await fetch(process.env.CONTROL + "/acting")).json();
 
 const begin = (v) => v.click(v.page.getByRole("button", { name: "Start" }));
@@ -39,7 +40,7 @@ async function withTheMouse() {
 	await v.page.getByLabel("User name").fill("ines");
 	await v.page.getByLabel("Password").fill("wrong");
 	await v.click(v.page.getByRole("button", { name: "Log in" }));
-	await v.sees("do not let anybody in");
+	await v.sees("The user name or the password is wrong");
 	await v.look("password");
 	await v.page.getByLabel("Password").fill("ines-demo-password");
 	await v.click(v.page.getByRole("button", { name: "Log in" }));
@@ -48,7 +49,7 @@ async function withTheMouse() {
 	assert.ok(session.httpOnly && session.secure && session.sameSite === "Lax" && session.expires === -1 && session.domain === "127.0.0.1");
 	await v.look("search");
 
-	// Who cannot be acted for, and why.
+	// Refusals.
 	await choose(v, "adam", "To look – nothing can be changed");
 	await v.look("reason");
 	await begin(v);
@@ -60,12 +61,12 @@ async function withTheMouse() {
 	await begin(v);
 	await v.sees("The account of Lola Locked is locked");
 	await v.click(v.page.getByRole("link", { name: "Support console" }));
-	await choose(v, "carol", "To look – nothing can be changed"); // in nobody's list; the link goes on with the id
+	await choose(v, "carol", "To look – nothing can be changed"); // in no list; the link goes on with the id
 	await begin(v);
-	await v.sees("If somebody of another organisation has it, your role, support, does not reach them.");
+	await v.sees("If a user of another organization has it, your role, support, does not reach them.");
 	await v.look("refused-elsewhere");
 
-	// To act, to change something, to stop.
+	// Act, change something, stop.
 	await v.click(v.page.getByRole("link", { name: "Choose somebody else" }));
 	await v.page.getByLabel("Name or user id").fill("ali");
 	await v.click(v.page.getByRole("button", { name: "Search" }));
@@ -161,7 +162,7 @@ async function withTheKeyboard() {
 	await v.leave(["status of 403"]);
 }
 
-// On a phone, and nobody stops: a few moments are spoken, and at the end the page leaves by itself.
+// On a phone, without stopping: some moments are announced, and at the end the page leaves by itself.
 async function untilTheTimeIsUp() {
 	const v = await Visitor.arrive("until the time is up");
 	await v.page.setViewportSize({ width: 390, height: 844 });

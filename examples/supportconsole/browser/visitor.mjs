@@ -1,4 +1,4 @@
-// A person at a browser with a new, empty profile.
+// A browser with a new, empty profile.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +24,7 @@ export class Visitor {
 		v.page = v.context.pages()[0] ?? await v.context.newPage();
 		v.got = []; // everything that the browser has been sent, has sent, has kept or has shown
 		v.pending = [];
-		v.unread = []; // what it was sent, and went on from before anybody could read it
+		v.unread = []; // responses that it left before they could be read
 		v.complaints = [];
 		v.context.on("response", (response) => {
 			const remembered = v.remember(response);
@@ -44,13 +44,13 @@ export class Visitor {
 		try {
 			this.got.push((await response.body()).toString());
 		} catch (error) {
-			// A browser that has gone on does not have it any more. The console itself remembers all that it has sent.
+			// A browser that has gone on no longer has it. The console records everything that it sends.
 			if (!/No resource with given identifier|navigated away/.test(String(error))) throw error;
 			this.unread.push(response.url());
 		}
 	}
 
-	// keep remembers what the browser keeps and shows now.
+	// keep records what the browser keeps and shows now.
 	async keep() {
 		await this.page.waitForLoadState("load");
 		const here = await this.page.evaluate(async () => ({
@@ -92,7 +92,7 @@ export class Visitor {
 		console.log(`${this.name}: ${name}`);
 	}
 
-	// acting expects the banner, with both names, the reason and a countdown that runs.
+	// acting requires the banner, with both names, the reason and a running countdown.
 	async acting(operator, user, reason) {
 		const banner = this.page.locator("#banner");
 		assert.match((await banner.innerText()).replace(/\s+/g, " "), new RegExp(`You, ${operator}, see this as ${user} Because: ${reason}`));
@@ -109,7 +109,7 @@ export class Visitor {
 		await this.page.evaluate(() => scrollTo(0, 0));
 	}
 
-	// click and enter lead to another page, and wait for it: what has the same name on this one is not meant.
+	// click and enter wait for the next page, which may have elements of the same name.
 	click(locator) { return this.leading(() => locator.click()); }
 	enter() { return this.leading(() => this.press("Enter")); }
 	async leading(act) {
@@ -119,7 +119,7 @@ export class Visitor {
 	press(key) { return this.page.keyboard.press(key); }
 	type(text) { return this.page.keyboard.type(text); }
 
-	// focused is the name of what has the focus, as it is read out. It must be seen, and that it has the focus too.
+	// focused is the accessible name of the focused element, which must be visibly focused.
 	focused() {
 		return this.page.evaluate(() => {
 			const e = document.activeElement;
@@ -134,12 +134,12 @@ export class Visitor {
 		});
 	}
 
-	// focusIsOn waits for a page to have put the focus somewhere, which it does some time after it has been loaded.
+	// focusIsOn waits until the page has set the focus, some time after loading.
 	async focusIsOn(selector) {
 		await this.page.waitForFunction((selector) => document.activeElement.matches(selector), selector);
 	}
 
-	// order is what the next few presses of Tab lead to.
+	// order is where the next presses of Tab lead.
 	async order(count) {
 		const names = [];
 		for (let i = 0; i < count; i++) {
@@ -149,7 +149,7 @@ export class Visitor {
 		return names;
 	}
 
-	// tabTo presses Tab until something has the focus.
+	// tabTo presses Tab until an element has the focus.
 	async tabTo(name, most = 30) {
 		const passed = [];
 		for (let i = 0; i < most; i++) {
