@@ -58,14 +58,11 @@ func mayActNamesActor(f *Facts) bool {
 
 // mayActFitsClient reports whether every member of a may_act that names this client by client_id
 // matches the client. A missing iss is that of the subject token. The client has no token that
-// could match a further member.
+// could match a further member. A may_act with iss and without sub was refused before.
 func mayActFitsClient(f *Facts) bool {
 	m := f.Subject.Token.MayAct
 	issuer := cmp.Or(m.Issuer, f.Subject.Token.Issuer)
-	switch {
-	case m.Subject == "" && m.Issuer != "":
-		return false
-	case m.Subject != "" && (m.Subject != f.Client.ID || issuer != f.Issuer):
+	if m.Subject != "" && (m.Subject != f.Client.ID || issuer != f.Issuer) {
 		return false
 	}
 	return furtherMembersFit(m, nil)

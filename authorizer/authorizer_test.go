@@ -113,11 +113,11 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 					Subject: tx.Subject{
 						Token: tx.Token{MayAct: &tx.Actor{}, Audience: []string{""}}},
 					Actor: &tx.Subject{}},
-				"nobody acts": facts(emptyActor, roles("support"), mayAct(tx.Actor{}),
+				"no actor": facts(emptyActor, roles("support"), mayAct(tx.Actor{}),
 					audience("")),
-				"nobody acts, token": facts(nobodyActor, roles("support"),
+				"no actor, token": facts(nobodyActor, roles("support"),
 					mayAct(tx.Actor{Issuer: own, Subject: "ann"}), audience("ann")),
-				"for nobody": facts(nobodySubject, roles("support"),
+				"no subject": facts(nobodySubject, roles("support"),
 					actor(tx.KindClient, own, "svc"), mayAct(tx.Actor{ClientID: "svc"}),
 					audience("svc")),
 				"no client": facts(noActor, mayAct(tx.Actor{}), audience(""),
@@ -153,19 +153,19 @@ func TestI01_ZeroFactsAndZeroValuesAreRefused(t *testing.T) {
 		"All, nil":     authorizer.All(authorizer.Func(yes), nil),
 		"All, Func":    authorizer.All(authorizer.Func(nil), authorizer.Func(yes)),
 	} {
-		t.Run("nobody in "+name, func(t *testing.T) {
+		t.Run("empty identities in "+name, func(t *testing.T) {
 			refuses(t, a.AuthorizeActor(t.Context(), facts()), "authorizer_missing")
 		})
 	}
 	for name, a := range map[string]tx.ActorAuthorizer{
 		"empty": authorizer.Any(), "nil": authorizer.Any(nil, authorizer.Func(nil)),
 	} {
-		t.Run("nobody in Any, "+name, func(t *testing.T) {
+		t.Run("empty identities in Any, "+name, func(t *testing.T) {
 			refuses(t, a.AuthorizeActor(t.Context(), facts()), "no_authorizer_allows")
 		})
 	}
 	for name, a := range map[string]authorizer.Roles{"nil": nil, "empty": {}} {
-		t.Run("nobody in Roles, "+name, func(t *testing.T) {
+		t.Run("empty identities in Roles, "+name, func(t *testing.T) {
 			refuses(t, a.AuthorizeActor(t.Context(), facts()), "actor_without_role")
 		})
 	}
@@ -480,7 +480,7 @@ func TestD11_InAudience(t *testing.T) {
 		"foreign subject token": {
 			facts(noActor, audience("svc"), func(f *tx.Facts) { f.Subject.Token.Issuer = foreign }),
 			"subject_token_other_issuer"},
-		"subject token of nobody": {
+		"subject token without subject": {
 			facts(noActor, audience("svc"), func(f *tx.Facts) { f.Subject.Token.Issuer = "" }),
 			"subject_token_other_issuer"},
 	} {
